@@ -1,0 +1,33 @@
+"""The use case: read back what the lake holds of one unit, for the rules in `domain/quality.py` to judge.
+
+Looks only at the lake (receipt, listing, Parquet footers), never at what a run remembers.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from market_data.adapters.parquet_footer import read_footer
+from market_data.adapters.tick_lake import TickLake
+from market_data.domain.layouts import DataTypeDay, object_key, object_prefix
+from market_data.domain.quality import HeldObject, UnitFacts
+from market_data.publish import load_receipt
+
+_READERS = 16
+
+
+def observe_unit(lake: TickLake, unit: DataTypeDay) -> UnitFacts:
+    """Return what the lake holds of a unit; raises LakeError (permanent) or LakeUnavailable (transient)."""
+    receipt, _ = load_receipt(lake, unit)
+    if receipt is None:
+        return UnitFacts(unit, None, {}, {})
+    types = sorted({file.instrument_type for file in receipt.files})
+    prefixes = [object_prefix(layout, unit, instrument_type) for layout in receipt.layouts for instrument_type in types]
+    first_keys = [object_key(receipt.layouts[0], item.name(unit)) for item in receipt.objects]
+    with ThreadPoolExecutor(_READERS) as pool:
+        listings = list(pool.map(partial(lake.list_objects, with_crc32c=True), prefixes))
+        held = {stat.key: HeldObject(stat.size_bytes, stat.crc32c or "") for stats in listings for stat in stats}
+        present = [key for key in first_keys if key in held]
+        footers = dict(zip(present, pool.map(partial(read_footer, lake), present), strict=True))
+    return UnitFacts(unit, receipt, held, footers)

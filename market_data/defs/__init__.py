@@ -1,0 +1,1 @@
+"""The Dagster code: partitions, resources, assets, checks, jobs, schedules, sensors."""

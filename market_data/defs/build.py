@@ -1,0 +1,22 @@
+"""One assembly function: settings in, definitions out."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from market_data.defs.assets import build_venue_assets
+from market_data.defs.executors import build_executor
+from market_data.defs.partitions import daily_partitions
+from market_data.defs.resources import build_resources
+from market_data.settings import Settings
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Return everything that Dagster loads, for the venues, layouts and engine of the settings."""
+    days = daily_partitions(settings.config.start_date)
+    return dg.Definitions(
+        assets=[asset for venue in settings.config.venues for asset in build_venue_assets(settings, venue, days)],
+        jobs=[dg.define_asset_job("all_venues", dg.AssetSelection.all(), description="Every asset of every venue.")],
+        resources=build_resources(settings),
+        executor=build_executor(settings.engine),
+    )

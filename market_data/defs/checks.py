@@ -1,0 +1,84 @@
+"""Asset checks of the `ticks` step: each judges what the lake holds, read back once the unit is committed or given up.
+
+They are partitioned check specs of the step itself, so a day has its results also when the step raises afterwards, and
+a failed data type shows a failed coverage check. Partitioned checks are a preview of Dagster 1.13: the minor version is
+pinned, and that one warning silenced.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import dagster as dg
+from dagster._utils.warnings import PreviewWarning
+
+from market_data.adapters.tick_lake import TickLake
+from market_data.audit import observe_unit
+from market_data.domain.data_types import DataType
+from market_data.domain.layouts import DataTypeDay
+from market_data.domain.quality import LAYOUT_RULE, UNIT_RULES, Verdict, judge_layout
+
+_DESCRIPTIONS = {name: (rule.__doc__ or "").removeprefix("Judge that ").strip() for name, rule in UNIT_RULES.items()}
+
+
+def build_check_specs(
+    raw_keys: Mapping[DataType, dg.AssetKey],
+    layout_keys: Mapping[str, dg.AssetKey],
+    days: dg.DailyPartitionsDefinition,
+) -> list[dg.AssetCheckSpec]:
+    """Return one spec for each rule of each raw asset, and one for each layout."""
+    pairs = [(key, name, text) for key in raw_keys.values() for name, text in _DESCRIPTIONS.items()]
+    pairs += [(key, LAYOUT_RULE, "exactly the objects that the receipts name") for key in layout_keys.values()]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=PreviewWarning)
+        return [
+            dg.AssetCheckSpec(name, asset=key, description=text, partitions_def=days, blocking=False)
+            for key, name, text in pairs
+        ]
+
+
+def check_unit(
+    lake: TickLake, unit: DataTypeDay, key: dg.AssetKey, wanted: Collection[dg.AssetCheckKey]
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the results of the wanted rules for one raw asset."""
+    rules = {name: rule for name, rule in UNIT_RULES.items() if dg.AssetCheckKey(key, name) in wanted}
+    if rules:
+        facts = observe_unit(lake, unit)
+        for name, rule in rules.items():
+            yield _result(key, name, rule(facts))
+
+
+def check_layouts(
+    lake: TickLake,
+    units: Sequence[DataTypeDay],
+    keys: Mapping[str, dg.AssetKey],
+    wanted: Collection[dg.AssetCheckKey],
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield one result for each layout: all data types of the venue-day together."""
+    asked = {layout: key for layout, key in keys.items() if dg.AssetCheckKey(key, LAYOUT_RULE) in wanted}
+    if not asked:
+        return
+    facts = [observe_unit(lake, unit) for unit in units]
+    for layout, key in asked.items():
+        yield _result(key, LAYOUT_RULE, _together([judge_layout(item, layout) for item in facts]))
+
+
+def _together(verdicts: Sequence[Verdict]) -> Verdict:
+    failed = [verdict for verdict in verdicts if not verdict.is_passed]
+    counts = {name: sum(item.counts.get(name, 0) for item in verdicts) for name in ("wrong", "objects", "size_bytes")}
+    if not failed:
+        return Verdict(is_passed=True, summary=f"{counts['objects']} objects as the receipts name them", counts=counts)
+    worst = tuple(case for verdict in failed for case in verdict.worst)
+    return Verdict(is_passed=False, summary="; ".join(item.summary for item in failed), counts=counts, worst=worst)
+
+
+def _result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
+    metadata: dict[str, dg.MetadataValue] = {"verdict": dg.MetadataValue.text(verdict.summary)}
+    if verdict.worst:
+        records = [dg.TableRecord(dict(case)) for case in verdict.worst]
+        metadata["worst cases"] = dg.MetadataValue.table(records)
+    metadata |= {count: dg.MetadataValue.int(value) for count, value in verdict.counts.items()}
+    return dg.AssetCheckResult(
+        passed=verdict.is_passed, asset_key=key, check_name=name, description=verdict.summary, metadata=metadata
+    )

@@ -1,0 +1,147 @@
+"""What people see of a materialised partition, in the order they look: verdict, problems, sizes, where, how to read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from market_data.adapters.tick_lake import TickLake
+from market_data.domain.data_types import TABLES
+from market_data.domain.layouts import object_prefix, raw_prefix
+from market_data.domain.quality import summarize_coverage
+from market_data.domain.receipt import FileEvidence, Receipt
+from market_data.domain.universe import Universe
+from market_data.ingest import UnitResult
+
+_NAMED_FILES = 50
+_MEGABYTE = 1e6
+
+Metadata = dict[str, Any]
+
+
+def describe_universe(universe: Universe, uri: str, notes: Sequence[str]) -> Metadata:
+    """Describe a day's instruments: counts by type, and what each filter left out."""
+    left_out = ", ".join(f"{count} by {name}" for name, count in universe.left_out.items()) or "none"
+    metadata: Metadata = {
+        "verdict": f"{len(universe.selected)} of {len(universe.listed)} instruments selected; left out: {left_out}",
+        "dagster/partition_row_count": len(universe.listed),
+        "selected": len(universe.selected),
+        "keys in vendor form": sum(item.key_source == "vendor_symbol" for item in universe.listed),
+        "instruments by type": _counts_table(Counter(item.instrument_type for item in universe.listed)),
+        "grouped files offered": ", ".join(sorted(universe.group_data_types)) or "none",
+        "object": dg.MetadataValue.path(uri),
+    }
+    if notes:
+        metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
+    return metadata
+
+
+def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
+    """Describe one data type of a venue-day."""
+    receipt = result.receipt
+    counts = receipt.counts()
+    metadata: Metadata = {"verdict": summarize_coverage(receipt)}
+    notable = [file for file in receipt.files if file.error or file.unknown_symbols or file.outcome == "vendor_empty"]
+    if notable:
+        metadata["notable files"] = _files_table(notable)
+    metadata |= {
+        "dagster/partition_row_count": sum(file.rows or 0 for file in receipt.files),
+        "raw MB": round(sum(file.size_bytes or 0 for file in receipt.files) / _MEGABYTE, 3),
+        "published MB": round(sum(item.size_bytes for item in receipt.objects) / _MEGABYTE, 3),
+        "files expected": len(receipt.files),
+        "files stored": counts["stored"],
+        "files empty": counts["vendor_empty"],
+        "files not offered": counts["not_offered"],
+        "raw folder": dg.MetadataValue.path(f"{lake.url}/{raw_prefix(receipt.unit)}"),
+    }
+    instrument_types = sorted({item.instrument_type for item in receipt.objects})
+    if instrument_types:
+        first = object_prefix(receipt.layouts[0], receipt.unit, instrument_types[0])
+        metadata["published folder"] = dg.MetadataValue.path(f"{lake.url}/{first}")
+    return metadata | {
+        "read it": dg.MetadataValue.md(_snippet(receipt)),
+        "one row is": TABLES[receipt.data_type].grain,
+        "already current": result.was_current,
+        "files downloaded": result.downloads,
+        "downloaded MB": round(result.downloaded_bytes / _MEGABYTE, 3),
+        "seconds": round(result.seconds, 1),
+    }
+
+
+def describe_layout(layout: str, results: Sequence[UnitResult], lake: TickLake) -> Metadata:
+    """Describe one layout of a venue-day: its objects over all data types."""
+    objects = [item for result in results for item in result.receipt.objects]
+    records = [
+        dg.TableRecord(
+            {
+                "data type": result.receipt.data_type.value,
+                "objects": len(result.receipt.objects),
+                "rows": sum(item.rows for item in result.receipt.objects),
+                "MB": round(sum(item.size_bytes for item in result.receipt.objects) / _MEGABYTE, 3),
+            }
+        )
+        for result in sorted(results, key=lambda item: item.receipt.data_type)
+    ]
+    return {
+        "verdict": f"OK {len(objects)} objects of {len(results)} data types",
+        "data types": dg.MetadataValue.table(records),
+        "dagster/partition_row_count": sum(item.rows for item in objects),
+        "published MB": round(sum(item.size_bytes for item in objects) / _MEGABYTE, 3),
+        "folder": dg.MetadataValue.path(f"{lake.url}/ticks/{layout}/"),
+    }
+
+
+def describe_open_files(venue: str, day: date, results: Sequence[UnitResult]) -> Mapping[str, Any]:
+    """Return description and metadata of a venue-day's failure; the first line fits a run list."""
+    incomplete = [result.receipt for result in results if not result.receipt.is_complete]
+    complete = sorted(result.receipt.data_type for result in results if result.receipt.is_complete)
+    parts = [f"{item.data_type} {len(item.open_files)} of {len(item.files)} files failed" for item in incomplete]
+    rest = f"{', '.join(complete)} complete" if complete else "nothing else was asked for"
+    lines = [f"{venue} {day}: {', '.join(parts)}; {rest}", ""]
+    opened = [(receipt, file) for receipt in incomplete for file in receipt.open_files]
+    lines += [f"- {file.error or _not_tried(receipt, file)}" for receipt, file in opened[:_NAMED_FILES]]
+    if len(opened) > _NAMED_FILES:
+        lines.append(f"- ... and {len(opened) - _NAMED_FILES} more: see the receipts")
+    remedy = (
+        "What is complete is published and readable; of the others nothing was published and what was published before "
+        "stays. Run this partition again: only the files above are asked for."
+    )
+    lines += ["", remedy]
+    is_transient = any(file.is_transient for _, file in opened)
+    metadata = {"is_transient": is_transient, "open files": _files_table([file for _, file in opened[:_NAMED_FILES]])}
+    return {"description": "\n".join(lines), "metadata": metadata}
+
+
+def _not_tried(receipt: Receipt, file: FileEvidence) -> str:
+    return f"{receipt.unit} {file.vendor_symbol}: not asked for, since the run stopped asking the vendor"
+
+
+def _snippet(receipt: Receipt) -> str:
+    return (
+        "```python\nfrom datetime import date, timedelta\nfrom market_data.read import scan_ticks\n\n"
+        f"day = date.fromisoformat({receipt.day.isoformat()!r})\n"
+        f"scan_ticks({receipt.data_type.value!r}, venues={receipt.venue!r}, start=day, end=day + timedelta(1))\n```"
+    )
+
+
+def _files_table(files: Sequence[FileEvidence]) -> dg.TableMetadataValue:
+    records = [
+        dg.TableRecord(
+            {
+                "vendor symbol": file.vendor_symbol,
+                "outcome": file.outcome.value if file.outcome else "open",
+                "what": file.error or ", ".join(file.unknown_symbols[:5]) or "no rows",
+            }
+        )
+        for file in files[:_NAMED_FILES]
+    ]
+    return dg.MetadataValue.table(records)
+
+
+def _counts_table(counts: Counter[str]) -> dg.TableMetadataValue:
+    rows = sorted(counts.items())
+    return dg.MetadataValue.table([dg.TableRecord({"instrument type": name, "instruments": n}) for name, n in rows])

@@ -1,0 +1,44 @@
+"""Resources hand plain objects to the work: an open lake, a vendor client."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from market_data.adapters.tardis_http import TardisClient
+from market_data.adapters.tick_lake import TickLake, open_lake
+from market_data.listing import ensure_origin
+from market_data.settings import Settings
+
+
+class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The lake and the origin it is filled from."""
+
+    url: str
+    origin: str
+
+    def open(self) -> TickLake:
+        """Open the lake; raises LakeOriginMismatch (permanent) when it was filled from another origin."""
+        lake = open_lake(self.url)
+        ensure_origin(lake, self.origin)
+        return lake
+
+
+class VendorResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The vendor's addresses, and the key that only ever goes into a request header."""
+
+    api_url: str
+    datasets_url: str
+    api_key: str | None = None
+
+    def open_client(self) -> TardisClient:
+        """Return a new client; enter it in the event loop that uses it."""
+        return TardisClient(api_url=self.api_url, datasets_url=self.datasets_url, api_key=self.api_key)
+
+
+def build_resources(settings: Settings) -> dict[str, object]:
+    """Return the resources by name. The key stays in the environment: Dagster sees the variable's name only."""
+    api_key = dg.EnvVar("TARDIS_API_KEY") if settings.api_key else None
+    return {
+        "lake": LakeResource(url=settings.lake_url, origin=settings.origin),
+        "vendor": VendorResource(api_url=settings.api_url, datasets_url=settings.datasets_url, api_key=api_key),
+    }

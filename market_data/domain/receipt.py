@@ -1,0 +1,206 @@
+"""The receipt of one venue, data type and day: what happened to each expected tick file, what was published from it.
+
+States (they speak of the publication; `files` speaks of the expected set):
+
+    open        nothing is published
+    committed   every object named in `objects` is in the lake as described
+    replacing   named objects are being overwritten: readers must not use them
+
+    absent -> open          a writer claims the unit and freezes the expected set
+    open -> committed       all files are accounted for and all objects are written
+    committed -> committed  files were added, or an attempt failed: what was published stays as it is
+    committed -> replacing  named objects are about to change
+    replacing -> committed  they are all written
+
+Writers. `claim` names the writer at work; every change of a receipt is conditional on the generation that was read, so
+of two writers one wins each step. A writer that finds another's claim cannot know whether that one is dead, so it takes
+over: it then writes every object anew instead of trusting what is there, which voids the generations that the other
+writer may still hold. (`publish.py` carries this out and says why it is sound.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from market_data.domain.data_types import DataType
+from market_data.domain.layouts import DataTypeDay, PublishedName
+from market_data.domain.tick_file import Outcome, TickFile
+
+# Fields that may differ between two equal runs; everything else must be equal.
+VOLATILE_FIELDS = frozenset(
+    {"claim", "committed_at", "generation", "generations", "url", "last_modified", "attempts", "seconds"}
+)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEvidence(_Model):
+    """What happened to one expected tick file; `outcome` is None while nobody has tried yet.
+
+    Times are UTC microsecond instants, sizes bytes of the vendor's gzip, `crc32c` base64 as GCS prints it.
+    """
+
+    vendor_symbol: str
+    instrument_type: str
+    instrument_key: str | None
+    outcome: Outcome | None = None
+    url: str | None = None
+    status: int | None = None
+    size_bytes: int | None = None
+    crc32c: str | None = None
+    generation: int | None = None
+    rows: int | None = None
+    first_local_timestamp: datetime | None = None
+    last_local_timestamp: datetime | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    unknown_symbols: tuple[str, ...] = ()
+    error_class: str | None = None
+    error: str | None = None
+    is_transient: bool | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether a day can be published with what is known of this file."""
+        return self.outcome is not None and self.outcome.is_accounted
+
+    @property
+    def is_group(self) -> bool:
+        """Whether the file holds many instruments."""
+        return self.instrument_key is None
+
+
+class PublishedObject(_Model):
+    """One published file: the same bytes in every layout; `generations` is by layout."""
+
+    vendor_symbol: str
+    instrument_type: str
+    instrument_key: str | None
+    stem: str
+    rows: int
+    size_bytes: int
+    crc32c: str
+    generations: Mapping[str, int]
+
+    def name(self, unit: DataTypeDay) -> PublishedName:
+        """Return what the object's keys say."""
+        return PublishedName(unit, self.instrument_type, self.stem)
+
+
+class Receipt(_Model):
+    """See the module. `files` and `objects` are sorted by vendor symbol (then stem)."""
+
+    schema_version: Literal[1] = 1
+    origin: str
+    venue: str
+    data_type: DataType
+    day: date
+    state: Literal["open", "committed", "replacing"] = "open"
+    decoder_version: str | None = None
+    config_hash: str | None = None
+    layouts: tuple[str, ...] = ()
+    files: tuple[FileEvidence, ...] = ()
+    objects: tuple[PublishedObject, ...] = ()
+    claim: str | None = None
+    committed_at: datetime | None = None
+
+    @property
+    def unit(self) -> DataTypeDay:
+        """The unit this receipt is of."""
+        return DataTypeDay(self.venue, self.data_type, self.day)
+
+    @property
+    def open_files(self) -> tuple[FileEvidence, ...]:
+        """Expected files that are not accounted for."""
+        return tuple(file for file in self.files if not file.is_accounted)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the unit is published whole: every expected file accounted for."""
+        return self.state == "committed" and not self.open_files
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of expected files for each outcome, `open` for those nobody has tried."""
+        counts = {outcome.value: 0 for outcome in Outcome} | {"open": 0}
+        for file in self.files:
+            counts[file.outcome.value if file.outcome else "open"] += 1
+        return counts
+
+    def claimed_by(self, writer: str, expected: Sequence[TickFile], config_hash: str) -> Self:
+        """Return the receipt with the expected set frozen and the writer's claim on it.
+
+        Evidence of files that were accounted for is kept, also when nobody asks for the file any more: a narrowed
+        configuration deletes nothing. A change between grouped and single files supersedes what it replaces, since both
+        hold the same rows.
+        """
+        known = {file.vendor_symbol: file for file in self.files}
+        is_group = {file.instrument_type: file.is_group for file in expected}
+        wanted = {file.vendor_symbol: _evidence_of(file, known.get(file.vendor_symbol)) for file in expected}
+        kept = {
+            symbol: file
+            for symbol, file in known.items()
+            if symbol not in wanted
+            and file.is_accounted
+            and is_group.get(file.instrument_type, file.is_group) == file.is_group
+        }
+        files = tuple(file for _, file in sorted((kept | wanted).items()))
+        return self.model_copy(update={"claim": writer, "files": files, "config_hash": config_hash})
+
+    def with_evidence(self, evidence: Iterable[FileEvidence]) -> Self:
+        """Return the receipt with newer evidence of some files."""
+        newer = {file.vendor_symbol: file for file in evidence}
+        return self.model_copy(update={"files": tuple(newer.get(file.vendor_symbol, file) for file in self.files)})
+
+    def replacing(self) -> Self:
+        """Return the receipt while its named objects are overwritten."""
+        return self.model_copy(update={"state": "replacing"})
+
+    def released(self) -> Self:
+        """Return the receipt after an attempt that could not publish; what was published stays."""
+        return self.model_copy(update={"claim": None})
+
+    def committed(
+        self, objects: Iterable[PublishedObject], *, decoder_version: str, layouts: tuple[str, ...], at: datetime
+    ) -> Self:
+        """Return the receipt of a whole publication."""
+        return self.model_copy(
+            update={
+                "state": "committed",
+                "claim": None,
+                "decoder_version": decoder_version,
+                "layouts": layouts,
+                "objects": tuple(sorted(objects, key=lambda item: (item.vendor_symbol, item.stem))),
+                "committed_at": at,
+            }
+        )
+
+    def is_published_by(self, decoder_version: str, layouts: tuple[str, ...]) -> bool:
+        """Whether the publication is what this decoder would write into these layouts."""
+        return self.state == "committed" and self.decoder_version == decoder_version and self.layouts == layouts
+
+
+def _evidence_of(file: TickFile, known: FileEvidence | None) -> FileEvidence:
+    if known is not None and known.instrument_key == file.instrument_key:
+        return known
+    return FileEvidence(
+        vendor_symbol=file.vendor_symbol,
+        instrument_type=file.instrument_type,
+        instrument_key=file.instrument_key,
+    )
+
+
+def lasting_facts(document: object) -> object:
+    """Return a receipt's JSON document without its volatile fields: equal for two equal runs."""
+    if isinstance(document, Mapping):
+        return {key: lasting_facts(value) for key, value in document.items() if key not in VOLATILE_FIELDS}
+    if isinstance(document, list):
+        return [lasting_facts(item) for item in document]
+    return document

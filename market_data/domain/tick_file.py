@@ -1,0 +1,44 @@
+"""A tick file of the vendor, and what can become of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from market_data.domain.layouts import DataTypeDay
+
+
+class Outcome(StrEnum):
+    """What became of an expected tick file. Every expected file ends as exactly one of these."""
+
+    STORED = "stored"  # verified, kept in raw/, rows published
+    VENDOR_EMPTY = "vendor_empty"  # the vendor answered with a file without rows
+    NOT_OFFERED = "not_offered"  # the vendor says it has no such file
+    WAIVED = "waived"  # a person decided that the day stands without it
+    FAILED = "failed"  # not obtained, or not what the format says
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether a day can be published with this outcome."""
+        return self is not Outcome.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class TickFile:
+    """One expected file of a unit.
+
+    `instrument_key` is None for a grouped file (`OPTIONS`), whose rows belong to many instruments.
+    """
+
+    unit: DataTypeDay
+    vendor_symbol: str
+    instrument_type: str
+    instrument_key: str | None
+
+    @property
+    def is_group(self) -> bool:
+        """Whether the file holds many instruments."""
+        return self.instrument_key is None
+
+    def __str__(self) -> str:
+        return f"{self.unit} {self.vendor_symbol}"

@@ -1,0 +1,234 @@
+"""Which instruments a venue listed on a day, and which tick files must therefore exist.
+
+Source: docs.tardis.dev, HTTP API, `/exchanges/:exchange`, `datasets` (availableTo and exportedUntil are exclusive).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+
+from market_data.domain.data_types import DataType
+from market_data.domain.instruments import (
+    COMBO,
+    FUTURE,
+    OPTION,
+    PERPETUAL,
+    SPOT_PAIR,
+    Instrument,
+    file_symbol,
+    instrument_type_of,
+)
+from market_data.domain.layouts import DataTypeDay
+from market_data.domain.symbology import parse_symbol
+from market_data.domain.tick_file import TickFile
+from market_data.errors import VendorError, VendorNotReady
+
+# The vendor's group ids: one file for all instruments of a type.
+GROUP_TYPES: dict[str, str] = {
+    "SPOT": SPOT_PAIR,
+    "PERPETUALS": PERPETUAL,
+    "FUTURES": FUTURE,
+    "OPTIONS": OPTION,
+    "COMBOS": COMBO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a user wants of a venue; globs match the vendor symbol or the instrument key, without regard to case.
+
+    An empty `instrument_types` or `include` takes all. `max_instruments` keeps the first N by vendor symbol.
+    """
+
+    data_types: tuple[DataType, ...]
+    instrument_types: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    max_instruments: int | None = None
+    prefer_grouped: tuple[str, ...] = ("OPTIONS",)
+
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """The instruments of one venue on one day, sorted by vendor symbol.
+
+    `group_data_types` names the grouped files offered that day; `left_out` counts instruments by the filter that took
+    them away; `notes` say what the filters changed beyond that.
+    """
+
+    venue: str
+    day: date
+    listed: tuple[Instrument, ...]
+    selected: tuple[Instrument, ...]
+    group_data_types: Mapping[str, tuple[DataType, ...]]
+    left_out: Mapping[str, int]
+
+
+def instruments_on(
+    venue: str,
+    answer: Mapping[str, Any],
+    day: date,
+    selection: Selection,
+    definitions: Mapping[str, Mapping[str, Any]],
+) -> Universe:
+    """Return the universe of a day from the vendor's exchange details.
+
+    `definitions` are the vendor's instrument definitions by vendor symbol, empty where the key's plan has none.
+
+    Raises VendorNotReady (transient) when the day is not exported yet, VendorError (permanent) when the answer lacks
+    what is needed.
+    """
+    datasets = answer.get("datasets")
+    if not isinstance(datasets, Mapping):
+        raise VendorError(f"{venue}: the vendor has no tick files of this venue (no `datasets` in its details)")
+    exported_until = _day(venue, datasets, "exportedUntil")
+    if day >= exported_until:
+        raise VendorNotReady(
+            f"{venue} {day}: not exported yet; the vendor has exported the days before {exported_until}. "
+            "A day is usually exported by 06:00 UTC of the next one: run this day again then"
+        )
+    listed: list[Instrument] = []
+    groups: dict[str, tuple[DataType, ...]] = {}
+    for row in datasets.get("symbols", ()):
+        since, to = _day(venue, row, "availableSince"), _day(venue, row, "availableTo")
+        if not since <= day < min(to, exported_until):
+            continue
+        data_types = tuple(DataType(name) for name in row["dataTypes"] if name in _KNOWN_DATA_TYPES)
+        symbol = file_symbol(row["id"])
+        if symbol in GROUP_TYPES:
+            groups[symbol] = data_types
+            continue
+        instrument_type = instrument_type_of(row["type"])
+        parsed, source = parse_symbol(venue, instrument_type, symbol)
+        definition = definitions.get(symbol, {})
+        listed.append(
+            Instrument(
+                venue=venue,
+                vendor_symbol=symbol,
+                instrument_type=instrument_type,
+                parsed=parsed,
+                key_source=source,
+                data_types=data_types,
+                first_day=since,
+                last_day=to - timedelta(days=1),
+                contract_multiplier=_number(definition.get("contractMultiplier")),
+                tick_size=_number(definition.get("priceIncrement")),
+            )
+        )
+    listed.sort(key=lambda instrument: instrument.vendor_symbol)
+    _refuse_shared_keys(listed)
+    selected, left_out = _select(listed, selection)
+    return Universe(venue, day, tuple(listed), selected, groups, left_out)
+
+
+_KNOWN_DATA_TYPES = frozenset(DataType)
+
+
+def _day(venue: str, row: Mapping[str, Any], field: str) -> date:
+    try:
+        return datetime.fromisoformat(row[field]).date()
+    except (KeyError, TypeError, ValueError) as error:
+        raise VendorError(
+            f"{venue}: the vendor's details lack a usable {field!r} (found {row.get(field)!r} on "
+            f"{row.get('id', 'datasets')!r}). Its format may have changed: see docs.tardis.dev, HTTP API"
+        ) from error
+
+
+def _number(value: float | str | None) -> float | None:
+    """Read a number that the vendor may send as text."""
+    return None if value is None else float(value)
+
+
+def _refuse_shared_keys(listed: Sequence[Instrument]) -> None:
+    by_key: dict[str, str] = {}
+    for instrument in listed:
+        other = by_key.setdefault(instrument.instrument_key, instrument.vendor_symbol)
+        if other != instrument.vendor_symbol:
+            raise VendorError(
+                f"{instrument.venue}: {other} and {instrument.vendor_symbol} would share the key "
+                f"{instrument.instrument_key}; the venue's parser in domain/symbology must tell them apart"
+            )
+
+
+def _matches(instrument: Instrument, globs: Iterable[str]) -> bool:
+    names = (instrument.vendor_symbol, instrument.instrument_key)
+    return any(fnmatchcase(name.upper(), glob.upper()) for glob in globs for name in names)
+
+
+def _select(listed: Sequence[Instrument], selection: Selection) -> tuple[tuple[Instrument, ...], dict[str, int]]:
+    left_out: Counter[str] = Counter()
+    kept: list[Instrument] = []
+    for instrument in listed:
+        if selection.instrument_types and instrument.instrument_type not in selection.instrument_types:
+            left_out["instrument_types"] += 1
+        elif selection.include and not _matches(instrument, selection.include):
+            left_out["include"] += 1
+        elif _matches(instrument, selection.exclude):
+            left_out["exclude"] += 1
+        else:
+            kept.append(instrument)
+    if selection.max_instruments is not None and len(kept) > selection.max_instruments:
+        left_out["max_instruments"] = len(kept) - selection.max_instruments
+        kept = kept[: selection.max_instruments]
+    return tuple(kept), dict(left_out)
+
+
+def _chosen_groups(universe: Universe, selection: Selection) -> dict[str, str]:
+    """Return {group id: instrument type} of the groups that stand for whole instrument types.
+
+    A filter that would cut a group in two turns the group off: its file cannot be asked for in part.
+    """
+    listed = Counter(instrument.instrument_type for instrument in universe.listed)
+    selected = Counter(instrument.instrument_type for instrument in universe.selected)
+    return {
+        group: instrument_type
+        for group, instrument_type in GROUP_TYPES.items()
+        if group in selection.prefer_grouped
+        and group in universe.group_data_types
+        and selected[instrument_type] == listed[instrument_type] > 0
+    }
+
+
+def expected_tick_files(universe: Universe, selection: Selection, data_type: DataType) -> tuple[TickFile, ...]:
+    """Return the tick files that must exist for a data type, sorted by vendor symbol.
+
+    A per-symbol file is expected only where no chosen group offers the data type for that instrument type.
+    """
+    unit = DataTypeDay(universe.venue, data_type, universe.day)
+    groups = {
+        group: instrument_type
+        for group, instrument_type in _chosen_groups(universe, selection).items()
+        if data_type in universe.group_data_types[group]
+    }
+    grouped_types = set(groups.values())
+    files = [TickFile(unit, group, instrument_type, None) for group, instrument_type in groups.items()]
+    files += [
+        TickFile(unit, instrument.vendor_symbol, instrument.instrument_type, instrument.instrument_key)
+        for instrument in universe.selected
+        if data_type in instrument.data_types and instrument.instrument_type not in grouped_types
+    ]
+    return tuple(sorted(files, key=lambda file: file.vendor_symbol))
+
+
+def group_only_notes(universe: Universe, selection: Selection) -> tuple[str, ...]:
+    """Say which data types are offered as a group only, while the filters turned that group off."""
+    chosen = _chosen_groups(universe, selection)
+    notes: list[str] = []
+    for group, offered in universe.group_data_types.items():
+        instruments = [item for item in universe.selected if item.instrument_type == GROUP_TYPES[group]]
+        lost = [
+            data_type
+            for data_type in offered
+            if data_type in selection.data_types and not any(data_type in item.data_types for item in instruments)
+        ]
+        if group not in chosen and instruments and lost:
+            notes.append(
+                f"{', '.join(lost)} of {GROUP_TYPES[group]} exist only in the grouped file {group}, which is off "
+                "(prefer_grouped, or a filter that would cut it in two): no file is expected"
+            )
+    return tuple(notes)

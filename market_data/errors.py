@@ -1,0 +1,102 @@
+"""Every error this project raises on purpose.
+
+    MarketDataError
+    ├── ConfigurationError          permanent   settings or venues file: wrong value, unknown name
+    ├── LakeError                   permanent   the lake refused: rights, wrong URL, damaged document
+    │   ├── LakeUnavailable         transient   the store did not answer, or answered 429 / 5xx for too long
+    │   ├── LakeConflict            transient   an object changed under a conditional write: another writer is at work
+    │   ├── LakeObjectMissing       permanent   the object asked for is not in the lake
+    │   └── LakeOriginMismatch      permanent   the lake was filled from another vendor address
+    ├── VendorError                 permanent   the vendor's answer cannot be used
+    │   ├── VendorUnavailable       transient   connection, 5xx or 429 for longer than the retries waited
+    │   ├── VendorNotReady          transient   the day is not exported yet: costs no attempt
+    │   ├── VendorQuotaExceeded     transient   the account may go on after `not_before`
+    │   └── VendorAccessDenied      permanent   401 / 403: key missing, wrong, or in use from another address
+    ├── TickFileInvalid             permanent   the bytes of one tick file are not what the format says
+    ├── VenueDayIncomplete          see note    a venue-day ended with open files
+    └── TicksIncomplete             permanent   a read was asked for days that the lake does not hold whole
+
+`is_transient` says whether the same call may succeed later without a change of code, key or settings.
+A `VenueDayIncomplete` is transient when one of its open files is.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+
+class MarketDataError(Exception):
+    """Base of all errors raised on purpose; its text says what was tried, on what, and the remedy."""
+
+    is_transient: ClassVar[bool] = False
+
+
+class ConfigurationError(MarketDataError):
+    """A setting, an environment variable or the venues file is wrong (permanent)."""
+
+
+class LakeError(MarketDataError):
+    """The lake refused an operation for a reason that waiting does not mend (permanent)."""
+
+
+class LakeUnavailable(LakeError):
+    """The object store could not be reached or was overloaded for longer than its client retried (transient)."""
+
+    is_transient = True
+
+
+class LakeConflict(LakeError):
+    """A conditional write found another generation than the one it was told to replace (transient)."""
+
+    is_transient = True
+
+
+class LakeObjectMissing(LakeError):
+    """An object that was asked for by its key is not in the lake (permanent)."""
+
+
+class LakeOriginMismatch(LakeError):
+    """The lake was filled from another vendor address than this run uses (permanent)."""
+
+
+class VendorError(MarketDataError):
+    """The vendor answered with something that cannot be used (permanent)."""
+
+
+class VendorUnavailable(VendorError):
+    """The vendor could not be reached, or stayed overloaded for longer than the retries waited (transient)."""
+
+    is_transient = True
+
+
+class VendorNotReady(VendorError):
+    """The vendor has not exported the day yet (transient; the re-run sensor counts no attempt)."""
+
+    is_transient = True
+
+
+class VendorQuotaExceeded(VendorError):
+    """The account's request or transfer quota is used up until `not_before` (transient)."""
+
+    is_transient = True
+
+    def __init__(self, message: str, *, not_before: datetime) -> None:
+        super().__init__(message)
+        self.not_before = not_before
+
+
+class VendorAccessDenied(VendorError):
+    """401 or 403: the key is missing, wrong, expired, or in use from another address (permanent)."""
+
+
+class TickFileInvalid(MarketDataError):
+    """The bytes of one tick file are not what the vendor's format says (permanent for these bytes)."""
+
+
+class VenueDayIncomplete(MarketDataError):
+    """A venue-day ended with at least one expected tick file open; the text names each."""
+
+
+class TicksIncomplete(MarketDataError):
+    """A read was asked for days that the lake does not hold whole; the text names each day with its cause."""

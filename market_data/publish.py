@@ -1,0 +1,289 @@
+"""One writer's attempt at one unit (venue, data type, day): claim its receipt, write its objects, commit.
+
+Order of every attempt: read the receipt, observe the objects, claim the receipt, write objects, commit the receipt.
+Each write is conditional on the generation that was observed *before* the claim, and each step of the receipt on the
+generation read. Why two writers, or one that was killed and lives on, cannot spoil a committed unit:
+
+- A writer that loses its claim (another one changed the receipt) holds only generations observed before its own claim.
+- A writer that finds a claim it did not make takes over and writes every object it will name anew, after its own claim.
+  From then on no older writer holds a generation that still matches, so the older one's writes are refused.
+- Objects named by a receipt without a claim were settled that way before, and are kept as they are.
+- When a write is refused, the writer first observes the object again, *then* confirms that the claim is still its own,
+  and writes on that condition; a newer claim made after that confirmation voids it.
+
+A killed attempt leaves a claim and maybe objects that nobody names: the next run takes over. Readers only see what a
+receipt in state `committed` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from market_data.adapters.tick_csv import DecodedObject
+from market_data.adapters.tick_lake import ObjectStat, TickLake
+from market_data.domain.layouts import DataTypeDay, object_key, object_prefix, raw_key, raw_prefix, receipt_key
+from market_data.domain.receipt import FileEvidence, PublishedObject, Receipt
+from market_data.domain.tick_file import Outcome, TickFile
+from market_data.errors import LakeConflict, LakeError
+
+_PARQUET_CONTENT = "application/vnd.apache.parquet"
+_JSON_CONTENT = "application/json"
+_WRITE_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationTarget:
+    """What a publication is made for: the lake's origin, its layouts, the decoder, the configuration it came from."""
+
+    origin: str
+    layouts: tuple[str, ...]
+    decoder_version: str
+    config_hash: str
+
+
+def load_receipt(lake: TickLake, unit: DataTypeDay) -> tuple[Receipt | None, int]:
+    """Return the receipt of a unit with its generation, (None, 0) where there is none.
+
+    Raises LakeError (permanent) for a document that is not a receipt this version can read.
+    """
+    key = receipt_key(unit)
+    if lake.stat(key) is None:
+        return None, 0
+    data, stat = lake.get_bytes(key)
+    return parse_receipt(data, lake.uri(key)), stat.generation
+
+
+def parse_receipt(data: bytes, uri: str) -> Receipt:
+    """Return the receipt in a document; raises LakeError (permanent) that names the document."""
+    try:
+        return Receipt.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise LakeError(
+            f"{uri} is not a receipt that this version can read ({'.'.join(map(str, first['loc']))}: {first['msg']}). "
+            "A newer version of market_data may have written it; otherwise move it away and run the day again"
+        ) from error
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A claimed unit. `to_acquire` are the files without proof; `to_rebuild` those to be decoded again from raw/."""
+
+    lake: TickLake
+    unit: DataTypeDay
+    target: PublicationTarget
+    receipt: Receipt
+    generation: int
+    observed: dict[str, ObjectStat]
+    is_current: bool
+    is_takeover: bool
+    to_acquire: tuple[FileEvidence, ...] = ()
+    to_rebuild: tuple[FileEvidence, ...] = ()
+
+    def has_raw(self, vendor_symbol: str) -> bool:
+        """Whether the vendor's bytes of a file are in the lake (puts are whole, and only verified bytes are put)."""
+        return raw_key(self.unit, vendor_symbol) in self.observed
+
+    def release(self, evidence: Iterable[FileEvidence]) -> Receipt:
+        """Keep what is proven and give the claim back; what was published before stays as it is."""
+        return self.save(self.receipt.with_evidence(evidence).released())
+
+    def publish(
+        self,
+        evidence: Sequence[FileEvidence],
+        decoded: Mapping[str, Sequence[DecodedObject]],
+        executor: Executor,
+        now: Callable[[], datetime],
+    ) -> Receipt:
+        """Write the objects of the decoded files into every layout and commit; `decoded` is by vendor symbol."""
+        files = self.receipt.with_evidence(evidence)
+        symbols = {file.vendor_symbol for file in files.files}
+        kept = [item for item in self.receipt.objects if item.vendor_symbol in symbols - decoded.keys()]
+        new = [(symbol, item) for symbol, items in decoded.items() for item in items]
+        if self._changes_named_objects(new):
+            self.save(files.replacing())
+        written = list(executor.map(lambda pair: self._write_object(*pair), new))
+        previous = self.receipt
+        committed = files.committed(
+            [*kept, *written],
+            decoder_version=self.target.decoder_version,
+            layouts=self.target.layouts,
+            at=now(),
+        )
+        self.save(committed)
+        self._delete_unnamed(previous)
+        return self.receipt
+
+    def put_raw(self, file: FileEvidence, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
+        """Store the vendor's bytes of a file through `put(key, if_generation)`."""
+        return self._write(raw_key(self.unit, file.vendor_symbol), put)
+
+    def _changes_named_objects(self, new: Sequence[tuple[str, DecodedObject]]) -> bool:
+        crc32c_by_name = {item.name(self.unit): item.crc32c for item in self.receipt.objects}
+        names = {_planned(symbol, item).name(self.unit): item.crc32c for symbol, item in new}
+        return bool(self.receipt.objects) and (
+            self.is_takeover or any(crc32c_by_name.get(name, crc) != crc for name, crc in names.items())
+        )
+
+    def _write_object(self, vendor_symbol: str, item: DecodedObject) -> PublishedObject:
+        name = _planned(vendor_symbol, item).name(self.unit)
+        first_key, *other_keys = (object_key(layout, name) for layout in self.target.layouts)
+        put_first = self._keep_or_write(
+            first_key,
+            item,
+            lambda key, gen: self.lake.put_file(item.path, key, if_generation=gen, content_type=_PARQUET_CONTENT),
+        )
+        generations = {self.target.layouts[0]: put_first.generation}
+        for layout, key in zip(self.target.layouts[1:], other_keys, strict=True):
+            copied = self._keep_or_write(key, item, lambda key, gen: self.lake.copy(first_key, key, if_generation=gen))
+            generations[layout] = copied.generation
+        return _planned(vendor_symbol, item).model_copy(update={"generations": generations})
+
+    def _keep_or_write(self, key: str, item: DecodedObject, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
+        seen = self.observed.get(key)
+        if seen is not None and not self.is_takeover and seen.crc32c == item.crc32c:
+            return seen
+        return self._write(key, put)
+
+    def _write(self, key: str, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
+        seen = self.observed.get(key)
+        generation = seen.generation if seen else 0
+        for _ in range(_WRITE_ATTEMPTS):
+            try:
+                return put(key, generation)
+            except LakeConflict:
+                found = self.lake.stat(key)
+                self._confirm_claim()
+                generation = found.generation if found else 0
+        raise LakeConflict(
+            f"{self.lake.uri(key)}: refused {_WRITE_ATTEMPTS} times; other writers are at work on {self.unit}"
+        )
+
+    def _confirm_claim(self) -> None:
+        stat = self.lake.stat(receipt_key(self.unit))
+        if stat is None or stat.generation != self.generation:
+            raise LakeConflict(f"{self.unit}: another run took the unit over while this one was writing")
+
+    def save(self, receipt: Receipt) -> Receipt:
+        """Write the receipt on condition that nobody else did; raises LakeConflict (transient) when another run has."""
+        data = receipt.model_dump_json(indent=1).encode()
+        try:
+            stat = self.lake.put_bytes(
+                data, receipt_key(self.unit), if_generation=self.generation, content_type=_JSON_CONTENT
+            )
+        except LakeConflict as error:
+            raise LakeConflict(f"{self.unit}: another run took the unit over ({error})") from error
+        self.receipt, self.generation = receipt, stat.generation
+        return receipt
+
+    def _delete_unnamed(self, previous: Receipt) -> None:
+        named = set(_named_generations(self.receipt))
+        for key, generation in _named_generations(previous).items():
+            if key not in named and key in self.observed:
+                self.lake.delete(key, if_generation=generation)
+
+
+def begin(
+    lake: TickLake, unit: DataTypeDay, expected: Sequence[TickFile], target: PublicationTarget, writer: str
+) -> Attempt:
+    """Read, observe and claim a unit; nothing is written when the unit is published whole and current.
+
+    Raises LakeConflict (transient) when another writer claims at the same moment, LakeError (permanent) when the unit
+    was filled from another origin.
+    """
+    receipt, generation = load_receipt(lake, unit)
+    known = receipt or Receipt(origin=target.origin, venue=unit.venue, data_type=unit.data_type, day=unit.day)
+    if known.origin != target.origin:
+        raise LakeError(f"{unit} was filled from {known.origin}, this run reads from {target.origin}: use another lake")
+    claimed = known.claimed_by(writer, expected, target.config_hash)
+    observed = _observe(lake, claimed, target)
+    is_takeover = known.claim is not None
+    claimed = claimed.with_evidence(_forgotten(file) for file in claimed.files if not _has_proof(unit, file, observed))
+    to_acquire = claimed.open_files
+    has_objects = (
+        not is_takeover
+        and _holds_publication(known, observed)
+        and known.is_published_by(target.decoder_version, target.layouts)
+    )
+    is_current = has_objects and not to_acquire and claimed.files == known.files
+    attempt = Attempt(lake, unit, target, claimed, generation, observed, is_current, is_takeover, to_acquire)
+    if not is_current:
+        if not has_objects:
+            attempt.to_rebuild = tuple(file for file in claimed.files if file.outcome is Outcome.STORED)
+        attempt.save(claimed)
+    return attempt
+
+
+def _observe(lake: TickLake, receipt: Receipt, target: PublicationTarget) -> dict[str, ObjectStat]:
+    """Return what is under the unit's folders, by key, with checksums wherever they can matter."""
+    types = sorted({file.instrument_type for file in receipt.files})
+    prefixes = [raw_prefix(receipt.unit)]
+    for layout in dict.fromkeys((*target.layouts, *receipt.layouts)):
+        prefixes += [object_prefix(layout, receipt.unit, instrument_type) for instrument_type in types]
+    observed = {stat.key: stat for prefix in prefixes for stat in lake.list_objects(prefix)}
+    settled = _settled_checksums(receipt)
+    if any(stat.crc32c is None and settled.get(stat.key, (0, ""))[0] != stat.generation for stat in observed.values()):
+        # a local lake reads bytes for a checksum: only where the receipt does not know these very writes
+        return {stat.key: stat for prefix in prefixes for stat in lake.list_objects(prefix, with_crc32c=True)}
+    return {key: stat if stat.crc32c else replace(stat, crc32c=settled[key][1]) for key, stat in observed.items()}
+
+
+def _settled_checksums(receipt: Receipt) -> dict[str, tuple[int, str]]:
+    settled = {
+        object_key(layout, item.name(receipt.unit)): (generation, item.crc32c)
+        for item in receipt.objects
+        for layout, generation in item.generations.items()
+    }
+    for file in receipt.files:
+        if file.generation is not None and file.crc32c is not None:
+            settled[raw_key(receipt.unit, file.vendor_symbol)] = (file.generation, file.crc32c)
+    return settled
+
+
+def _named_generations(receipt: Receipt) -> dict[str, int]:
+    return {
+        object_key(layout, item.name(receipt.unit)): generation
+        for item in receipt.objects
+        for layout, generation in item.generations.items()
+    }
+
+
+def _holds_publication(receipt: Receipt, observed: Mapping[str, ObjectStat]) -> bool:
+    named = {
+        object_key(layout, item.name(receipt.unit)): item for item in receipt.objects for layout in item.generations
+    }
+    return all(
+        key in observed and (observed[key].size_bytes, observed[key].crc32c) == (item.size_bytes, item.crc32c)
+        for key, item in named.items()
+    )
+
+
+def _has_proof(unit: DataTypeDay, file: FileEvidence, observed: Mapping[str, ObjectStat]) -> bool:
+    if file.outcome in {Outcome.STORED, Outcome.VENDOR_EMPTY}:
+        stat = observed.get(raw_key(unit, file.vendor_symbol))
+        return stat is not None and (stat.size_bytes, stat.crc32c) == (file.size_bytes, file.crc32c)
+    return file.is_accounted
+
+
+def _forgotten(file: FileEvidence) -> FileEvidence:
+    return FileEvidence(
+        vendor_symbol=file.vendor_symbol, instrument_type=file.instrument_type, instrument_key=file.instrument_key
+    )
+
+
+def _planned(vendor_symbol: str, item: DecodedObject) -> PublishedObject:
+    return PublishedObject(
+        vendor_symbol=vendor_symbol,
+        instrument_type=item.instrument_type,
+        instrument_key=item.instrument_key,
+        stem=item.stem,
+        rows=item.rows,
+        size_bytes=item.size_bytes,
+        crc32c=item.crc32c,
+        generations={},
+    )

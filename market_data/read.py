@@ -1,0 +1,247 @@
+"""What analysts import: published ticks as a Polars LazyFrame, and only whole days unless they say otherwise.
+
+from market_data.read import scan_ticks
+scan_ticks("trades", venues="binance", base="BTC", start="2024-08-08", end="2024-08-09").collect()
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+
+import polars as pl
+
+from market_data.adapters.tick_lake import TickLake, open_lake, polars_storage_options
+from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
+from market_data.domain.instruments import parse_instrument_key
+from market_data.domain.layouts import PARTITION_KEYS, DataTypeDay, object_key, receipt_prefix
+from market_data.domain.receipt import FileEvidence, PublishedObject, Receipt
+from market_data.domain.tick_file import Outcome
+from market_data.domain.venues import VENUES, parse_venue
+from market_data.errors import ConfigurationError, TicksIncomplete
+from market_data.publish import parse_receipt
+from market_data.settings import lake_url_of
+
+OnIncomplete = Literal["raise", "skip", "include"]
+_ADDED_COLUMNS = ("date", "venue", "instrument_type")
+_NAMED_AT_MOST = 20
+
+
+class IncompleteTicksWarning(UserWarning):
+    """Some of the days asked for are not whole; the text names each with its cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The filters of one call. `instruments` are instrument keys; empty filters take all."""
+
+    instruments: frozenset[str]
+    bases: frozenset[str]
+    quotes: frozenset[str]
+    instrument_types: frozenset[str]
+
+    def takes(self, item: PublishedObject | FileEvidence) -> bool:
+        """Whether a file can hold rows that are wanted (a grouped one is filtered by row later)."""
+        if self.instrument_types and item.instrument_type not in self.instrument_types:
+            return False
+        if item.instrument_key is None:
+            base = item.stem.partition("~")[0] if isinstance(item, PublishedObject) else ""
+            return not (self.bases and base) or base in self.bases
+        base, quote = _base_and_quote(item.instrument_key)
+        return (
+            (not self.instruments or item.instrument_key in self.instruments)
+            and (not self.bases or base in self.bases)
+            and (not self.quotes or quote in self.quotes)
+        )
+
+
+def scan_ticks(
+    data_type: str,
+    *,
+    venues: str | Iterable[str] | None = None,
+    instruments: str | Iterable[str] | None = None,
+    base: str | Iterable[str] | None = None,
+    quote: str | Iterable[str] | None = None,
+    instrument_types: str | Iterable[str] | None = None,
+    start: str | date | datetime,
+    end: str | date | datetime,
+    on_incomplete: OnIncomplete = "raise",
+    lake: str | TickLake | None = None,
+    layout: str | None = None,
+) -> pl.LazyFrame:
+    """Return the published ticks of a data type with `start <= local_timestamp < end`.
+
+    One row is one row of the vendor's file, with `date`, `venue` and `instrument_type` before its columns; rows of one
+    file are in the vendor's order, files by day, venue and instrument. Dates and naive datetimes are UTC; ISO text is
+    accepted. `venues` takes any spelling, None takes every venue the lake holds of this data type; `instruments` takes
+    instrument keys. `lake` is a URL or an open lake, default MARKET_DATA_LAKE_URL.
+
+    Only whole days are read: a venue-day that was not run, is not requested or offered, failed, or is being replaced
+    raises TicksIncomplete, which names each with its cause. `on_incomplete="skip"` leaves such venue-days out,
+    `"include"` takes what was published of them; both warn. Columns, units and source: `domain/data_types.py`.
+    """
+    kind = parse_data_type(data_type)
+    since, until = _instant(start), _instant(end)
+    if since >= until:
+        raise ConfigurationError(f"start {start} is not before end {end}")
+    store = lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of(os.environ))
+    keys = frozenset(key.upper() for key in _many(instruments))
+    wanted = _Wanted(keys, _upper(base), _upper(quote), _upper(instrument_types))
+    asked = [parse_venue(name) for name in _many(venues)] or sorted({parse_instrument_key(key)[0] for key in keys})
+    days = list(_days(since, until))
+    receipts = _receipts(store, asked or VENUES, kind, days)
+    chosen = asked or sorted({unit.venue for unit in receipts})
+    if not chosen:
+        raise TicksIncomplete(f"the lake {store.url} holds no {kind} of any venue. Is it the right lake?")
+    units = [DataTypeDay(venue, kind, day) for day in days for venue in chosen]
+    causes = {unit: cause for unit in units if (cause := _cause(receipts.get(unit), wanted))}
+    _tell(causes, len(units), store, on_incomplete)
+    readable = [
+        receipts[unit]
+        for unit in units
+        if unit in receipts
+        and receipts[unit].state != "replacing"
+        and (unit not in causes or on_incomplete == "include")
+    ]
+    rows = _scan(store, kind, readable, wanted, layout)
+    return rows.filter(pl.col("local_timestamp") >= since, pl.col("local_timestamp") < until)
+
+
+def _receipts(
+    lake: TickLake, venues: Sequence[str], data_type: DataType, days: Sequence[date]
+) -> dict[DataTypeDay, Receipt]:
+    first, last = days[0].isoformat(), days[-1].isoformat()
+    with ThreadPoolExecutor(16) as pool:
+        listings = pool.map(lake.list_objects, (receipt_prefix(venue, data_type) for venue in venues))
+        keys = [
+            stat.key
+            for stats in listings
+            for stat in stats
+            if first <= stat.key.rpartition("date=")[2].removesuffix(".json") <= last
+        ]
+        documents = pool.map(lake.get_bytes, keys)
+        receipts = [parse_receipt(data, lake.uri(key)) for key, (data, _) in zip(keys, documents, strict=True)]
+    return {receipt.unit: receipt for receipt in receipts}
+
+
+def _cause(receipt: Receipt | None, wanted: _Wanted) -> str | None:
+    """Return why a unit cannot be read whole under the filters, None when it can."""
+    if receipt is None:
+        return "not run"
+    if receipt.state == "replacing":
+        return "replacing: its files are being rewritten, or a run died while it did; run the day again"
+    relevant = [file for file in receipt.files if wanted.takes(file)]
+    failed = [file for file in relevant if not file.is_accounted]
+    if failed or receipt.state == "open":
+        counted = failed or list(receipt.open_files)
+        first = next((file.error for file in counted if file.error), "a run is at work, or was stopped before it ended")
+        names = ", ".join(file.vendor_symbol for file in counted[:3]) + (", ..." if len(counted) > 3 else "")  # noqa: PLR2004  three names fit a line
+        return f"failed: {len(counted)} of {len(receipt.files)} files open ({names}): {first}"
+    if not receipt.files:
+        return "not offered: the vendor lists no such file of this venue for this day"
+    return _cause_of_instruments(receipt, relevant, wanted)
+
+
+def _cause_of_instruments(receipt: Receipt, relevant: Sequence[FileEvidence], wanted: _Wanted) -> str | None:
+    own = {key for key in wanted.instruments if parse_instrument_key(key)[0] == receipt.venue}
+    if any(file.is_group for file in relevant):
+        return None  # a grouped file holds whatever traded; an instrument without rows is no fault
+    held = {file.instrument_key: file.outcome for file in relevant}
+    missing = sorted(own - held.keys())
+    if missing:
+        return f"not requested: {', '.join(missing)} (not among the {len(receipt.files)} files of the day)"
+    absent = sorted(key for key in own if held[key] is Outcome.NOT_OFFERED)
+    return f"not offered: {', '.join(absent)}" if absent else None
+
+
+def _tell(causes: Mapping[DataTypeDay, str], asked: int, lake: TickLake, on_incomplete: OnIncomplete) -> None:
+    if not causes:
+        return
+    lines = [f"  {unit}: {cause}" for unit, cause in list(causes.items())[:_NAMED_AT_MOST]]
+    if len(causes) > _NAMED_AT_MOST:
+        lines.append(f"  ... and {len(causes) - _NAMED_AT_MOST} more")
+    text = f"{len(causes)} of {asked} venue-days are not whole in {lake.url}:\n" + "\n".join(lines)
+    if on_incomplete == "raise":
+        raise TicksIncomplete(f'{text}\nRun those days, or pass on_incomplete="skip" (leave them out) or "include"')
+    warnings.warn(text, IncompleteTicksWarning, stacklevel=3)
+
+
+def _scan(
+    lake: TickLake, data_type: DataType, receipts: Sequence[Receipt], wanted: _Wanted, layout: str | None
+) -> pl.LazyFrame:
+    uris: dict[str, list[str]] = {}
+    has_groups = False
+    for receipt in receipts:
+        for item in filter(wanted.takes, receipt.objects):
+            chosen = layout or receipt.layouts[0]
+            if chosen not in item.generations:
+                raise ConfigurationError(f"{receipt.unit} is not published in {chosen!r}, but in {receipt.layouts}")
+            has_groups = has_groups or item.instrument_key is None
+            uris.setdefault(chosen, []).append(lake.uri(object_key(chosen, item.name(receipt.unit))))
+    schema = TABLES[data_type].published_schema
+    partitions: dict[str, pl.DataType] = {key: pl.Date() if key == "date" else pl.String() for key in PARTITION_KEYS}
+    scans = [
+        pl.scan_parquet(
+            paths,
+            glob=False,
+            hive_partitioning=True,
+            hive_schema=partitions,
+            storage_options=polars_storage_options(lake),
+        )
+        for paths in uris.values()
+    ]
+    if not scans:
+        added = {name: partitions[name] for name in _ADDED_COLUMNS}
+        return pl.LazyFrame(schema=pl.Schema({**added, **schema}))
+    rows = pl.concat(scans) if len(scans) > 1 else scans[0]
+    if has_groups:
+        rows = _only_wanted_rows(rows, wanted)
+    return rows.select(*_ADDED_COLUMNS, *schema)
+
+
+def _only_wanted_rows(rows: pl.LazyFrame, wanted: _Wanted) -> pl.LazyFrame:
+    """Filter the rows of grouped files, which hold many instruments."""
+    key = pl.col(INSTRUMENT_KEY.name)
+    parts = key.str.split(":").list.get(2).str.split("-")
+    if wanted.instruments:
+        rows = rows.filter(key.is_in(sorted(wanted.instruments)))
+    if wanted.bases:
+        rows = rows.filter(parts.list.get(0).is_in(sorted(wanted.bases)))
+    if wanted.quotes:
+        rows = rows.filter(parts.list.get(1, null_on_oob=True).is_in(sorted(wanted.quotes)))
+    return rows
+
+
+def _base_and_quote(instrument_key: str) -> tuple[str, str]:
+    base, _, rest = parse_instrument_key(instrument_key)[2].partition("-")
+    return base, rest.partition("-")[0]
+
+
+def _many(value: str | Iterable[str] | None) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _upper(value: str | Iterable[str] | None) -> frozenset[str]:
+    return frozenset(text.upper() for text in _many(value))
+
+
+def _instant(value: str | date | datetime) -> datetime:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _days(since: datetime, until: datetime) -> Iterator[date]:
+    day = since.date()
+    while datetime.combine(day, time(), UTC) < until:
+        yield day
+        day += timedelta(days=1)

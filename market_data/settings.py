@@ -1,0 +1,203 @@
+"""The only reader of the environment and of the venues file.
+
+Environment: MARKET_DATA_CONFIG (venues file; default: the one in this package), MARKET_DATA_LAKE_URL (`file:///...` or
+`gs://bucket/prefix`; default ./.market_data/lake), MARKET_DATA_VENDOR (`tardis`, or `simulator` when said),
+TARDIS_API_KEY, TARDIS_API_URL, TARDIS_DATASETS_URL, MARKET_DATA_ENGINE (`in_process`, `multiprocess`, `celery`, `k8s`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from market_data.domain.data_types import DataType, parse_data_type
+from market_data.domain.instruments import INSTRUMENT_TYPES
+from market_data.domain.layouts import LAYOUTS
+from market_data.domain.universe import GROUP_TYPES, Selection
+from market_data.domain.venues import parse_venue
+from market_data.errors import ConfigurationError
+
+DEFAULT_VENUES_FILE = Path(__file__).with_name("venues.yaml")
+DEFAULT_API_URL = "https://api.tardis.dev/v1"
+DEFAULT_DATASETS_URL = "https://datasets.tardis.dev/v1"
+DEFAULT_LAKE_DIRECTORY = Path(".market_data/lake")
+_FIRST_VENDOR_DAY = date(2019, 3, 30)
+
+
+class Engine(StrEnum):
+    """How Dagster executes the steps of a run."""
+
+    IN_PROCESS = "in_process"
+    MULTIPROCESS = "multiprocess"
+    CELERY = "celery"
+    K8S = "k8s"
+
+
+def _known(known: tuple[str, ...], what: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        folded = {name.upper(): name for name in known}.get(value.strip().upper().replace("-", "_"))
+        if folded is None:
+            raise ValueError(f"unknown {what} {value!r}. Known: {', '.join(known)}")
+        return folded
+
+    return BeforeValidator(check)
+
+
+def _to_data_type(value: object) -> object:
+    try:
+        return parse_data_type(value) if isinstance(value, str) else value
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+
+
+_InstrumentType = Annotated[str, _known(INSTRUMENT_TYPES, "instrument type")]
+_Layout = Annotated[str, _known(LAYOUTS, "layout")]
+_Group = Annotated[str, _known(tuple(GROUP_TYPES), "grouped file")]
+_ConfiguredDataType = Annotated[DataType, BeforeValidator(_to_data_type)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VenueSettings(_Model):
+    """What is wanted of one venue; see `Selection` for the meaning of each filter."""
+
+    data_types: tuple[_ConfiguredDataType, ...] = Field(min_length=1)
+    instrument_types: tuple[_InstrumentType, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    max_instruments: int | None = Field(default=None, ge=1)
+    prefer_grouped: tuple[_Group, ...] = ("OPTIONS",)
+
+    @field_validator("prefer_grouped", mode="before")
+    @classmethod
+    def _all_or_none(cls, value: object) -> object:
+        """Read `true` as every grouped file, `false` as none."""
+        return (tuple(GROUP_TYPES) if value else ()) if isinstance(value, bool) else value
+
+    @property
+    def selection(self) -> Selection:
+        """The same as the domain's plain value."""
+        return Selection(**self.model_dump())
+
+
+class VenuesFile(_Model):
+    """The venues file: the first day of all partitions, the venues, the layouts."""
+
+    start_date: date = Field(default=_FIRST_VENDOR_DAY, ge=_FIRST_VENDOR_DAY)
+    venues: dict[str, VenueSettings] = Field(min_length=1)
+    layouts: tuple[_Layout, ...] = Field(default=LAYOUTS, min_length=1)
+
+    @field_validator("venues", mode="before")
+    @classmethod
+    def _canonical_venues(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        canonical: dict[str, Any] = {}
+        for name, settings in value.items():
+            try:
+                venue = parse_venue(str(name))
+            except ConfigurationError as error:
+                raise ValueError(str(error)) from error
+            if venue in canonical:
+                raise ValueError(f"venue {venue} is configured twice, the second time as {name!r}")
+            canonical[venue] = settings
+        return canonical
+
+
+class Settings(_Model):
+    """Everything a run is told. `lake_url` is absolute; `config_hash` names the content of the venues file."""
+
+    venues_file: Path
+    config: VenuesFile
+    lake_url: str
+    vendor: Literal["tardis", "simulator"]
+    api_url: str
+    datasets_url: str
+    api_key: SecretStr | None
+    engine: Engine
+
+    @property
+    def config_hash(self) -> str:
+        """First 12 hexadecimal digits of the SHA-256 of the venues file's meaning (not of its spelling)."""
+        meaning = json.dumps(self.config.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(meaning.encode()).hexdigest()[:12]
+
+    @property
+    def origin(self) -> str:
+        """What the lake is filled from; a lake holds one origin."""
+        return "simulator" if self.vendor == "simulator" else self.datasets_url
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment and the venues file; raises ConfigurationError (permanent) that says what to mend."""
+    env = os.environ if environ is None else environ
+    venues_file = Path(env.get("MARKET_DATA_CONFIG") or DEFAULT_VENUES_FILE)
+    config = load_venues_file(venues_file)
+    vendor = env.get("MARKET_DATA_VENDOR") or "tardis"
+    engine = env.get("MARKET_DATA_ENGINE") or Engine.IN_PROCESS
+    if vendor not in {"tardis", "simulator"}:
+        raise ConfigurationError(f"MARKET_DATA_VENDOR is {vendor!r}; it must be 'tardis' or 'simulator'")
+    if engine not in list(Engine):
+        raise ConfigurationError(f"MARKET_DATA_ENGINE is {engine!r}; it must be one of {', '.join(Engine)}")
+    api_url, datasets_url = env.get("TARDIS_API_URL"), env.get("TARDIS_DATASETS_URL")
+    if vendor == "simulator" and not (api_url and datasets_url):
+        raise ConfigurationError(
+            "MARKET_DATA_VENDOR is 'simulator', so TARDIS_API_URL and TARDIS_DATASETS_URL must name a running one: "
+            "start `market-data simulator --port 8750` and set both to http://127.0.0.1:8750/v1"
+        )
+    return Settings(
+        venues_file=venues_file,
+        config=config,
+        lake_url=lake_url_of(env),
+        vendor="simulator" if vendor == "simulator" else "tardis",
+        api_url=api_url or DEFAULT_API_URL,
+        datasets_url=datasets_url or DEFAULT_DATASETS_URL,
+        api_key=SecretStr(env["TARDIS_API_KEY"]) if env.get("TARDIS_API_KEY") else None,
+        engine=Engine(engine),
+    )
+
+
+def lake_url_of(environ: Mapping[str, str]) -> str:
+    """Return the lake's URL: MARKET_DATA_LAKE_URL, or the default directory below the current one."""
+    return environ.get("MARKET_DATA_LAKE_URL") or DEFAULT_LAKE_DIRECTORY.absolute().as_uri()
+
+
+def load_venues_file(path: Path) -> VenuesFile:
+    """Read a venues file; raises ConfigurationError (permanent) with the place of each fault in the file."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the venues file {path}: {error.strerror}. See MARKET_DATA_CONFIG"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the venues file {path} is not YAML: {error}") from error
+    try:
+        return VenuesFile.model_validate(document)
+    except ValidationError as error:
+        raise ConfigurationError(f"the venues file {path} has faults:\n{_describe_faults(error)}") from error
+
+
+def _describe_faults(error: ValidationError) -> str:
+    lines = []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+        text = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            model = VenueSettings if "venues" in fault["loc"] else VenuesFile
+            text = f"unknown key. Known keys: {', '.join(model.model_fields)}"
+        lines.append(f"  {place}: {text}")
+    return "\n".join(lines)

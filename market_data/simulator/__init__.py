@@ -1,0 +1,1 @@
+"""A Tardis-compatible vendor on loopback: deterministic data, scripted faults."""

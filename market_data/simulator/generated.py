@@ -1,0 +1,80 @@
+"""The source of generated files: the same seed gives the same bytes for a file, whatever else was asked before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import lru_cache, partial
+
+import polars as pl
+
+from market_data.domain.data_types import DataType
+from market_data.simulator.book_rows import incremental_rows, quote_rows, snapshot_rows, ticker_rows
+from market_data.simulator.books import Touch, make_touch
+from market_data.simulator.catalogue import ExchangeCatalogue, exported_until_at
+from market_data.simulator.event_rows import (
+    derivative_ticker_rows,
+    liquidation_rows,
+    options_chain_rows,
+    trade_rows,
+)
+from market_data.simulator.frames import encode, merge
+from market_data.simulator.markets import Market
+from market_data.simulator.venues import NAMES, build_exchange
+
+_BOOK_ROWS: dict[DataType, Callable[[Market, Touch], pl.DataFrame]] = {
+    DataType.INCREMENTAL_BOOK_L2: incremental_rows,
+    DataType.QUOTES: quote_rows,
+    DataType.BOOK_TICKER: ticker_rows,
+    DataType.BOOK_SNAPSHOT_5: partial(snapshot_rows, data_type=DataType.BOOK_SNAPSHOT_5),
+    DataType.BOOK_SNAPSHOT_25: partial(snapshot_rows, data_type=DataType.BOOK_SNAPSHOT_25),
+}
+_EVENT_ROWS: dict[DataType, Callable[[Market, Touch, float], pl.DataFrame]] = {
+    DataType.TRADES: trade_rows,
+    DataType.DERIVATIVE_TICKER: derivative_ticker_rows,
+    DataType.LIQUIDATIONS: liquidation_rows,
+    DataType.OPTIONS_CHAIN: options_chain_rows,
+}
+
+
+@lru_cache(maxsize=128)
+def _touch(market: Market, scale: float) -> Touch:
+    # Asked for by each data type of an instrument-day, mostly one after the other.
+    return make_touch(market, scale)
+
+
+def make_rows(market: Market, data_type: DataType, scale: float) -> pl.DataFrame:
+    """Return one instrument's rows of one data type; `scale` multiplies their number."""
+    touch = _touch(market, scale)
+    make_book_rows = _BOOK_ROWS.get(data_type)
+    return make_book_rows(market, touch) if make_book_rows else _EVENT_ROWS[data_type](market, touch, scale)
+
+
+class GeneratedSource:
+    """Exchanges and files made up from a seed; `scale` multiplies the number of rows in a file."""
+
+    def __init__(self, seed: int, scale: float) -> None:
+        self._seed = seed
+        self._scale = scale
+
+    def exchange_ids(self) -> list[str]:
+        """Return the ids of the generated exchanges."""
+        return list(NAMES)
+
+    def exchange(self, exchange_id: str) -> ExchangeCatalogue | None:
+        """Return one exchange, None when it is not generated."""
+        return build_exchange(exchange_id)
+
+    def exported_until(self, exchange_id: str, now: datetime) -> date:  # noqa: ARG002 - every exchange is on time here
+        """Return the first day that is not exported at `now` (UTC)."""
+        return exported_until_at(now)
+
+    def read_file(self, exchange_id: str, data_type: DataType, symbol: str, day: date) -> bytes | None:
+        """Return the csv.gz of one instrument or group; costs a few milliseconds of CPU an instrument."""
+        exchange = build_exchange(exchange_id)
+        listing = exchange.find(symbol) if exchange else None
+        if exchange is None or listing is None:
+            return None
+        members = exchange.members(listing, data_type, day) if listing.is_group else [listing]
+        frames = [make_rows(Market(self._seed, exchange_id, member, day), data_type, self._scale) for member in members]
+        return encode(merge(frames))
