@@ -27,7 +27,7 @@ from market_data.adapters.tick_csv import DECODER_VERSION, DecodedFile, decode_t
 from market_data.adapters.tick_lake import ObjectStat, TickLake
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import DataTypeDay, raw_key
-from market_data.domain.receipt import FileEvidence, Receipt
+from market_data.domain.receipt import FileEvidence, Receipt, open_file
 from market_data.domain.tick_file import Outcome, TickFile
 from market_data.domain.universe import Selection, Universe, expected_tick_files
 from market_data.errors import (
@@ -111,6 +111,7 @@ class _Work:
         self._on_file = on_file
         self._writer = uuid4().hex
         self._stop: MarketDataError | None = None
+        self._is_cancelled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._known_keys = {item.vendor_symbol: item.instrument_key for item in venue_day.universe.listed}
@@ -131,12 +132,13 @@ class _Work:
         except asyncio.CancelledError:
             put(None)
         except BaseException as error:  # noqa: BLE001  handed to the caller's thread, which raises it
-            put(error)
+            put(_cause_of(error))
         else:
             put(None)
 
     def cancel(self) -> None:
         """Stop as soon as possible; claims stay, so the next run takes over."""
+        self._is_cancelled = True
         if self._loop is not None and self._main is not None and not self._loop.is_closed():
             try:
                 self._loop.call_soon_threadsafe(self._main.cancel)
@@ -147,6 +149,8 @@ class _Work:
         self, open_client: Callable[[], TardisClient], put: Callable[[UnitResult | BaseException | None], None]
     ) -> None:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
+        if self._is_cancelled:  # before there was a task to cancel
+            return
         self._slots = asyncio.Semaphore(FILES_AT_ONCE)
         async with open_client() as self._client, asyncio.TaskGroup() as group:
             for data_type in self._day.data_types:
@@ -158,9 +162,10 @@ class _Work:
         for remaining in reversed(range(_ATTEMPTS_AT_A_UNIT)):
             try:
                 put(await self._attempt_unit(unit, expected))
-            except LakeConflict:
-                if not remaining:
-                    raise
+            except (LakeConflict, ExceptionGroup) as error:  # a file's conflict comes in a group
+                cause = _cause_of(error)
+                if not remaining or not isinstance(cause, LakeConflict):
+                    raise cause from error
                 await self._wait_for_other_writer(unit)
             else:
                 return
@@ -197,16 +202,19 @@ class _Work:
 
     async def _acquire(self, attempt: Attempt, file: FileEvidence) -> _Acquired:
         async with self._slots:
-            if self._stop is not None:
+            if self._stop is not None and not attempt.has_raw(file.vendor_symbol):
                 return _Acquired(file)
             started = time.monotonic()
             tick_file = TickFile(attempt.unit, file.vendor_symbol, file.instrument_type, file.instrument_key)
             try:
                 acquired = await self._obtain(attempt, file, tick_file)
             except (VendorError, TickFileInvalid) as error:
+                is_known = self._stop is not None  # one file names what stopped the run, the others stay untried
                 if isinstance(error, VendorAccessDenied | VendorQuotaExceeded):
-                    self._stop = error
-                acquired = _Acquired(_failed(file, error))
+                    self._stop = self._stop or error
+                    acquired = _Acquired(open_file(file) if is_known else _failed(file, error))
+                else:
+                    acquired = _Acquired(_failed(file, error))
             seconds = round(time.monotonic() - started, 3)
             acquired = acquired.with_evidence(seconds=seconds)
             self._on_file(acquired.evidence)
@@ -215,13 +223,16 @@ class _Work:
     async def _obtain(self, attempt: Attempt, file: FileEvidence, tick_file: TickFile) -> _Acquired:
         """Read the file's bytes from raw/ where they are, else from the vendor; a bad body is fetched once more."""
         if attempt.has_raw(file.vendor_symbol):
-            path = await self._on(
-                self._io, self._lake.fetch_file, raw_key(attempt.unit, file.vendor_symbol), self._folder()
-            )
+            folder = self._folder()
+            path = await self._on(self._io, self._lake.fetch_file, raw_key(attempt.unit, file.vendor_symbol), folder)
             try:
                 return await self._on(self._cpu, self._decode_held, attempt, file, tick_file, path)
             except TickFileInvalid:
-                pass  # what the lake holds is damaged, or this decoder knows better: ask the vendor again
+                # what the lake holds is damaged, or this decoder knows better: ask the vendor again
+                if self._stop is not None:
+                    return _Acquired(open_file(file))
+            finally:
+                (folder / path.name).unlink(missing_ok=True)  # a download; a local lake gives its own file
         bad_crc32c: str | None = None
         while True:
             body = self._folder() / "body.csv.gz"
@@ -235,6 +246,7 @@ class _Work:
                     text = "the vendor sent the same bytes twice" if bad_crc32c == answer.crc32c else "and so before"
                     raise TickFileInvalid(f"{error}; {text}") from error
                 bad_crc32c = answer.crc32c
+                body.unlink()
                 continue
             put = partial(self._put_raw, body)
             stat = await self._on(self._io, attempt.put_raw, file, put)
@@ -263,6 +275,14 @@ class _Work:
     async def _on(self, pool: ThreadPoolExecutor, call: Callable[..., _T], *args: object) -> _T:
         assert self._loop is not None  # noqa: S101  set before any unit runs
         return await self._loop.run_in_executor(pool, call, *args)
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """Return what a task group failed of; a conflict with another writer only when there is nothing worse."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    causes = [_cause_of(inner) for inner in error.exceptions]
+    return next((cause for cause in causes if not isinstance(cause, LakeConflict)), causes[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,28 @@ Each write is conditional on the generation that was observed *before* the claim
 generation read. Why two writers, or one that was killed and lives on, cannot spoil a committed unit:
 
 - A writer that loses its claim (another one changed the receipt) holds only generations observed before its own claim.
-- A writer that finds a claim it did not make takes over and writes every object it will name anew, after its own claim.
-  From then on no older writer holds a generation that still matches, so the older one's writes are refused.
-- Objects named by a receipt without a claim were settled that way before, and are kept as they are.
+- A writer that finds a claim it did not make, or a publication left `replacing`, takes over: it writes every object it
+  will name anew, after its own claim. From then on no older writer holds a generation that still matches, so the older
+  one's writes are refused.
+- Objects named by a committed receipt without a claim were settled that way before, and are kept as they are. Nothing
+  else is kept, however right its bytes look: an older writer may be about to replace or to delete it.
+- Objects are kept in all layouts or written anew in all: on a local lake a copy carries its source's generation, so a
+  copy of a kept object could bear the very generation that an older writer still holds for that key.
 - When a write is refused, the writer first observes the object again, *then* confirms that the claim is still its own,
   and writes on that condition; a newer claim made after that confirmation voids it.
 
-A killed attempt leaves a claim and maybe objects that nobody names: the next run takes over. Readers only see what a
-receipt in state `committed` names.
+- After the commit, whatever was observed in the unit's folders and is not named is deleted, on the generation observed;
+  whoever names such a key later has written it anew, so a late delete is refused.
+
+A killed attempt leaves a claim and maybe objects that nobody names: the next run takes over and removes them. Readers
+only see what a receipt in state `committed` names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -26,10 +34,19 @@ from pydantic import ValidationError
 
 from market_data.adapters.tick_csv import DecodedObject
 from market_data.adapters.tick_lake import ObjectStat, TickLake
-from market_data.domain.layouts import DataTypeDay, object_key, object_prefix, raw_key, raw_prefix, receipt_key
-from market_data.domain.receipt import FileEvidence, PublishedObject, Receipt
+from market_data.domain.layouts import (
+    LAYOUTS,
+    DataTypeDay,
+    PublishedName,
+    object_key,
+    object_prefix,
+    raw_key,
+    raw_prefix,
+    receipt_key,
+)
+from market_data.domain.receipt import FileEvidence, PublishedObject, Receipt, open_file
 from market_data.domain.tick_file import Outcome, TickFile
-from market_data.errors import LakeConflict, LakeError
+from market_data.errors import LakeConflict, LakeError, LakeObjectMissing
 
 _PARQUET_CONTENT = "application/vnd.apache.parquet"
 _JSON_CONTENT = "application/json"
@@ -72,7 +89,10 @@ def parse_receipt(data: bytes, uri: str) -> Receipt:
 
 @dataclass(slots=True)
 class Attempt:
-    """A claimed unit. `to_acquire` are the files without proof; `to_rebuild` those to be decoded again from raw/."""
+    """A unit at work. `to_acquire` are the files without proof; `to_rebuild` those to be decoded (again) from raw/.
+
+    The unit is claimed unless the attempt `is_current`: then there is nothing to do, and `receipt` is as it was found.
+    """
 
     lake: TickLake
     unit: DataTypeDay
@@ -102,13 +122,13 @@ class Attempt:
     ) -> Receipt:
         """Write the objects of the decoded files into every layout and commit; `decoded` is by vendor symbol."""
         files = self.receipt.with_evidence(evidence)
-        symbols = {file.vendor_symbol for file in files.files}
+        symbols = {file.vendor_symbol for file in files.files if file.outcome is Outcome.STORED}
         kept = [item for item in self.receipt.objects if item.vendor_symbol in symbols - decoded.keys()]
         new = [(symbol, item) for symbol, items in decoded.items() for item in items]
+        settled = self._settled_objects()
         if self._changes_named_objects(new):
             self.save(files.replacing())
-        written = list(executor.map(lambda pair: self._write_object(*pair), new))
-        previous = self.receipt
+        written = list(executor.map(lambda pair: self._keep_or_write(settled, *pair), new))
         committed = files.committed(
             [*kept, *written],
             decoder_version=self.target.decoder_version,
@@ -116,7 +136,7 @@ class Attempt:
             at=now(),
         )
         self.save(committed)
-        self._delete_unnamed(previous)
+        list(executor.map(self._delete, _unnamed(self.receipt, self.observed)))
         return self.receipt
 
     def put_raw(self, file: FileEvidence, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
@@ -130,25 +150,39 @@ class Attempt:
             self.is_takeover or any(crc32c_by_name.get(name, crc) != crc for name, crc in names.items())
         )
 
-    def _write_object(self, vendor_symbol: str, item: DecodedObject) -> PublishedObject:
-        name = _planned(vendor_symbol, item).name(self.unit)
-        first_key, *other_keys = (object_key(layout, name) for layout in self.target.layouts)
-        put_first = self._keep_or_write(
+    def _settled_objects(self) -> dict[PublishedName, PublishedObject]:
+        """Return the objects that can be kept: named without a claim, and in every layout as they were described."""
+        if self.is_takeover:
+            return {}
+        return {
+            item.name(self.unit): item
+            for item in self.receipt.objects
+            if tuple(item.generations) == self.target.layouts and _is_held(self.unit, item, self.observed)
+        }
+
+    def _keep_or_write(
+        self, settled: Mapping[PublishedName, PublishedObject], vendor_symbol: str, item: DecodedObject
+    ) -> PublishedObject:
+        planned = _planned(vendor_symbol, item)
+        name = planned.name(self.unit)
+        keys = {layout: object_key(layout, name) for layout in self.target.layouts}
+        if name in settled and settled[name].crc32c == item.crc32c:
+            generations = {layout: self.observed[key].generation for layout, key in keys.items()}
+        else:
+            generations = self._write_object(item, keys)
+        return planned.model_copy(update={"generations": generations})
+
+    def _write_object(self, item: DecodedObject, keys: Mapping[str, str]) -> dict[str, int]:
+        (first_layout, first_key), *others = keys.items()
+        put = self._write(
             first_key,
-            item,
             lambda key, gen: self.lake.put_file(item.path, key, if_generation=gen, content_type=_PARQUET_CONTENT),
         )
-        generations = {self.target.layouts[0]: put_first.generation}
-        for layout, key in zip(self.target.layouts[1:], other_keys, strict=True):
-            copied = self._keep_or_write(key, item, lambda key, gen: self.lake.copy(first_key, key, if_generation=gen))
+        generations = {first_layout: put.generation}
+        for layout, other_key in others:
+            copied = self._write(other_key, lambda key, gen: self.lake.copy(first_key, key, if_generation=gen))
             generations[layout] = copied.generation
-        return _planned(vendor_symbol, item).model_copy(update={"generations": generations})
-
-    def _keep_or_write(self, key: str, item: DecodedObject, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
-        seen = self.observed.get(key)
-        if seen is not None and not self.is_takeover and seen.crc32c == item.crc32c:
-            return seen
-        return self._write(key, put)
+        return generations
 
     def _write(self, key: str, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
         seen = self.observed.get(key)
@@ -156,9 +190,11 @@ class Attempt:
         for _ in range(_WRITE_ATTEMPTS):
             try:
                 return put(key, generation)
-            except LakeConflict:
+            except (LakeConflict, LakeObjectMissing) as error:  # missing: a copy's source, deleted by who took over
                 found = self.lake.stat(key)
                 self._confirm_claim()
+                if isinstance(error, LakeObjectMissing):
+                    raise
                 generation = found.generation if found else 0
         raise LakeConflict(
             f"{self.lake.uri(key)}: refused {_WRITE_ATTEMPTS} times; other writers are at work on {self.unit}"
@@ -181,11 +217,9 @@ class Attempt:
         self.receipt, self.generation = receipt, stat.generation
         return receipt
 
-    def _delete_unnamed(self, previous: Receipt) -> None:
-        named = set(_named_generations(self.receipt))
-        for key, generation in _named_generations(previous).items():
-            if key not in named and key in self.observed:
-                self.lake.delete(key, if_generation=generation)
+    def _delete(self, stat: ObjectStat) -> None:
+        with suppress(LakeConflict):  # changed since: it is another writer's now
+            self.lake.delete(stat.key, if_generation=stat.generation)
 
 
 def begin(
@@ -201,32 +235,39 @@ def begin(
     if known.origin != target.origin:
         raise LakeError(f"{unit} was filled from {known.origin}, this run reads from {target.origin}: use another lake")
     claimed = known.claimed_by(writer, expected, target.config_hash)
-    observed = _observe(lake, claimed, target)
-    is_takeover = known.claim is not None
-    claimed = claimed.with_evidence(_forgotten(file) for file in claimed.files if not _has_proof(unit, file, observed))
+    observed = _observe(lake, known, claimed, target)
+    is_takeover = known.claim is not None or known.state == "replacing"
+    claimed = claimed.with_evidence(open_file(file) for file in claimed.files if not _has_proof(unit, file, observed))
     to_acquire = claimed.open_files
     has_objects = (
         not is_takeover
-        and _holds_publication(known, observed)
+        and all(_is_held(unit, item, observed) for item in known.objects)
         and known.is_published_by(target.decoder_version, target.layouts)
     )
-    is_current = has_objects and not to_acquire and claimed.files == known.files
-    attempt = Attempt(lake, unit, target, claimed, generation, observed, is_current, is_takeover, to_acquire)
+    published = {item.vendor_symbol for item in known.objects} if has_objects else set()
+    to_rebuild = tuple(
+        file for file in claimed.files if file.outcome is Outcome.STORED and file.vendor_symbol not in published
+    )
+    has_work = bool(to_acquire or to_rebuild or _unnamed(known, observed))
+    is_current = has_objects and not has_work and claimed.files == known.files
+    attempt = Attempt(lake, unit, target, known, generation, observed, is_current, is_takeover, to_acquire, to_rebuild)
     if not is_current:
-        if not has_objects:
-            attempt.to_rebuild = tuple(file for file in claimed.files if file.outcome is Outcome.STORED)
         attempt.save(claimed)
     return attempt
 
 
-def _observe(lake: TickLake, receipt: Receipt, target: PublicationTarget) -> dict[str, ObjectStat]:
-    """Return what is under the unit's folders, by key, with checksums wherever they can matter."""
-    types = sorted({file.instrument_type for file in receipt.files})
-    prefixes = [raw_prefix(receipt.unit)]
-    for layout in dict.fromkeys((*target.layouts, *receipt.layouts)):
-        prefixes += [object_prefix(layout, receipt.unit, instrument_type) for instrument_type in types]
+def _observe(lake: TickLake, known: Receipt, claimed: Receipt, target: PublicationTarget) -> dict[str, ObjectStat]:
+    """Return what is under the unit's folders, by key, with checksums wherever they can matter.
+
+    Looks also where only an earlier attempt can have written: in all layouts, for all instrument types known of.
+    """
+    types = {file.instrument_type for file in (*known.files, *claimed.files)}
+    types |= {item.instrument_type for item in known.objects}
+    prefixes = [raw_prefix(known.unit)]
+    for layout in dict.fromkeys((*LAYOUTS, *target.layouts, *known.layouts)):
+        prefixes += [object_prefix(layout, known.unit, instrument_type) for instrument_type in sorted(types)]
     observed = {stat.key: stat for prefix in prefixes for stat in lake.list_objects(prefix)}
-    settled = _settled_checksums(receipt)
+    settled = _settled_checksums(known)
     if any(stat.crc32c is None and settled.get(stat.key, (0, ""))[0] != stat.generation for stat in observed.values()):
         # a local lake reads bytes for a checksum: only where the receipt does not know these very writes
         return {stat.key: stat for prefix in prefixes for stat in lake.list_objects(prefix, with_crc32c=True)}
@@ -245,22 +286,17 @@ def _settled_checksums(receipt: Receipt) -> dict[str, tuple[int, str]]:
     return settled
 
 
-def _named_generations(receipt: Receipt) -> dict[str, int]:
-    return {
-        object_key(layout, item.name(receipt.unit)): generation
-        for item in receipt.objects
-        for layout, generation in item.generations.items()
-    }
+def _is_held(unit: DataTypeDay, item: PublishedObject, observed: Mapping[str, ObjectStat]) -> bool:
+    """Whether a published object is in every layout as the receipt describes it."""
+    stats = [observed.get(object_key(layout, item.name(unit))) for layout in item.generations]
+    return all(stat and (stat.size_bytes, stat.crc32c) == (item.size_bytes, item.crc32c) for stat in stats)
 
 
-def _holds_publication(receipt: Receipt, observed: Mapping[str, ObjectStat]) -> bool:
-    named = {
-        object_key(layout, item.name(receipt.unit)): item for item in receipt.objects for layout in item.generations
-    }
-    return all(
-        key in observed and (observed[key].size_bytes, observed[key].crc32c) == (item.size_bytes, item.crc32c)
-        for key, item in named.items()
-    )
+def _unnamed(receipt: Receipt, observed: Mapping[str, ObjectStat]) -> list[ObjectStat]:
+    """Return the observed published objects that the receipt does not name."""
+    named = {object_key(layout, item.name(receipt.unit)) for item in receipt.objects for layout in item.generations}
+    folder = raw_prefix(receipt.unit)
+    return [stat for key, stat in observed.items() if key not in named and not key.startswith(folder)]
 
 
 def _has_proof(unit: DataTypeDay, file: FileEvidence, observed: Mapping[str, ObjectStat]) -> bool:
@@ -268,12 +304,6 @@ def _has_proof(unit: DataTypeDay, file: FileEvidence, observed: Mapping[str, Obj
         stat = observed.get(raw_key(unit, file.vendor_symbol))
         return stat is not None and (stat.size_bytes, stat.crc32c) == (file.size_bytes, file.crc32c)
     return file.is_accounted
-
-
-def _forgotten(file: FileEvidence) -> FileEvidence:
-    return FileEvidence(
-        vendor_symbol=file.vendor_symbol, instrument_type=file.instrument_type, instrument_key=file.instrument_key
-    )
 
 
 def _planned(vendor_symbol: str, item: DecodedObject) -> PublishedObject:

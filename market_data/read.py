@@ -12,13 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
+from itertools import groupby
+from operator import itemgetter
+from typing import Literal, get_args
 
 import polars as pl
 
 from market_data.adapters.tick_lake import TickLake, open_lake, polars_storage_options
 from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
-from market_data.domain.instruments import parse_instrument_key
+from market_data.domain.instruments import INSTRUMENT_TYPES, format_instrument_key, parse_instrument_key
 from market_data.domain.layouts import PARTITION_KEYS, DataTypeDay, object_key, receipt_prefix
 from market_data.domain.receipt import FileEvidence, PublishedObject, Receipt
 from market_data.domain.tick_file import Outcome
@@ -30,6 +32,7 @@ from market_data.settings import lake_url_of
 OnIncomplete = Literal["raise", "skip", "include"]
 _ADDED_COLUMNS = ("date", "venue", "instrument_type")
 _NAMED_AT_MOST = 20
+_NAMED_FILES = 3  # fit a line
 
 
 class IncompleteTicksWarning(UserWarning):
@@ -50,6 +53,10 @@ class _Wanted:
         if self.instrument_types and item.instrument_type not in self.instrument_types:
             return False
         if item.instrument_key is None:
+            if self.instruments and item.instrument_type not in {
+                parse_instrument_key(key)[1] for key in self.instruments
+            }:
+                return False
             base = item.stem.partition("~")[0] if isinstance(item, PublishedObject) else ""
             return not (self.bases and base) or base in self.bases
         base, quote = _base_and_quote(item.instrument_key)
@@ -86,15 +93,21 @@ def scan_ticks(
     `"include"` takes what was published of them; both warn. Columns, units and source: `domain/data_types.py`.
     """
     kind = parse_data_type(data_type)
+    if on_incomplete not in get_args(OnIncomplete):
+        raise ConfigurationError(
+            f"on_incomplete is {on_incomplete!r}; it must be one of {', '.join(get_args(OnIncomplete))}"
+        )
     since, until = _instant(start), _instant(end)
     if since >= until:
         raise ConfigurationError(f"start {start} is not before end {end}")
     store = lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of(os.environ))
-    keys = frozenset(key.upper() for key in _many(instruments))
-    wanted = _Wanted(keys, _upper(base), _upper(quote), _upper(instrument_types))
-    asked = [parse_venue(name) for name in _many(venues)] or sorted({parse_instrument_key(key)[0] for key in keys})
+    keys = frozenset(_instrument_key(text) for text in _many(instruments))
+    types = frozenset(text.replace("-", "_") for text in _upper(instrument_types))
+    wanted = _Wanted(keys, _upper(base), _upper(quote), types)
+    asked = sorted({parse_venue(name) for name in _many(venues)} or {parse_instrument_key(key)[0] for key in keys})
     days = list(_days(since, until))
     receipts = _receipts(store, asked or VENUES, kind, days)
+    _refuse_unknown_types(types, receipts.values())
     chosen = asked or sorted({unit.venue for unit in receipts})
     if not chosen:
         raise TicksIncomplete(f"the lake {store.url} holds no {kind} of any venue. Is it the right lake?")
@@ -110,6 +123,12 @@ def scan_ticks(
     ]
     rows = _scan(store, kind, readable, wanted, layout)
     return rows.filter(pl.col("local_timestamp") >= since, pl.col("local_timestamp") < until)
+
+
+def _refuse_unknown_types(types: frozenset[str], receipts: Iterable[Receipt]) -> None:
+    known = {*INSTRUMENT_TYPES, *(file.instrument_type for receipt in receipts for file in receipt.files)}
+    if unknown := sorted(types - known):
+        raise ConfigurationError(f"unknown instrument type {unknown[0]!r}. Known: {', '.join(sorted(known))}")
 
 
 def _receipts(
@@ -140,8 +159,7 @@ def _cause(receipt: Receipt | None, wanted: _Wanted) -> str | None:
     if failed or receipt.state == "open":
         counted = failed or list(receipt.open_files)
         first = next((file.error for file in counted if file.error), "a run is at work, or was stopped before it ended")
-        names = ", ".join(file.vendor_symbol for file in counted[:3]) + (", ..." if len(counted) > 3 else "")  # noqa: PLR2004  three names fit a line
-        return f"failed: {len(counted)} of {len(receipt.files)} files open ({names}): {first}"
+        return f"failed: {len(counted)} of {len(receipt.files)} files open ({_name_some(counted)}): {first}"
     if not receipt.files:
         return "not offered: the vendor lists no such file of this venue for this day"
     return _cause_of_instruments(receipt, relevant, wanted)
@@ -149,14 +167,28 @@ def _cause(receipt: Receipt | None, wanted: _Wanted) -> str | None:
 
 def _cause_of_instruments(receipt: Receipt, relevant: Sequence[FileEvidence], wanted: _Wanted) -> str | None:
     own = {key for key in wanted.instruments if parse_instrument_key(key)[0] == receipt.venue}
-    if any(file.is_group for file in relevant):
-        return None  # a grouped file holds whatever traded; an instrument without rows is no fault
-    held = {file.instrument_key: file.outcome for file in relevant}
-    missing = sorted(own - held.keys())
-    if missing:
+    outcomes = {file.instrument_key: file.outcome for file in relevant if not file.is_group}
+    # a grouped file holds whatever traded of its type; an instrument without rows is no fault
+    groups = {file.instrument_type: file.outcome for file in relevant if file.is_group}
+    held = {key: outcomes.get(key, groups.get(parse_instrument_key(key)[1])) for key in own}
+    if missing := sorted(key for key, outcome in held.items() if outcome is None):
         return f"not requested: {', '.join(missing)} (not among the {len(receipt.files)} files of the day)"
-    absent = sorted(key for key in own if held[key] is Outcome.NOT_OFFERED)
-    return f"not offered: {', '.join(absent)}" if absent else None
+    if absent := sorted(key for key, outcome in held.items() if outcome is Outcome.NOT_OFFERED):
+        return f"not offered: {', '.join(absent)}"
+    if relevant and all(file.outcome is Outcome.NOT_OFFERED for file in relevant):
+        return f"not offered: the vendor has none of the {len(relevant)} files: {relevant[0].error}"
+    published = {item.vendor_symbol for item in receipt.objects}
+    kept_back = [file for file in relevant if file.outcome is Outcome.STORED and file.vendor_symbol not in published]
+    if kept_back:
+        return (
+            f"failed: {_name_some(kept_back)} stored but not published, since other files of the day are open; "
+            "run the day again"
+        )
+    return None
+
+
+def _name_some(files: Sequence[FileEvidence]) -> str:
+    return ", ".join(file.vendor_symbol for file in files[:_NAMED_FILES]) + (", ..." if files[_NAMED_FILES:] else "")
 
 
 def _tell(causes: Mapping[DataTypeDay, str], asked: int, lake: TickLake, on_incomplete: OnIncomplete) -> None:
@@ -174,7 +206,7 @@ def _tell(causes: Mapping[DataTypeDay, str], asked: int, lake: TickLake, on_inco
 def _scan(
     lake: TickLake, data_type: DataType, receipts: Sequence[Receipt], wanted: _Wanted, layout: str | None
 ) -> pl.LazyFrame:
-    uris: dict[str, list[str]] = {}
+    uris: list[tuple[str, str]] = []  # (layout, object), in the order of the rows
     has_groups = False
     for receipt in receipts:
         for item in filter(wanted.takes, receipt.objects):
@@ -182,26 +214,24 @@ def _scan(
             if chosen not in item.generations:
                 raise ConfigurationError(f"{receipt.unit} is not published in {chosen!r}, but in {receipt.layouts}")
             has_groups = has_groups or item.instrument_key is None
-            uris.setdefault(chosen, []).append(lake.uri(object_key(chosen, item.name(receipt.unit))))
+            uris.append((chosen, lake.uri(object_key(chosen, item.name(receipt.unit)))))
     schema = TABLES[data_type].published_schema
     partitions: dict[str, pl.DataType] = {key: pl.Date() if key == "date" else pl.String() for key in PARTITION_KEYS}
     scans = [
         pl.scan_parquet(
-            paths,
+            [uri for _, uri in group],
             glob=False,
             hive_partitioning=True,
             hive_schema=partitions,
             storage_options=polars_storage_options(lake),
-        )
-        for paths in uris.values()
+        ).select(*_ADDED_COLUMNS, *schema)  # each layout puts the partition keys elsewhere
+        for _, group in groupby(uris, key=itemgetter(0))
     ]
     if not scans:
         added = {name: partitions[name] for name in _ADDED_COLUMNS}
         return pl.LazyFrame(schema=pl.Schema({**added, **schema}))
     rows = pl.concat(scans) if len(scans) > 1 else scans[0]
-    if has_groups:
-        rows = _only_wanted_rows(rows, wanted)
-    return rows.select(*_ADDED_COLUMNS, *schema)
+    return _only_wanted_rows(rows, wanted) if has_groups else rows
 
 
 def _only_wanted_rows(rows: pl.LazyFrame, wanted: _Wanted) -> pl.LazyFrame:
@@ -232,9 +262,20 @@ def _upper(value: str | Iterable[str] | None) -> frozenset[str]:
     return frozenset(text.upper() for text in _many(value))
 
 
+def _instrument_key(text: str) -> str:
+    try:
+        venue, instrument_type, symbol = parse_instrument_key(text.upper())
+    except ValueError as error:
+        raise ConfigurationError(f"{error}, such as BINANCE:SPOT_PAIR:BTC-USDT") from error
+    return format_instrument_key(parse_venue(venue), instrument_type, symbol)
+
+
 def _instant(value: str | date | datetime) -> datetime:
     if isinstance(value, str):
-        value = datetime.fromisoformat(value)
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise ConfigurationError(f"{value!r} is not an ISO 8601 date or time, such as 2024-08-08") from error
     if not isinstance(value, datetime):
         value = datetime.combine(value, time())
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -2,7 +2,8 @@
 
 Environment: MARKET_DATA_CONFIG (venues file; default: the one in this package), MARKET_DATA_LAKE_URL (`file:///...` or
 `gs://bucket/prefix`; default ./.market_data/lake), MARKET_DATA_VENDOR (`tardis`, or `simulator` when said),
-TARDIS_API_KEY, TARDIS_API_URL, TARDIS_DATASETS_URL, MARKET_DATA_ENGINE (`in_process`, `multiprocess`, `celery`, `k8s`).
+TARDIS_API_KEY, TARDIS_API_URL, TARDIS_DATASETS_URL, MARKET_DATA_ENGINE (`in_process`, `multiprocess`, `celery`, `k8s`),
+MARKET_DATA_AUTOMATION (`off`; `on` starts the sensors and the schedule).
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
 
 from market_data.domain.data_types import DataType, parse_data_type
 from market_data.domain.instruments import INSTRUMENT_TYPES
@@ -67,6 +78,16 @@ _Group = Annotated[str, _known(tuple(GROUP_TYPES), "grouped file")]
 _ConfiguredDataType = Annotated[DataType, BeforeValidator(_to_data_type)]
 
 
+def _refuse_repeated(values: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = [value for number, value in enumerate(values) if value in values[:number]]
+    if repeated:
+        raise ValueError(f"{repeated[0]} is named twice")
+    return values
+
+
+_Once = AfterValidator(_refuse_repeated)
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,7 +95,7 @@ class _Model(BaseModel):
 class VenueSettings(_Model):
     """What is wanted of one venue; see `Selection` for the meaning of each filter."""
 
-    data_types: tuple[_ConfiguredDataType, ...] = Field(min_length=1)
+    data_types: Annotated[tuple[_ConfiguredDataType, ...], _Once] = Field(min_length=1)
     instrument_types: tuple[_InstrumentType, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -93,12 +114,25 @@ class VenueSettings(_Model):
         return Selection(**self.model_dump())
 
 
+class AutomationSettings(_Model):
+    """How the sensors work: how often they look, how many days they launch at a look, and how re-runs wait.
+
+    The wait before a re-run doubles from `first_wait_seconds`; after `max_attempts` a day is left to people.
+    """
+
+    check_every_seconds: int = Field(default=900, ge=1)
+    days_per_check: int = Field(default=3, ge=1)
+    first_wait_seconds: float = Field(default=900, ge=0)
+    max_attempts: int = Field(default=5, ge=1)
+
+
 class VenuesFile(_Model):
     """The venues file: the first day of all partitions, the venues, the layouts."""
 
     start_date: date = Field(default=_FIRST_VENDOR_DAY, ge=_FIRST_VENDOR_DAY)
     venues: dict[str, VenueSettings] = Field(min_length=1)
-    layouts: tuple[_Layout, ...] = Field(default=LAYOUTS, min_length=1)
+    layouts: Annotated[tuple[_Layout, ...], _Once] = Field(default=LAYOUTS, min_length=1)
+    automation: AutomationSettings = AutomationSettings()
 
     @field_validator("venues", mode="before")
     @classmethod
@@ -128,6 +162,7 @@ class Settings(_Model):
     datasets_url: str
     api_key: SecretStr | None
     engine: Engine
+    is_automation_on: bool
 
     @property
     def config_hash(self) -> str:
@@ -152,12 +187,18 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise ConfigurationError(f"MARKET_DATA_VENDOR is {vendor!r}; it must be 'tardis' or 'simulator'")
     if engine not in list(Engine):
         raise ConfigurationError(f"MARKET_DATA_ENGINE is {engine!r}; it must be one of {', '.join(Engine)}")
-    api_url, datasets_url = env.get("TARDIS_API_URL"), env.get("TARDIS_DATASETS_URL")
+    automation = env.get("MARKET_DATA_AUTOMATION") or "off"
+    if automation not in {"on", "off"}:
+        raise ConfigurationError(f"MARKET_DATA_AUTOMATION is {automation!r}; it must be 'on' or 'off'")
+    api_url, datasets_url = _web_address(env, "TARDIS_API_URL"), _web_address(env, "TARDIS_DATASETS_URL")
     if vendor == "simulator" and not (api_url and datasets_url):
         raise ConfigurationError(
             "MARKET_DATA_VENDOR is 'simulator', so TARDIS_API_URL and TARDIS_DATASETS_URL must name a running one: "
             "start `market-data simulator --port 8750` and set both to http://127.0.0.1:8750/v1"
         )
+    api_key = (env.get("TARDIS_API_KEY") or "").strip()
+    if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
+        raise ConfigurationError("TARDIS_API_KEY holds a space, a line end or a character beyond ASCII: copy it again")
     return Settings(
         venues_file=venues_file,
         config=config,
@@ -165,9 +206,17 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         vendor="simulator" if vendor == "simulator" else "tardis",
         api_url=api_url or DEFAULT_API_URL,
         datasets_url=datasets_url or DEFAULT_DATASETS_URL,
-        api_key=SecretStr(env["TARDIS_API_KEY"]) if env.get("TARDIS_API_KEY") else None,
+        api_key=SecretStr(api_key) if api_key else None,
         engine=Engine(engine),
+        is_automation_on=automation == "on",
     )
+
+
+def _web_address(environ: Mapping[str, str], name: str) -> str | None:
+    url = environ.get(name)
+    if url and not url.startswith(("https://", "http://")):
+        raise ConfigurationError(f"{name} is {url!r}; it must start with https:// (or http://)")
+    return url
 
 
 def lake_url_of(environ: Mapping[str, str]) -> str:
@@ -175,16 +224,30 @@ def lake_url_of(environ: Mapping[str, str]) -> str:
     return environ.get("MARKET_DATA_LAKE_URL") or DEFAULT_LAKE_DIRECTORY.absolute().as_uri()
 
 
+class _UniqueKeysLoader(yaml.SafeLoader):
+    """YAML as it is, but a key that stands twice is a fault: plain YAML keeps the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise yaml.YAMLError(f"the key {key.value!r} of line {lines[key.value]} stands again in line {line}")
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
 def load_venues_file(path: Path) -> VenuesFile:
     """Read a venues file; raises ConfigurationError (permanent) with the place of each fault in the file."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = _UniqueKeysLoader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise ConfigurationError(
-            f"cannot read the venues file {path}: {error.strerror}. See MARKET_DATA_CONFIG"
+            f"cannot read the venues file {path}: {error.strerror}. MARKET_DATA_CONFIG names it; without that variable "
+            "the file in the package is used"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the venues file {path} is not YAML: {error}") from error
+        raise ConfigurationError(f"cannot read the venues file {path} as YAML: {error}") from error
     try:
         return VenuesFile.model_validate(document)
     except ValidationError as error:
@@ -192,12 +255,40 @@ def load_venues_file(path: Path) -> VenuesFile:
 
 
 def _describe_faults(error: ValidationError) -> str:
-    lines = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"]) or "(top level)"
-        text = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            model = VenueSettings if "venues" in fault["loc"] else VenuesFile
-            text = f"unknown key. Known keys: {', '.join(model.model_fields)}"
-        lines.append(f"  {place}: {text}")
-    return "\n".join(lines)
+    faults = error.errors()
+    # a list whose items are all at fault is also called too short: the items say enough
+    parents = {fault["loc"][:-1] for fault in faults if fault["loc"]}
+    told = [fault for fault in faults if not (fault["type"] == "too_short" and fault["loc"] in parents)]
+    return "\n".join(f"  {_place(fault['loc'])}: {_describe_fault(fault)}" for fault in told)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    keys = ".".join(part for part in location if isinstance(part, str))
+    items = "".join(f", item {part + 1}" for part in location if isinstance(part, int))
+    return f"{keys}{items}" or "the whole file"
+
+
+def _describe_fault(fault: ErrorDetails) -> str:
+    """Say in the words of the file what pydantic says in those of Python."""
+    kind, value = fault["type"], fault["input"]
+    found = f"found {'nothing' if value is None else value if isinstance(value, date) else repr(value)}"
+    if kind == "extra_forbidden":
+        inner: dict[int | str, type[_Model]] = {"venues": VenueSettings, "automation": AutomationSettings}
+        model = inner[fault["loc"][0]] if len(fault["loc"]) > 1 else VenuesFile
+        return f"unknown key. Known keys: {', '.join(model.model_fields)}"
+    if kind == "greater_than_equal" and isinstance(value, date):
+        return f"must not be before {fault['ctx']['ge']}, the vendor's first day; {found}"
+    texts = {
+        "missing": "is missing",
+        "too_short": "is empty; name at least one",
+        "tuple_type": f"must be a list, such as [a, b]; {found}",
+        "string_type": f"must be text, in quotes if need be; {found}",
+        "greater_than_equal": f"must be {fault.get('ctx', {}).get('ge')} or more; {found}",
+    }
+    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+        return f"must be keys with values (`key: value`); {found}"
+    if kind.startswith(("int_", "float_")):
+        return f"must be a {'whole ' if kind.startswith('int_') else ''}number; {found}"
+    if kind.startswith("date_"):
+        return f"must be a date, such as 2019-03-30; {found}"
+    return texts.get(kind) or fault["msg"].removeprefix("Value error, ")

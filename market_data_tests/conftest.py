@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import stamina
 
 from market_data.adapters.tick_lake import TickLake, open_lake
 from market_data_tests.gcs_server import GcsServer
@@ -37,3 +38,10 @@ def lake_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def lake(lake_url: str) -> TickLake:
     """An empty lake of each kind."""
     return open_lake(lake_url)
+
+
+@pytest.fixture
+def retries_without_waits() -> Iterator[None]:
+    """As many attempts as in production, with no wait between them."""
+    with stamina.set_testing(True, attempts=5):
+        yield

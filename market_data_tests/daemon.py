@@ -180,6 +180,28 @@ class House:
         params = {"parentRunId": run_id, "strategy": strategy}
         return str(self.ask_for("LaunchRunSuccess", REEXECUTE, params=params)["run"]["runId"])
 
+    def launch_checks(self, checks: Sequence[tuple[str, str]], day: str) -> str:
+        """Press "Execute" on asset checks (asset key, check name) for one day."""
+        selection = [{"assetKey": {"path": key.split("/")}, "name": name} for key, name in checks]
+        selector = {
+            "repositoryLocationName": LOCATION,
+            "repositoryName": REPOSITORY,
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [],
+            "assetCheckSelection": selection,
+        }
+        tags = [{"key": "dagster/partition", "value": day}]
+        params = {"selector": selector, "mode": "default", "executionMetadata": {"tags": tags}}
+        return str(self.ask_for("LaunchRunSuccess", LAUNCH_RUN, params=params)["run"]["runId"])
+
+    def try_schedule(self, name: str) -> str | None:
+        """Evaluate a schedule in the code server, as its page's "Test schedule" does; answer why it skipped."""
+        selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "scheduleName": name}
+        tick = self.ask_for("DryRunInstigationTick", TRY_SCHEDULE, selector=selector, timestamp=time.time())
+        result = tick["evaluationResult"]
+        assert result["error"] is None, result["error"]
+        return str(result["skipReason"]) if result["skipReason"] else None
+
     def cancel(self, run_id: str, policy: str = "SAFE_TERMINATE") -> str:
         return str(self.ask(TERMINATE, run_id=run_id, policy=policy)["__typename"])
 
@@ -370,6 +392,15 @@ LAUNCH_BACKFILL = """
 mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message stack }
   ... on PartitionKeysNotFoundError { message } } }"""
+LAUNCH_RUN = """
+mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message stack }
+  ... on RunConfigValidationInvalid { errors { message } } } }"""
+TRY_SCHEDULE = """
+mutation($selector: ScheduleSelector!, $timestamp: Float!) {
+  scheduleDryRun(selectorData: $selector, timestamp: $timestamp) {
+    __typename ... on DryRunInstigationTick { evaluationResult { skipReason error { message } } }
+    ... on PythonError { message } } }"""
 REEXECUTE = """
 mutation($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message stack } } }"""

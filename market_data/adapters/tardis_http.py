@@ -87,7 +87,9 @@ class TardisClient:
     def __init__(self, *, api_url: str, datasets_url: str, api_key: str | None, connections: int = 16) -> None:
         self._api_url = api_url.rstrip("/")
         self._datasets_url = datasets_url.rstrip("/")
-        self._has_key = api_key is not None
+        # a line end from a secrets file is no part of the key
+        api_key = (api_key or "").strip()
+        self._has_key = bool(api_key)
         self._http = httpx.AsyncClient(
             transport=AiohttpTransport(limits=httpx.Limits(max_connections=connections)),
             headers={"User-Agent": _USER_AGENT} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
@@ -143,7 +145,7 @@ class TardisClient:
                 attempts = attempt.num
                 async with self._get(url, str(file), absent_is_answer=True) as response:
                     if response.status_code != httpx.codes.OK:
-                        message = await _error_text(response)
+                        message = f"the vendor answered {await _describe(response)}"
                         return NotOffered(url, response.status_code, message, attempts)
                     return await _store_body(response, url, destination, attempts)
         raise AssertionError(f"no attempt was made on {url} after {attempts}")
@@ -181,8 +183,8 @@ class TardisClient:
             raise _Transient(f"{url}: {type(error).__name__} {error}".rstrip(), status=None) from error
 
     async def _raise_for_status(self, response: httpx.Response, url: str, what: str) -> None:
-        status, text = response.status_code, await _error_text(response)
-        answer = f"{what}: {url} answered {status} {text}"
+        status = response.status_code
+        answer = f"{url} answered {await _describe(response)}"
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             remedy = (
                 "The key in TARDIS_API_KEY is not accepted for this: see whether it is right, still valid, and used "
@@ -190,18 +192,19 @@ class TardisClient:
                 if self._has_key
                 else "No key is set, and without one only the first day of each month is free: set TARDIS_API_KEY"
             )
-            raise VendorAccessDenied(f"{answer}. {remedy}")
+            raise VendorAccessDenied(f"{what}: {answer}. {remedy}")
         wait_seconds = _retry_after_seconds(response)
         if status == httpx.codes.TOO_MANY_REQUESTS:
             if wait_seconds is not None and wait_seconds > _LONGEST_WAIT_SECONDS:
                 not_before = datetime.now(UTC) + timedelta(seconds=wait_seconds)
                 raise VendorQuotaExceeded(
-                    f"{answer}. The account may go on after {not_before:%Y-%m-%d %H:%M} UTC", not_before=not_before
+                    f"{what}: {answer}. The account may go on after {not_before:%Y-%m-%d %H:%M} UTC",
+                    not_before=not_before,
                 )
             raise _Transient(answer, status=status, wait_seconds=wait_seconds)
         if response.is_server_error:
             raise _Transient(answer, status=status)
-        raise VendorError(f"{answer}. This status is not in the vendor's documentation for this request")
+        raise VendorError(f"{what}: {answer}. This status is not in the vendor's documentation for this request")
 
 
 async def _store_body(response: httpx.Response, url: str, destination: Path, attempts: int) -> Downloaded:
@@ -225,16 +228,17 @@ async def _store_body(response: httpx.Response, url: str, destination: Path, att
     )
 
 
-async def _error_text(response: httpx.Response) -> str:
-    """Return the vendor's error text: `code` and `message` of its JSON body, or the start of any other body."""
+async def _describe(response: httpx.Response) -> str:
+    """Return the status with the vendor's `code` and `message`, or the start of a body that is not its JSON."""
     body = await response.aread()
     try:
         fields = json.loads(body)
     except ValueError:
-        return repr(body[:_BODY_EXCERPT_CHARACTERS].decode("utf-8", "replace"))
-    if isinstance(fields, Mapping):
-        return f"(code {fields.get('code')}: {fields.get('message')})"
-    return repr(fields)
+        fields = None
+    if not isinstance(fields, Mapping):
+        return f"{response.status_code} ({body[:_BODY_EXCERPT_CHARACTERS].decode('utf-8', 'replace')!r})"
+    code = f"code {fields['code']}: " if fields.get("code") is not None else ""
+    return f"{response.status_code} ({code}{str(fields.get('message')).rstrip('.')})"
 
 
 def _retry_after_seconds(response: httpx.Response) -> float | None:

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
-from isal import igzip
+from isal import igzip, igzip_lib
 
 from market_data.adapters.tick_lake import compute_crc32c
-from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, TableSpec
+from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, ColumnSpec, TableSpec
 from market_data.domain.instruments import file_symbol, format_instrument_key, parse_instrument_key
 from market_data.domain.symbology import parse_symbol
 from market_data.domain.tick_file import TickFile
@@ -33,6 +34,7 @@ _ROW_GROUP_ROWS = 250_000
 _ZSTD_LEVEL = 1
 _GZIP_MAGIC = b"\x1f\x8b"
 _MICROSECOND_DIGITS = 16
+_OTHER_UNITS = {10: "seconds", 13: "milliseconds", 19: "nanoseconds"}  # by digits
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -74,14 +76,17 @@ def verify_tick_file(path: Path, file: TickFile) -> int:
             while chunk := source.read(_CHUNK_BYTES):
                 if len(start) < len(header):
                     start += chunk[: len(header)]
+                if b'"' in chunk:
+                    raise TickFileInvalid(f"{file}: a cell holds a double quote; the format has none")
                 lines += chunk.count(b"\n")
                 commas += chunk.count(b",")
                 last = chunk
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, OSError, zlib.error, igzip_lib.IsalError) as error:
         raise TickFileInvalid(f"{file}: the gzip stream is damaged or cut short ({error})") from error
     if not last:
         return 0
-    _refuse_other_header(start, header, file)
+    if start != header.rstrip():  # a header cut off before its line end is told as the next fault
+        _refuse_other_header(start, header, file)
     if not last.endswith(b"\n"):
         raise TickFileInvalid(f"{file}: the last line is cut short (no line end)")
     expected_commas = lines * (len(spec.vendor_columns) - 1)
@@ -158,10 +163,10 @@ def _sink(rows: pl.LazyFrame, target: Path | pl.PartitionBy) -> None:
     rows.sink_parquet(target, compression="zstd", compression_level=_ZSTD_LEVEL, row_group_size=_ROW_GROUP_ROWS)
 
 
-def _read_facts(path: Path, spec: TableSpec) -> dict[str, int | str]:
+def _read_facts(path: Path, spec: TableSpec) -> dict[str, Any]:
     """Return facts of the rows as they were written: count, bounds, nulls where none may be."""
     bounded = [pl.col(name) for name in ("exchange", "symbol")]
-    bounded += [pl.col(name).to_physical() for name in ("timestamp", "local_timestamp")]
+    bounded += [pl.col(column.name).to_physical() for column in _time_columns(spec)]
     facts = pl.scan_parquet(path, glob=False).select(
         pl.len().alias("rows"),
         *(column.min().name.suffix("_min") for column in bounded),
@@ -171,17 +176,28 @@ def _read_facts(path: Path, spec: TableSpec) -> dict[str, int | str]:
     return facts.collect().row(0, named=True)
 
 
-def _refuse_wrong_rows(facts: Mapping[str, int | str], file: TickFile, spec: TableSpec) -> None:
+def _time_columns(spec: TableSpec) -> list[ColumnSpec]:
+    return [column for column in spec.vendor_columns if column.kind is ColumnKind.TIME]
+
+
+def _refuse_other_unit(value: int | None, name: str, file: TickFile) -> None:
+    digits = len(str(value))
+    if value is not None and digits != _MICROSECOND_DIGITS:
+        unit = f", as {_OTHER_UNITS[digits]} have" if digits in _OTHER_UNITS else ""
+        raise TickFileInvalid(
+            f"{file}: {name} {value} has {digits} digits{unit}; the format's times are microseconds since epoch "
+            f"({_MICROSECOND_DIGITS} digits)"
+        )
+
+
+def _refuse_wrong_rows(facts: Mapping[str, Any], file: TickFile, spec: TableSpec) -> None:
     for column in spec.vendor_columns:
         if not column.is_nullable and facts[f"{column.name}_nulls"]:
             raise TickFileInvalid(f"{file}: {facts[f'{column.name}_nulls']} rows have no {column.csv_name}")
-    for name in ("timestamp", "local_timestamp"):
-        for bound in (facts[f"{name}_min"], facts[f"{name}_max"]):
-            if len(str(bound)) != _MICROSECOND_DIGITS:
-                raise TickFileInvalid(
-                    f"{file}: {name} {bound} has {len(str(bound))} digits; the format's times are microseconds since "
-                    f"epoch ({_MICROSECOND_DIGITS} digits)"
-                )
+    for column in _time_columns(spec):
+        # where a time may be absent, a venue may also send a placeholder such as 0: only the unit is judged there
+        for bound in ("max",) if column.is_nullable else ("min", "max"):
+            _refuse_other_unit(facts[f"{column.name}_{bound}"], column.csv_name, file)
     exchange_id = exchange_id_of(file.unit.venue)
     if not facts["exchange_min"] == facts["exchange_max"] == exchange_id:
         raise TickFileInvalid(

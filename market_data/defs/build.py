@@ -6,6 +6,7 @@ import dagster as dg
 
 from market_data.defs.assets import build_venue_assets
 from market_data.defs.executors import build_executor
+from market_data.defs.launches import build_launches
 from market_data.defs.partitions import daily_partitions
 from market_data.defs.resources import build_resources
 from market_data.settings import Settings
@@ -14,9 +15,13 @@ from market_data.settings import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Return everything that Dagster loads, for the venues, layouts and engine of the settings."""
     days = daily_partitions(settings.config.start_date)
+    job = dg.define_asset_job("all_venues", dg.AssetSelection.all(), description="Every asset of every venue.")
+    sensors, schedules = build_launches(settings, job)
     return dg.Definitions(
         assets=[asset for venue in settings.config.venues for asset in build_venue_assets(settings, venue, days)],
-        jobs=[dg.define_asset_job("all_venues", dg.AssetSelection.all(), description="Every asset of every venue.")],
+        jobs=[job],
+        sensors=sensors,
+        schedules=schedules,
         resources=build_resources(settings),
         executor=build_executor(settings.engine),
     )

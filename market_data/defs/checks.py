@@ -74,11 +74,11 @@ def _together(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def _result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
-    metadata: dict[str, dg.MetadataValue] = {"verdict": dg.MetadataValue.text(verdict.summary)}
+    metadata: dict[str, dg.MetadataValue] = {}
     if verdict.worst:
         records = [dg.TableRecord(dict(case)) for case in verdict.worst]
         metadata["worst cases"] = dg.MetadataValue.table(records)
-    metadata |= {count: dg.MetadataValue.int(value) for count, value in verdict.counts.items()}
+    metadata |= {count: dg.MetadataValue.int(value) for count, value in verdict.counts.items() if value}
     return dg.AssetCheckResult(
         passed=verdict.is_passed, asset_key=key, check_name=name, description=verdict.summary, metadata=metadata
     )

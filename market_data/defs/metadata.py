@@ -11,7 +11,7 @@ import dagster as dg
 
 from market_data.adapters.tick_lake import TickLake
 from market_data.domain.data_types import TABLES
-from market_data.domain.layouts import object_prefix, raw_prefix
+from market_data.domain.layouts import object_key, raw_prefix
 from market_data.domain.quality import summarize_coverage
 from market_data.domain.receipt import FileEvidence, Receipt
 from market_data.domain.universe import Universe
@@ -58,10 +58,9 @@ def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
         "files not offered": counts["not_offered"],
         "raw folder": dg.MetadataValue.path(f"{lake.url}/{raw_prefix(receipt.unit)}"),
     }
-    instrument_types = sorted({item.instrument_type for item in receipt.objects})
-    if instrument_types:
-        first = object_prefix(receipt.layouts[0], receipt.unit, instrument_types[0])
-        metadata["published folder"] = dg.MetadataValue.path(f"{lake.url}/{first}")
+    if receipt.objects:
+        first = object_key(receipt.layouts[0], receipt.objects[0].name(receipt.unit))
+        metadata[f"first of {len(receipt.objects)} objects"] = dg.MetadataValue.path(lake.uri(first))
     return metadata | {
         "read it": dg.MetadataValue.md(_snippet(receipt)),
         "one row is": TABLES[receipt.data_type].grain,

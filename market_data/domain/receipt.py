@@ -13,9 +13,10 @@ States (they speak of the publication; `files` speaks of the expected set):
     replacing -> committed  they are all written
 
 Writers. `claim` names the writer at work; every change of a receipt is conditional on the generation that was read, so
-of two writers one wins each step. A writer that finds another's claim cannot know whether that one is dead, so it takes
-over: it then writes every object anew instead of trusting what is there, which voids the generations that the other
-writer may still hold. (`publish.py` carries this out and says why it is sound.)
+of two writers one wins each step. A writer that finds another's claim (or a publication that was left `replacing`)
+cannot know whether that one is dead, so it takes over: it then writes every object anew instead of trusting what is
+there, which voids the generations that the other writer may still hold. (`publish.py` carries this out and says why it
+is sound.)
 """
 
 from __future__ import annotations
@@ -137,18 +138,22 @@ class Receipt(_Model):
     def claimed_by(self, writer: str, expected: Sequence[TickFile], config_hash: str) -> Self:
         """Return the receipt with the expected set frozen and the writer's claim on it.
 
-        Evidence of files that were accounted for is kept, also when nobody asks for the file any more: a narrowed
-        configuration deletes nothing. A change between grouped and single files supersedes what it replaces, since both
-        hold the same rows.
+        What is known of a file is kept while it is accounted for or published, also when nobody asks for the file any
+        more: a narrowed configuration deletes nothing. A change between grouped and single files supersedes what it
+        replaces, since both hold the same rows.
         """
-        known = {file.vendor_symbol: file for file in self.files}
-        is_group = {file.instrument_type: file.is_group for file in expected}
+        published = {item.vendor_symbol: item for item in self.objects}
+        known = {symbol: open_file(item) for symbol, item in published.items()}
+        known |= {file.vendor_symbol: file for file in self.files}
+        # Of one instrument type, groups or single files count: those asked for, else those published.
+        is_group = {item.instrument_type: item.instrument_key is None for item in self.objects}
+        is_group |= {file.instrument_type: file.is_group for file in expected}
         wanted = {file.vendor_symbol: _evidence_of(file, known.get(file.vendor_symbol)) for file in expected}
         kept = {
             symbol: file
             for symbol, file in known.items()
             if symbol not in wanted
-            and file.is_accounted
+            and (file.is_accounted or symbol in published)
             and is_group.get(file.instrument_type, file.is_group) == file.is_group
         }
         files = tuple(file for _, file in sorted((kept | wanted).items()))
@@ -188,12 +193,15 @@ class Receipt(_Model):
 
 
 def _evidence_of(file: TickFile, known: FileEvidence | None) -> FileEvidence:
-    if known is not None and known.instrument_key == file.instrument_key:
-        return known
+    return known if known is not None and known.instrument_key == file.instrument_key else open_file(file)
+
+
+def open_file(source: TickFile | FileEvidence | PublishedObject) -> FileEvidence:
+    """Return the evidence of a file that nobody has tried yet."""
     return FileEvidence(
-        vendor_symbol=file.vendor_symbol,
-        instrument_type=file.instrument_type,
-        instrument_key=file.instrument_key,
+        vendor_symbol=source.vendor_symbol,
+        instrument_type=source.instrument_type,
+        instrument_key=source.instrument_key,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -83,60 +83,83 @@ def instruments_on(
     Raises VendorNotReady (transient) when the day is not exported yet, VendorError (permanent) when the answer lacks
     what is needed.
     """
-    datasets = answer.get("datasets")
-    if not isinstance(datasets, Mapping):
-        raise VendorError(f"{venue}: the vendor has no tick files of this venue (no `datasets` in its details)")
-    exported_until = _day(venue, datasets, "exportedUntil")
-    if day >= exported_until:
+    bound = exported_until(venue, answer)
+    datasets = answer["datasets"]
+    if day >= bound:
         raise VendorNotReady(
-            f"{venue} {day}: not exported yet; the vendor has exported the days before {exported_until}. "
+            f"{venue} {day}: not exported yet; the vendor has exported the days before {bound}. "
             "A day is usually exported by 06:00 UTC of the next one: run this day again then"
         )
-    listed: list[Instrument] = []
+    listed: dict[tuple[str, str], Instrument] = {}
     groups: dict[str, tuple[DataType, ...]] = {}
-    for row in datasets.get("symbols", ()):
+    for row in _needed(venue, datasets, "symbols", list):
         since, to = _day(venue, row, "availableSince"), _day(venue, row, "availableTo")
-        if not since <= day < min(to, exported_until):
+        if not since <= day < min(to, bound):
             continue
-        data_types = tuple(DataType(name) for name in row["dataTypes"] if name in _KNOWN_DATA_TYPES)
-        symbol = file_symbol(row["id"])
+        offered = _needed(venue, row, "dataTypes", list)
+        data_types = tuple(data_type for data_type in DataType if data_type in offered)
+        symbol = file_symbol(_needed(venue, row, "id", str))
         if symbol in GROUP_TYPES:
             groups[symbol] = data_types
             continue
-        instrument_type = instrument_type_of(row["type"])
-        parsed, source = parse_symbol(venue, instrument_type, symbol)
+        instrument_type = instrument_type_of(_needed(venue, row, "type", str))
+        last_day = to - timedelta(days=1)
+        parsed, source = parse_symbol(venue, instrument_type, symbol, since, last_day)
         definition = definitions.get(symbol, {})
-        listed.append(
-            Instrument(
-                venue=venue,
-                vendor_symbol=symbol,
-                instrument_type=instrument_type,
-                parsed=parsed,
-                key_source=source,
-                data_types=data_types,
-                first_day=since,
-                last_day=to - timedelta(days=1),
-                contract_multiplier=_number(definition.get("contractMultiplier")),
-                tick_size=_number(definition.get("priceIncrement")),
-            )
+        instrument = Instrument(
+            venue=venue,
+            vendor_symbol=symbol,
+            instrument_type=instrument_type,
+            parsed=parsed,
+            key_source=source,
+            data_types=data_types,
+            first_day=since,
+            last_day=last_day,
+            contract_multiplier=_number(definition.get("contractMultiplier")),
+            tick_size=_number(definition.get("priceIncrement")),
         )
-    listed.sort(key=lambda instrument: instrument.vendor_symbol)
-    _refuse_shared_keys(listed)
-    selected, left_out = _select(listed, selection)
-    return Universe(venue, day, tuple(listed), selected, groups, left_out)
+        twin = listed.get((symbol, instrument_type))
+        listed[symbol, instrument_type] = _merged(twin, instrument) if twin else instrument
+    instruments = tuple(sorted(listed.values(), key=lambda instrument: instrument.vendor_symbol))
+    _refuse_shared_keys(instruments)
+    selected, left_out = _select(instruments, selection)
+    return Universe(venue, day, instruments, selected, groups, left_out)
 
 
-_KNOWN_DATA_TYPES = frozenset(DataType)
+def _merged(one: Instrument, other: Instrument) -> Instrument:
+    """Return one instrument for two rows of the same file symbol (ids that differ in case, or a relisting)."""
+    data_types = tuple(data_type for data_type in DataType if data_type in {*one.data_types, *other.data_types})
+    first_day, last_day = min(one.first_day, other.first_day), max(one.last_day, other.last_day)
+    return replace(one, data_types=data_types, first_day=first_day, last_day=last_day)
+
+
+def _needed(venue: str, row: Mapping[str, Any], field: str, kind: type) -> Any:
+    value = row.get(field)
+    if not isinstance(value, kind):
+        raise VendorError(_describe_lack(venue, row, field))
+    return value
+
+
+def exported_until(venue: str, answer: Mapping[str, Any]) -> date:
+    """Return the first day that the vendor has not exported; raises VendorError (permanent) for an unusable answer."""
+    datasets = answer.get("datasets")
+    if not isinstance(datasets, Mapping):
+        raise VendorError(f"{venue}: the vendor has no tick files of this venue (no `datasets` in its details)")
+    return _day(venue, datasets, "exportedUntil")
 
 
 def _day(venue: str, row: Mapping[str, Any], field: str) -> date:
     try:
         return datetime.fromisoformat(row[field]).date()
     except (KeyError, TypeError, ValueError) as error:
-        raise VendorError(
-            f"{venue}: the vendor's details lack a usable {field!r} (found {row.get(field)!r} on "
-            f"{row.get('id', 'datasets')!r}). Its format may have changed: see docs.tardis.dev, HTTP API"
-        ) from error
+        raise VendorError(_describe_lack(venue, row, field)) from error
+
+
+def _describe_lack(venue: str, row: Mapping[str, Any], field: str) -> str:
+    return (
+        f"{venue}: the vendor's details lack a usable {field!r} (found {row.get(field)!r} on "
+        f"{row.get('id', 'datasets')!r}). Its format may have changed: see docs.tardis.dev, HTTP API"
+    )
 
 
 def _number(value: float | str | None) -> float | None:

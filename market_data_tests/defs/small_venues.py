@@ -76,9 +76,11 @@ def _wait_while_hanging(venue: str, day: str, output: str) -> None:
 async def _wait_in_tasks(venue: str, day: str, output: str) -> None:
     async def wait(file_number: int) -> None:
         try:
-            while Script.load().outcome(venue, day, output).startswith("hang_"):
-                # busy on the event loop: the interrupt lands inside a task, as while a real one hashes or parses
-                sum(range(200_000))
+            # Busy inside the task for most of the time, as a real one that hashes or parses. An interrupt that lands
+            # in the event loop itself instead ends the step: with asyncio it is chance which of the two happens.
+            is_hanging = True
+            while is_hanging:
+                is_hanging = all(Script.load().outcome(venue, day, output).startswith("hang_") for _ in range(200))
                 await asyncio.sleep(0)
         except BaseException as error:
             log(event="task_stopped", venue=venue, day=day, file=file_number, error=type(error).__name__)

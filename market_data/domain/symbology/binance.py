@@ -1,13 +1,25 @@
-"""Binance spot, USD-margined futures and coin-margined futures.
+"""Binance spot (also US, Jersey, DEX), USD-margined futures, coin-margined futures and options.
 
 Spot symbols have no separator and are split by the quotes Binance has ever listed. Dated contracts end in `_YYMMDD`,
-08:00 UTC. Leading digits (`1000SHIB`, `1INCH`) belong to the base.
+08:00 UTC. Leading digits (`1000SHIB`, `1INCH`) belong to the base. Options are quoted and settled in USDT. The suffix
+of a DEX token (`PHB-2DF`) is part of its identity, as two tokens may share a ticker: the base is `PHB.2DF`. Aster's
+futures have the form of Binance's. Source: docs.tardis.dev, "Historical data details": Binance Spot, Binance USDT
+Futures, Binance COIN Futures, Binance European Options, Binance Options, Binance US, Binance Jersey, Binance DEX.
 """
 
 from __future__ import annotations
 
-from market_data.domain.instruments import FUTURE, PERPETUAL, SPOT_PAIR, ParsedSymbol
-from market_data.domain.symbology.grammar import parse_yymmdd, split_quote
+import re
+
+from market_data.domain.instruments import FUTURE, OPTION, PERPETUAL, SPOT_PAIR, ParsedSymbol
+from market_data.domain.symbology.grammar import (
+    contract,
+    exceptions_for,
+    option,
+    parse_yymmdd,
+    split_quote,
+    spot_pair,
+)
 
 _SPOT_QUOTES = tuple(
     """
@@ -15,47 +27,72 @@ _SPOT_QUOTES = tuple(
     BTC ETH BNB XRP TRX DOGE DOT SOL EUR GBP TRY RUB AUD BRL NGN UAH ZAR PLN RON ARS JPY MXN COP CZK IDRT BIDR BKRW BVND
     """.split()
 )
+# No TUSD here: `BATUSD` is BAT-USD.
+_US_QUOTES = ("USDT", "USDC", "BUSD", "USD", "DAI", "BTC", "ETH", "BNB")
+_US_EXCEPTIONS = exceptions_for("USD", "BNB SHIB ARB")  # not SHI-BUSD
+_JERSEY_QUOTES = ("EUR", "GBP", "BGBP", "BTC", "ETH", "BNB")
+_JERSEY_EXCEPTIONS = exceptions_for("GBP", "BNB")  # not BN-BGBP
 _LINEAR_QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "USD1", "BTC")
+_DEX_TOKEN = re.compile(r"[A-Z0-9]+(\.B)?(-[0-9A-F]{3}M?)?")
 
 
 def parse_spot(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTCUSDT` -> BTC-USDT; amounts are in the base asset."""
     split = split_quote(vendor_symbol, _SPOT_QUOTES)
-    if split is None or instrument_type != SPOT_PAIR:
-        return None
-    base, quote = split
-    return ParsedSymbol(f"{base}-{quote}", base, quote, None, is_inverse=None, amount_unit="base")
+    return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
+
+
+def parse_us(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
+    """`BNBUSD` -> BNB-USD, `BNBBUSD` -> BNB-BUSD."""
+    split = split_quote(vendor_symbol, _US_QUOTES, _US_EXCEPTIONS)
+    return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
+
+
+def parse_jersey(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
+    """`BTCGBP` -> BTC-GBP."""
+    split = split_quote(vendor_symbol, _JERSEY_QUOTES, _JERSEY_EXCEPTIONS)
+    return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
+
+
+def parse_dex(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
+    """`PHB-2DF_BNB` -> PHB.2DF-BNB."""
+    match [_DEX_TOKEN.fullmatch(token) for token in vendor_symbol.split("_")]:
+        case [re.Match() as base, re.Match() as quote] if instrument_type == SPOT_PAIR:
+            return spot_pair(base[0].replace("-", "."), quote[0].replace("-", "."))
+        case _:
+            return None
 
 
 def parse_linear(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`1000SHIBUSDT` -> 1000SHIB-USDT, `BTCUSDT_240329` -> BTC-USDT-240329; settled in the quote, amounts in base."""
-    pair, _, suffix = vendor_symbol.partition("_")
+    pair, separator, suffix = vendor_symbol.partition("_")
     split = split_quote(pair, _LINEAR_QUOTES)
-    if split is None:
+    expiry = parse_yymmdd(suffix)
+    if split is None or not _fits(instrument_type, is_perpetual=not separator, is_dated=expiry is not None):
         return None
     base, quote = split
-    symbol = f"{base}-{quote}"
-    if not suffix and instrument_type == PERPETUAL:
-        return ParsedSymbol(symbol, base, quote, quote, is_inverse=False, amount_unit="base")
-    expiry = parse_yymmdd(suffix)
-    if expiry is None or instrument_type != FUTURE:
-        return None
-    return ParsedSymbol(f"{symbol}-{suffix}", base, quote, quote, is_inverse=False, amount_unit="base", expiry=expiry)
+    return contract(base, quote, quote, "base", expiry=expiry)
 
 
 def parse_inverse(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTCUSD_PERP` -> BTC-USD, `BTCUSD_200925` -> BTC-USD-200925; settled in the base, amounts in contracts."""
     pair, _, suffix = vendor_symbol.partition("_")
     split = split_quote(pair, ("USD",))
-    if split is None:
+    expiry = parse_yymmdd(suffix)
+    if split is None or not _fits(instrument_type, is_perpetual=suffix == "PERP", is_dated=expiry is not None):
         return None
     base, quote = split
-    symbol = f"{base}-{quote}"
-    if suffix == "PERP" and instrument_type == PERPETUAL:
-        return ParsedSymbol(symbol, base, quote, base, is_inverse=True, amount_unit="contracts")
-    expiry = parse_yymmdd(suffix)
-    if expiry is None or instrument_type != FUTURE:
-        return None
-    return ParsedSymbol(
-        f"{symbol}-{suffix}", base, quote, base, is_inverse=True, amount_unit="contracts", expiry=expiry
-    )
+    return contract(base, quote, base, "contracts", expiry=expiry)
+
+
+def parse_option(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
+    """`XRP-251219-2.05-P` -> XRP-USDT-251219-2.05-PUT."""
+    match vendor_symbol.split("-"):
+        case [base, date_text, strike, side] if instrument_type == OPTION:
+            return option(contract(base, "USDT", "USDT", "contracts", expiry=parse_yymmdd(date_text)), strike, side)
+        case _:
+            return None
+
+
+def _fits(instrument_type: str, *, is_perpetual: bool, is_dated: bool) -> bool:
+    return (instrument_type == PERPETUAL and is_perpetual) or (instrument_type == FUTURE and is_dated)

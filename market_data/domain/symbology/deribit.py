@@ -1,58 +1,50 @@
 """Deribit: perpetuals, dated futures, options, spot pairs and combos.
 
 `BTC-…` is inverse (settled in the coin, quoted in USD), `BTC_USDC-…` is linear (settled in the quote). Options of the
-inverse family are keyed by their strike currency, USD. `1d14` is a strike of 1.14. Expiry is 08:00 UTC.
+inverse family are keyed by their strike currency, USD. `1d14` is a strike of 1.14. Expiry is 08:00 UTC. Combos keep
+the vendor's form. Source: docs.tardis.dev, "Historical data details": Deribit.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from market_data.domain.instruments import COMBO, FUTURE, OPTION, PERPETUAL, SPOT_PAIR, ParsedSymbol
-from market_data.domain.symbology.grammar import parse_day_month_year
+from market_data.domain.symbology.grammar import (
+    contract,
+    option,
+    parse_day_month_year,
+    spot_pair,
+    vendor_form_of_base,
+)
 
-_STRIKE = re.compile(r"\d+(D\d+)?")
-_OPTION_TYPES = {"C": "CALL", "P": "PUT"}
+_STRIKE = re.compile(r"[0-9]+(D[0-9]+)?")
 
 
 def parse(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """Parse any Deribit symbol; combos keep the vendor's form with their base known."""
-    underlying, _, rest = vendor_symbol.partition("-")
-    base, _, linear_quote = underlying.partition("_")
-    if not base:
+    underlying, *rest = vendor_symbol.split("-")
+    base, separator, linear_quote = underlying.partition("_")
+    if separator and not linear_quote:
         return None
     if instrument_type == COMBO:
-        return ParsedSymbol(vendor_symbol, base, None, None, is_inverse=None, amount_unit=None)
+        return vendor_form_of_base(vendor_symbol, base)
     if instrument_type == SPOT_PAIR:
-        is_pair = not rest and linear_quote
-        return ParsedSymbol(f"{base}-{linear_quote}", base, linear_quote, None, None, "base") if is_pair else None
-    future_unit = "base" if linear_quote else "quote"
+        return spot_pair(base, linear_quote) if not rest else None
     quote, settlement = (linear_quote, linear_quote) if linear_quote else ("USD", base)
-    perpetual = ParsedSymbol(f"{base}-{quote}", base, quote, settlement, not linear_quote, future_unit)
+    unit = "base" if linear_quote or instrument_type == OPTION else "quote"
     if instrument_type == PERPETUAL:
-        return perpetual if rest == "PERPETUAL" else None
-    return _parse_dated(perpetual, rest, instrument_type)
+        return contract(base, quote, settlement, unit) if rest == ["PERPETUAL"] else None
+    expiry = parse_day_month_year(rest[0]) if rest else None
+    dated = contract(base, quote, settlement, unit, expiry=expiry)
+    return _parse_dated(dated, rest[1:], instrument_type) if expiry else None
 
 
-def _parse_dated(underlying: ParsedSymbol, rest: str, instrument_type: str) -> ParsedSymbol | None:
-    expiry_text, _, option_text = rest.partition("-")
-    expiry = parse_day_month_year(expiry_text)
-    if expiry is None:
-        return None
-    symbol = f"{underlying.symbol}-{expiry:%y%m%d}"
-    if instrument_type == FUTURE and not option_text:
-        return replace(underlying, symbol=symbol, expiry=expiry)
-    strike_text, _, side = option_text.partition("-")
-    option_type = _OPTION_TYPES.get(side)
-    if instrument_type != OPTION or option_type is None or not _STRIKE.fullmatch(strike_text):
-        return None
-    strike = strike_text.replace("D", ".")
-    return replace(
-        underlying,
-        symbol=f"{symbol}-{strike}-{option_type}",
-        amount_unit="base",
-        expiry=expiry,
-        strike=strike,
-        option_type=option_type,
-    )
+def _parse_dated(dated: ParsedSymbol | None, rest: list[str], instrument_type: str) -> ParsedSymbol | None:
+    match rest:
+        case [] if instrument_type == FUTURE:
+            return dated
+        case [strike, side] if instrument_type == OPTION and _STRIKE.fullmatch(strike):
+            return option(dated, strike.replace("D", "."), side)
+        case _:
+            return None

@@ -1,0 +1,29 @@
+"""Asset keys: `<venue>/instruments`, `<venue>/raw/<data_type>`, `<venue>/<layout>`; the group is the venue."""
+
+import dagster as dg
+
+from market_data.domain.data_types import DataType
+from market_data.domain.venues import group_name_of
+from market_data.settings import Settings
+
+
+def instruments_asset_key(venue: str) -> dg.AssetKey:
+    """Return `<venue>/instruments`."""
+    return dg.AssetKey([group_name_of(venue), "instruments"])
+
+
+def raw_asset_key(venue: str, data_type: DataType) -> dg.AssetKey:
+    """Return `<venue>/raw/<data_type>`."""
+    return dg.AssetKey([group_name_of(venue), "raw", data_type.asset_name])
+
+
+def layout_asset_key(venue: str, layout: str) -> dg.AssetKey:
+    """Return `<venue>/<layout>`."""
+    return dg.AssetKey([group_name_of(venue), layout])
+
+
+def venue_asset_keys(settings: Settings, venue: str) -> list[dg.AssetKey]:
+    """Return the keys of all assets of a venue."""
+    raw = [raw_asset_key(venue, data_type) for data_type in settings.config.venues[venue].data_types]
+    layouts = [layout_asset_key(venue, layout) for layout in settings.config.layouts]
+    return [instruments_asset_key(venue), *raw, *layouts]

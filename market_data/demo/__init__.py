@@ -1,0 +1,1 @@
+"""What a newcomer runs first: the real pipeline under a real local Dagster, fed by the embedded vendor simulator."""

@@ -1,0 +1,155 @@
+"""Dagster on this machine: webserver, daemon and code server as one process group that ends with its context."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import yaml
+
+from market_data.errors import MarketDataError
+
+_INSTANCE_FILE = Path(__file__).with_name("dagster.yaml")
+_WORKSPACE = {
+    "load_from": [{"python_module": {"module_name": "market_data.definitions", "location_name": "market_data"}}]
+}
+_READY_SECONDS = 240
+_STOP_SECONDS = 15
+_POLL_SECONDS = 0.5
+_LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
+  loadStatus locationOrLoadError { __typename ... on PythonError { message errorChain { error { message } } } } } } }
+  instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"""
+_LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+  ... on PartitionKeysNotFoundError { message } } }"""
+
+
+class LocalDagsterFailed(MarketDataError):
+    """Dagster did not start, or refused a request; the text ends with what its log says."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDagster:
+    """A running local Dagster. `url` is where its UI is."""
+
+    url: str
+    home: Path
+    process: subprocess.Popen[bytes]
+
+    def launch_backfill(self, asset_keys: Sequence[str], days: Sequence[str], tags: Mapping[str, str]) -> str:
+        """Do what the UI's "Materialize" dialog does with a range of days; return the backfill's id."""
+        params = {
+            "assetSelection": [{"path": key.split("/")} for key in asset_keys],
+            "partitionNames": list(days),
+            "tags": [{"key": key, "value": value} for key, value in tags.items()],
+        }
+        answer = self.ask(_LAUNCH, params=params)["launchPartitionBackfill"]
+        if "backfillId" not in answer:
+            raise LocalDagsterFailed(f"Dagster refused the backfill of {', '.join(days)}: {answer.get('message')}")
+        return str(answer["backfillId"])
+
+    def ask(self, query: str, **variables: object) -> dict[str, Any]:
+        """Send a GraphQL query to the webserver and return its data."""
+        answer = httpx.post(
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=120, trust_env=False
+        ).json()
+        if answer.get("errors"):
+            raise LocalDagsterFailed(f"Dagster refused a query: {answer['errors'][0]['message']}")
+        data: dict[str, Any] = answer["data"]
+        return data
+
+
+def prepare_home(home: Path) -> Path:
+    """Create a DAGSTER_HOME with this project's instance file and workspace; return the workspace."""
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        shutil.copyfile(_INSTANCE_FILE, home / "dagster.yaml")
+    workspace = home / "workspace.yaml"
+    workspace.write_text(yaml.safe_dump(_WORKSPACE), encoding="utf-8")
+    # several processes that open a brand-new home together can spoil its database: make it before they start
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.get_runs(limit=1)
+    return workspace
+
+
+@contextmanager
+def run_dagster(home: Path, environment: Mapping[str, str], *, port: int, log: Path | None) -> Iterator[LocalDagster]:
+    """Start `dagster dev` in a process group of its own, yield when it is ready, end the whole group afterwards.
+
+    `port` 0 takes a free one; `log` None leaves the output on the terminal.
+    """
+    workspace = prepare_home(home)
+    port = port or _free_port()
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+    env = os.environ | environment | {"DAGSTER_HOME": str(home)}
+    output = log.open("ab") if log else None
+    # a session of its own: Ctrl-C reaches this process only, which then ends the group in order
+    process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
+    try:
+        dagster = LocalDagster(f"http://127.0.0.1:{port}", home, process)
+        _wait_until_ready(dagster, log)
+        yield dagster
+    finally:
+        _end_group(process)
+        if output:
+            output.close()
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_SECONDS)
+    # `dagster dev` leaves its children to themselves when it is in a hurry: they keep the port
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _wait_until_ready(dagster: LocalDagster, log: Path | None) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        if dagster.process.poll() is not None:
+            raise LocalDagsterFailed(f"Dagster ended while it started.{_end_of(log)}")
+        with suppress(httpx.TransportError, ValueError):
+            if _is_ready(dagster.ask(_LOCATIONS)):
+                return
+        time.sleep(_POLL_SECONDS)
+    raise LocalDagsterFailed(f"Dagster was not ready after {_READY_SECONDS} s.{_end_of(log)}")
+
+
+def _is_ready(answer: Mapping[str, Any]) -> bool:
+    entries = answer["workspaceOrError"].get("locationEntries", [])
+    for entry in entries:
+        location = entry["locationOrLoadError"] or {}
+        if location.get("__typename") == "PythonError":
+            causes = [link["error"]["message"] for link in location["errorChain"]]
+            raise LocalDagsterFailed(f"the definitions do not load: {(causes or [location['message']])[-1].strip()}")
+    daemons = answer["instance"]["daemonHealth"]["allDaemonStatuses"]
+    is_loaded = bool(entries) and all(entry["loadStatus"] == "LOADED" for entry in entries)
+    return is_loaded and all(daemon["healthy"] for daemon in daemons if daemon["required"])
+
+
+def _end_of(log: Path | None) -> str:
+    if log is None or not log.exists():
+        return ""
+    return f" The end of {log}:\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

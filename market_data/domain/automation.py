@@ -1,0 +1,71 @@
+"""Which venue-days are launched by themselves: new days, and failed days that are worth another attempt.
+
+Pure functions of what was found; `defs/sensors.py` finds it and carries the decisions out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class RerunRules:
+    """Waits double from `first_wait` to `longest_wait`; after `max_attempts` failed re-runs a day is only listed."""
+
+    first_wait: timedelta = timedelta(minutes=15)
+    longest_wait: timedelta = timedelta(hours=6)
+    max_attempts: int = 5
+
+
+def choose_new_days(
+    exported_until: date, newest_tried: date | None, is_taken: Container[date], *, limit: int
+) -> tuple[date, ...]:
+    """Return the days to launch, oldest first: exported, newer than the newest day that was ever tried, not taken.
+
+    A new venue starts at its latest exported day: history is launched by people only. `exported_until` is exclusive.
+    """
+    newest_exported = exported_until - timedelta(days=1)
+    first = newest_exported if newest_tried is None else newest_tried + timedelta(days=1)
+    days = (first + timedelta(days=offset) for offset in range((newest_exported - first).days + 1))
+    return tuple(day for day in days if day not in is_taken)[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDay:
+    """A venue-day whose newest run failed, or whose newest check failed.
+
+    `attempts` counts the automatic re-runs since the last success; one that only found that the vendor was not ready
+    counts nothing.
+    """
+
+    failed_run_id: str
+    failed_at: datetime
+    attempts: int
+    is_transient: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RerunDecision:
+    """Whether to launch now, and a sentence for people."""
+
+    is_due: bool
+    reason: str
+
+
+def decide_rerun(failed: FailedDay, now: datetime, rules: RerunRules) -> RerunDecision:
+    """Decide on one failed venue-day."""
+    if not failed.is_transient:
+        return RerunDecision(is_due=False, reason="permanent fault: mend its cause, then materialise the day again")
+    if failed.attempts >= rules.max_attempts:
+        return RerunDecision(
+            is_due=False, reason=f"given up after {failed.attempts} re-runs: look at it, then materialise"
+        )
+    # the exponent is capped: the wait is at its longest long before it could overflow
+    wait = min(rules.first_wait * 2 ** min(failed.attempts, 20), rules.longest_wait)
+    due_at = failed.failed_at + wait
+    if now < due_at:
+        text = f"re-run {failed.attempts + 1} of {rules.max_attempts} is due at {due_at:%Y-%m-%d %H:%M} UTC"
+        return RerunDecision(is_due=False, reason=text)
+    return RerunDecision(is_due=True, reason=f"re-run {failed.attempts + 1} of {rules.max_attempts}")

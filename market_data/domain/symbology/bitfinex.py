@@ -1,0 +1,37 @@
+"""Bitfinex spot and derivatives.
+
+A spot symbol is six letters, three of base and three of quote, or `BASE-QUOTE` where a name is longer; there is no
+`t` prefix. Bitfinex' own codes become the usual names, in the base and in the key: UST is USDT (TerraUSD is
+`TERRAUST`), UDC is USDC, DSH is DASH, ATO is ATOM, IOT is IOTA, ALG is ALGO. Derivatives are perpetuals
+`BTCF0-USTF0`: `F0` is dropped; linear, settled in the quote. Source: docs.tardis.dev, "Historical data details":
+Bitfinex, Bitfinex Derivatives.
+"""
+
+from __future__ import annotations
+
+from market_data.domain.instruments import PERPETUAL, SPOT_PAIR, ParsedSymbol
+from market_data.domain.symbology.grammar import contract, spot_pair
+
+CODES = {"UST": "USDT", "UDC": "USDC", "DSH": "DASH", "ATO": "ATOM", "IOT": "IOTA", "ALG": "ALGO"}
+_CODE_LENGTH = 3
+_SUFFIX = "F0"
+
+
+def parse_spot(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
+    """`BTCUSD` -> BTC-USD, `BTCUST` -> BTC-USDT, `MATIC-BTC` -> MATIC-BTC."""
+    base, separator, quote = vendor_symbol.partition("-")
+    if not separator and len(vendor_symbol) == 2 * _CODE_LENGTH:
+        base, quote = vendor_symbol[:_CODE_LENGTH], vendor_symbol[_CODE_LENGTH:]
+    elif len(base) == len(quote) == _CODE_LENGTH:
+        return None  # such a pair is written without separator
+    return spot_pair(CODES.get(base, base), CODES.get(quote, quote)) if instrument_type == SPOT_PAIR else None
+
+
+def parse_derivative(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
+    """`BTCF0-USTF0` -> BTC-USDT."""
+    base, _, quote = vendor_symbol.partition("-")
+    if not (base.endswith(_SUFFIX) and quote.endswith(_SUFFIX) and instrument_type == PERPETUAL):
+        return None
+    base, quote = base.removesuffix(_SUFFIX), quote.removesuffix(_SUFFIX)
+    base, quote = CODES.get(base, base), CODES.get(quote, quote)
+    return contract(base, quote, quote, "base")

@@ -1,0 +1,78 @@
+"""Bybit perpetuals and dated futures, spot and options.
+
+`BTCUSDT` is USDT-linear, `BTCUSD` inverse, `BTCPERP` the linear contract on BTC-USDC. Should a perpetual `BTCUSDC`
+exist beside it, it keeps the vendor's form. Dated: `BTCUSDM21` is the inverse quarterly of a month letter (last
+Friday, 08:00 UTC), `BTC-29MAR24` USDC-linear (one third party calls it inverse [U]), `BTCUSDT-25DEC26` USDT-linear;
+all 08:00 UTC. Options without suffix are USDC, `-USDT` ones are USDT. Inverse amounts are US dollars (contracts of 1
+USD). Source: docs.tardis.dev, "Historical data details": Bybit Derivatives, Bybit Spot, Bybit Options.
+"""
+
+from __future__ import annotations
+
+import re
+
+from market_data.domain.instruments import FUTURE, OPTION, PERPETUAL, SPOT_PAIR, ParsedSymbol
+from market_data.domain.symbology.grammar import (
+    contract,
+    keep_vendor_form,
+    option,
+    parse_day_month_year,
+    parse_last_friday,
+    split_quote,
+    spot_pair,
+)
+
+_SPOT_QUOTES = tuple("USDT USDC USDE USD1 USDQ USDR RLUSD XUSD DAI BTC ETH MNT BIT SOL EUR GBP BRL BRZ PLN TRY".split())
+_QUARTERLY = re.compile(r"(.+)USD([FGHJKMNQUVXZ][0-9]{2})")
+_USDC = "USDC"
+
+
+def parse_spot(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
+    """`BTC3LUSDT` -> BTC3L-USDT: leveraged tokens are assets of their own."""
+    split = split_quote(vendor_symbol, _SPOT_QUOTES)
+    return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
+
+
+def parse_derivative(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
+    """`BTCPERP` -> BTC-USDC, `BTCUSDH26` -> BTC-USD-260327."""
+    if instrument_type == PERPETUAL:
+        return _parse_perpetual(vendor_symbol)
+    if instrument_type != FUTURE:
+        return None
+    quarterly = _QUARTERLY.fullmatch(vendor_symbol)
+    if quarterly:
+        base, expiry = quarterly[1], parse_last_friday(quarterly[2])
+        return contract(base, "USD", base, "quote", expiry=expiry) if expiry else None
+    underlying, _, date_text = vendor_symbol.partition("-")
+    expiry = parse_day_month_year(date_text)
+    if expiry is None or split_quote(underlying, (_USDC, "USD")):
+        return None  # a form never seen: USDC contracts leave their quote out
+    base, quote = split_quote(underlying, ("USDT",)) or (underlying, _USDC)
+    return contract(base, quote, quote, "base", expiry=expiry)
+
+
+def _parse_perpetual(vendor_symbol: str) -> ParsedSymbol | None:
+    split = split_quote(vendor_symbol, ("USDT", _USDC, "USD", "PERP"))
+    if split is None:
+        return None
+    base, quote = split
+    if quote == "USD":
+        return contract(base, quote, base, "quote")
+    if quote == _USDC:
+        return keep_vendor_form(vendor_symbol, contract(base, quote, quote, "base"))
+    quote = _USDC if quote == "PERP" else quote
+    return contract(base, quote, quote, "base")
+
+
+def parse_option(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
+    """`BTC-28APR23-29500-C` -> BTC-USDC-230428-29500-CALL, `BTC-4APR25-84000-P-USDT` -> BTC-USDT-250404-84000-PUT."""
+    if instrument_type != OPTION:
+        return None
+    match vendor_symbol.split("-"):
+        case [base, date_text, strike, side]:
+            quote = _USDC
+        case [base, date_text, strike, side, "USDT" as quote]:
+            pass
+        case _:
+            return None
+    return option(contract(base, quote, quote, "base", expiry=parse_day_month_year(date_text)), strike, side)

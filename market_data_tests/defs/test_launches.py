@@ -1,0 +1,225 @@
+"""New days and failed venue-days under the real daemon, with the simulator's clock and faults.
+
+The sensors look every second here, and a re-run waits for nothing, so that the timelines take seconds.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.scheduler.instigation import InstigatorTick
+
+from market_data.adapters.tick_lake import open_lake
+from market_data.domain.data_types import DataType
+from market_data.domain.layouts import DataTypeDay, object_key
+from market_data.publish import load_receipt
+from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data_tests.daemon import House, start_daemon
+
+PROJECT = Path(__file__).parents[2]
+DEADLINE_SECONDS = 150
+TODAY = datetime.now(UTC).date()
+FIRST_DAY = TODAY - timedelta(days=20)
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+BTC, ETH = "*/binance/trades/{day:%Y/%m/%d}/BTCUSDT.csv.gz", "*/binance/trades/{day:%Y/%m/%d}/ETHUSDT.csv.gz"
+
+
+@dataclass
+class Deployment:
+    """A running deployment of the product, its vendor, and what a test asks of it."""
+
+    house: House
+    simulator: RunningSimulator
+    lake_url: str
+
+    def runs(self, day: date) -> list[dg.DagsterRun]:
+        return self.house.runs(day.isoformat())
+
+    def statuses(self, day: date) -> list[str]:
+        return [run.status.value for run in self.runs(day)]
+
+    def export(self, newest: date) -> None:
+        """Let the vendor's clock be at 07:00 UTC of the day after the newest exported one."""
+        instant = datetime.combine(newest + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=7)
+        self.simulator.set_clock(instant)
+
+    def wait(self, is_true: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not is_true():
+            assert time.monotonic() < deadline, f"gave up waiting until {what}"
+            time.sleep(0.2)
+
+    def wait_for_runs(self, day: date, *statuses: str) -> None:
+        self.wait(lambda: self.statuses(day) == list(statuses), f"runs of {day} are {statuses}: {self.statuses(day)}")
+
+    def wait_for_looks(self, sensor: str, count: int) -> None:
+        """Wait until a sensor has looked so many more times."""
+        before = len(self.ticks(sensor))
+        self.wait(lambda: len(self.ticks(sensor)) >= before + count, f"{sensor} has looked {count} more times")
+
+    def ticks(self, sensor: str) -> list[InstigatorTick]:
+        states = [state for state in self.house.instance.all_instigator_state() if state.name == sensor]
+        return [
+            tick
+            for state in states
+            for tick in self.house.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=100)
+        ]
+
+    def skip_reasons(self, sensor: str) -> str:
+        return " | ".join(tick.skip_reason or "" for tick in self.ticks(sensor)[:3])
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    directory = tmp_path_factory.mktemp("launches")
+    venues_file = directory / "venues.yaml"
+    document = {
+        "start_date": FIRST_DAY.isoformat(),
+        "venues": {"binance": {"data_types": ["trades"], "include": ["BTCUSDT", "ETHUSDT"]}},
+        "automation": {"check_every_seconds": 1, "days_per_check": 3, "first_wait_seconds": 0, "max_attempts": 3},
+    }
+    venues_file.write_text(yaml.safe_dump(document))
+    lake_url = (directory / "lake").as_uri()
+    with run_simulator(SimulatorOptions(scale=0.05)) as simulator:
+        environment = {
+            "MARKET_DATA_CONFIG": str(venues_file),
+            "MARKET_DATA_LAKE_URL": lake_url,
+            "MARKET_DATA_VENDOR": "simulator",
+            "MARKET_DATA_AUTOMATION": "on",
+            "TARDIS_API_URL": simulator.api_url,
+            "TARDIS_DATASETS_URL": simulator.datasets_url,
+            "TARDIS_API_KEY": DEFAULT_KEY,
+        }
+        simulator.set_clock(datetime.combine(FIRST_DAY, datetime.min.time(), UTC))
+        with start_daemon("market_data.definitions", environment, project=PROJECT) as house:
+            yield Deployment(house, simulator, lake_url)
+
+
+def test_a_new_venue_starts_at_its_latest_exported_day_and_a_late_export_is_awaited(deployment: Deployment) -> None:
+    day = FIRST_DAY + timedelta(days=2)
+    deployment.simulator.set_clock(
+        datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=7),
+        late={"binance": day},
+    )
+    # the vendor is late with that day: the one before is the latest exported
+    deployment.wait_for_runs(day - timedelta(days=1), "SUCCESS")
+    deployment.wait_for_looks("new_days", 2)
+    assert deployment.runs(day) == []
+    assert deployment.runs(day - timedelta(days=2)) == []  # history is launched by people only
+    deployment.export(day)
+    deployment.wait_for_runs(day, "SUCCESS")
+
+
+@pytest.mark.long
+def test_three_days_of_downtime_are_caught_up_oldest_first(deployment: Deployment) -> None:
+    first = FIRST_DAY + timedelta(days=3)
+    days = [first + timedelta(days=offset) for offset in range(3)]
+    deployment.export(days[-1])
+    for day in days:
+        deployment.wait_for_runs(day, "SUCCESS")
+    launched = [deployment.runs(day)[0] for day in days]
+    records = [deployment.house.instance.get_run_record_by_id(run.run_id) for run in launched]
+    created = [record.create_timestamp for record in records if record]
+    assert created == sorted(created)
+
+
+def test_a_venue_that_fails_twice_is_re_run_until_it_returns(deployment: Deployment) -> None:
+    day = FIRST_DAY + timedelta(days=6)
+    # a run gives a request up after five attempts: two runs fail
+    deployment.simulator.set_faults(
+        [{"match": BTC.format(day=day), "attempts": "1-10", "action": "status", "code": 503}]
+    )
+    deployment.export(day)
+    deployment.wait_for_runs(day, "FAILURE", "FAILURE", "SUCCESS")
+    tags = [run.tags.get("market_data/rerun") for run in deployment.runs(day)]
+    assert tags == [None, "1", "2"]
+    deployment.wait_for_looks("failed_venue_days", 2)
+    assert len(deployment.runs(day)) == 3
+
+
+@pytest.mark.long
+def test_a_permanent_fault_is_not_repeated_but_listed_and_a_persons_success_ends_it(deployment: Deployment) -> None:
+    day = FIRST_DAY + timedelta(days=7)
+    fault = {"match": ETH.format(day=day), "attempts": "all", "action": "status", "code": 401, "error_code": 11}
+    deployment.simulator.set_faults([fault])
+    deployment.export(day)
+    deployment.wait_for_runs(day, "FAILURE")
+    deployment.wait_for_looks("failed_venue_days", 3)
+    assert deployment.statuses(day) == ["FAILURE"]
+    assert f"BINANCE {day}: permanent fault" in deployment.skip_reasons("failed_venue_days")
+    deployment.simulator.set_faults([])
+    deployment.house.launch_backfill(
+        ["binance/instruments", "binance/raw/trades", "binance/by_date"], [day.isoformat()]
+    )
+    deployment.wait_for_runs(day, "FAILURE", "SUCCESS")
+    deployment.wait_for_looks("failed_venue_days", 2)
+    assert str(day) not in deployment.skip_reasons("failed_venue_days").rpartition("|")[0]
+
+
+@pytest.mark.long
+def test_a_failed_check_on_a_leaf_is_healed_by_a_re_run(deployment: Deployment) -> None:
+    day = FIRST_DAY + timedelta(days=8)
+    deployment.export(day)
+    deployment.wait_for_runs(day, "SUCCESS")
+    lake = open_lake(deployment.lake_url)
+    unit = DataTypeDay("BINANCE", DataType.TRADES, day)
+    receipt, _ = load_receipt(lake, unit)
+    assert receipt is not None
+    lost = object_key("by_type", receipt.objects[0].name(unit))
+    lake.delete(lost)
+    deployment.house.launch_checks([("binance/by_type", "matches_receipts")], day.isoformat())
+    deployment.wait_for_runs(day, "SUCCESS", "SUCCESS", "SUCCESS")  # the day, the check that failed, the re-run
+    assert deployment.runs(day)[-1].tags["market_data/rerun"] == "1"
+    assert lake.stat(lost) is not None
+    deployment.wait_for_looks("failed_venue_days", 2)
+    assert len(deployment.runs(day)) == 3
+
+
+@pytest.mark.long
+def test_a_cancelled_day_is_left_to_people(deployment: Deployment) -> None:
+    day = FIRST_DAY + timedelta(days=9)
+    deployment.simulator.set_faults(
+        [{"match": BTC.format(day=day), "attempts": "all", "action": "stall", "seconds": 600}]
+    )
+    deployment.export(day)
+    deployment.wait_for_runs(day, "STARTED")
+    deployment.wait(
+        lambda: any(str(f"{day:%Y/%m/%d}") in entry["path"] for entry in deployment.simulator.requests()),
+        "the run asks for the file",
+    )
+    deployment.house.cancel(deployment.runs(day)[0].run_id)
+    deployment.wait_for_runs(day, "CANCELED")
+    deployment.simulator.set_faults([])
+    deployment.wait_for_looks("failed_venue_days", 3)
+    deployment.wait_for_looks("new_days", 2)
+    assert deployment.statuses(day) == ["CANCELED"]
+
+
+@pytest.mark.long
+def test_what_is_due_survives_a_restart_of_the_daemon(deployment: Deployment) -> None:
+    day = FIRST_DAY + timedelta(days=10)
+    deployment.simulator.set_faults(
+        [{"match": ETH.format(day=day), "attempts": "1-5", "action": "status", "code": 502}]
+    )
+    deployment.export(day)
+    deployment.wait(
+        lambda: "FAILURE" in deployment.statuses(day) or "STARTED" in deployment.statuses(day), "it is tried"
+    )
+    deployment.house.daemon.stop()
+    deployment.house.daemon.start()
+    deployment.wait_for_runs(day, "FAILURE", "SUCCESS")
+
+
+def test_schedule_and_sensor_together_launch_one_run(deployment: Deployment) -> None:
+    day = FIRST_DAY + timedelta(days=11)
+    deployment.export(day)
+    answer = deployment.house.try_schedule("new_days_daily")
+    assert answer == "the sensor `new_days` is running and launches new days by itself"
+    deployment.wait_for_runs(day, "SUCCESS")
+    deployment.wait_for_looks("new_days", 2)
+    assert len(deployment.runs(day)) == 1

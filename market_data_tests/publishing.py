@@ -1,0 +1,176 @@
+"""A writer that drives `market_data.publish` as `ingest.py` does, without a vendor and without Parquet.
+
+What a symbol's vendor bytes and its decoded objects are is fixed by the symbol and the decoder version alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import google_crc32c
+
+from market_data.adapters.tick_csv import DecodedObject
+from market_data.adapters.tick_lake import ObjectStat, TickLake, encode_crc32c
+from market_data.domain.data_types import DataType
+from market_data.domain.layouts import LAYOUTS, DataTypeDay, object_key, raw_key
+from market_data.domain.receipt import FileEvidence, Receipt
+from market_data.domain.tick_file import Outcome, TickFile
+from market_data.publish import Attempt, PublicationTarget, begin
+from market_data_tests.fakes import InlineExecutor
+
+UNIT = DataTypeDay("BINANCE", DataType.TRADES, date(2024, 8, 8))
+ORIGIN = "https://vendor.example"
+GROUP = "OPTIONS"
+EMPTY, NOT_OFFERED = "EMPTYUSDT", "GONEUSDT"
+INSTRUMENT_TYPES = {
+    "BTCUSDT": "SPOT_PAIR",
+    "ETHUSDT": "SPOT_PAIR",
+    EMPTY: "SPOT_PAIR",
+    NOT_OFFERED: "SPOT_PAIR",
+    "XBTUSD": "PERPETUAL",
+    GROUP: "OPTION",
+    "BTC-C": "OPTION",
+    "ETH-P": "OPTION",
+}
+
+
+def decode(symbol: str, decoder_version: str) -> dict[str, bytes]:
+    """Give {stem: bytes}. Version 2 changes BTCUSDT's bytes, ETHUSDT's stem, the group's split; XBTUSD stays."""
+    contents = {
+        ("BTCUSDT", "1"): ["BTC-USDT first"],
+        ("BTCUSDT", "2"): ["BTC-USDT second, longer"],
+        ("ETHUSDT", "1"): ["ETH-USDT same"],
+        ("ETHUSDT", "2"): ["ETH~USDT same"],
+        (GROUP, "1"): ["BTC~OPTIONS both", "ETH~OPTIONS first"],
+        (GROUP, "2"): ["BTC~OPTIONS both", "~OPTIONS second"],
+    }
+    words = contents.get((symbol, decoder_version), [f"{symbol}-USD always"])
+    return {text.partition(" ")[0]: text.encode() for text in words}
+
+
+def vendor_bytes(symbol: str) -> bytes:
+    """Give what the vendor answers."""
+    return f"vendor's {symbol}".encode()
+
+
+def make_tick_file(symbol: str) -> TickFile:
+    """Give the expected file of a symbol; GROUP is a grouped one."""
+    kind = INSTRUMENT_TYPES[symbol]
+    return TickFile(UNIT, symbol, kind, None if symbol == GROUP else f"{UNIT.venue}:{kind}:{symbol}")
+
+
+@dataclass(frozen=True)
+class Writer:
+    """What one run wants: its decoder, its expected symbols, its layouts. The vendor fails it for `failing`."""
+
+    name: str = "writer"
+    decoder_version: str = "1"
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "XBTUSD")
+    layouts: tuple[str, ...] = LAYOUTS
+    failing: frozenset[str] = frozenset()
+    origin: str = ORIGIN
+
+    @property
+    def target(self) -> PublicationTarget:
+        """What the writer publishes for."""
+        return PublicationTarget(self.origin, self.layouts, self.decoder_version, "config")
+
+    def begin(self, lake: TickLake) -> Attempt:
+        """Begin an attempt at UNIT."""
+        return begin(lake, UNIT, [make_tick_file(symbol) for symbol in self.symbols], self.target, self.name)
+
+
+class Workshop:
+    """Where decoded files lie on disk, each made once; `now` gives a new minute each time it is asked."""
+
+    def __init__(self, folder: Path, executor: Executor | None = None) -> None:
+        self._folder = folder
+        self._executor = executor or InlineExecutor()
+        self._made: dict[tuple[str, str], tuple[DecodedObject, ...]] = {}
+        self._minutes = itertools.count(1)
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=next(self._minutes))
+
+    def decode(self, symbol: str, decoder_version: str) -> tuple[DecodedObject, ...]:
+        if (symbol, decoder_version) not in self._made:
+            self._made[symbol, decoder_version] = tuple(self._make(symbol, decoder_version))
+        return self._made[symbol, decoder_version]
+
+    def _make(self, symbol: str, decoder_version: str) -> Iterator[DecodedObject]:
+        for number, (stem, data) in enumerate(decode(symbol, decoder_version).items()):
+            path = self._folder / f"{symbol}-{decoder_version}-{number}"
+            path.write_bytes(data)
+            crc32c = encode_crc32c(google_crc32c.value(data))
+            file = make_tick_file(symbol)
+            yield DecodedObject(path, stem, file.instrument_type, file.instrument_key, len(data), len(data), crc32c)
+
+    def run(self, lake: TickLake, writer: Writer) -> Receipt:
+        """Do one attempt as ingest does it; raises what `publish` raises."""
+        attempt = writer.begin(lake)
+        return attempt.receipt if attempt.is_current else self.finish(attempt, writer)
+
+    def finish(self, attempt: Attempt, writer: Writer) -> Receipt:
+        """Do what follows `begin`: acquire every file asked for, then publish or give back."""
+        wanted = dict.fromkeys((*attempt.to_acquire, *attempt.to_rebuild))
+        evidence = [self._acquire(attempt, file, writer) for file in wanted]
+        if not all(file.is_accounted for file in evidence):
+            return attempt.release(evidence)
+        decoded = {
+            file.vendor_symbol: self.decode(file.vendor_symbol, writer.decoder_version)
+            for file in evidence
+            if file.outcome is Outcome.STORED
+        }
+        return attempt.publish(evidence, decoded, self._executor, self.now)
+
+    def _acquire(self, attempt: Attempt, file: FileEvidence, writer: Writer) -> FileEvidence:
+        symbol = file.vendor_symbol
+        data, key = vendor_bytes(symbol), raw_key(attempt.unit, symbol)
+        if attempt.has_raw(symbol) and attempt.lake.get_bytes(key)[0] == data:
+            return _stored(file, attempt.observed[key])
+        if symbol in writer.failing:
+            return file.model_copy(update={"outcome": Outcome.FAILED, "error": "the vendor failed"})
+        if symbol == NOT_OFFERED:
+            return file.model_copy(update={"outcome": Outcome.NOT_OFFERED})
+        return _stored(file, attempt.put_raw(file, _putting(attempt.lake, data)))
+
+
+def _putting(lake: TickLake, data: bytes) -> Callable[[str, int], ObjectStat]:
+    return lambda key, if_generation: lake.put_bytes(data, key, if_generation=if_generation)
+
+
+def _stored(file: FileEvidence, stat: ObjectStat) -> FileEvidence:
+    is_empty = file.vendor_symbol == EMPTY
+    facts = {
+        "outcome": Outcome.VENDOR_EMPTY if is_empty else Outcome.STORED,
+        "size_bytes": stat.size_bytes,
+        "crc32c": stat.crc32c,
+        "generation": stat.generation,
+        "rows": 0 if is_empty else stat.size_bytes,
+    }
+    return file.model_copy(update=facts)
+
+
+def contents(lake: TickLake, prefixes: Iterable[str] = ("ticks/", "raw/")) -> dict[str, bytes]:
+    """Give every object below the prefixes."""
+    return {stat.key: lake.get_bytes(stat.key)[0] for prefix in prefixes for stat in lake.list_objects(prefix)}
+
+
+def find_falsehoods(lake: TickLake, receipt: Receipt) -> set[str]:
+    """Give the keys of which the receipt says what is not so: published objects, and raw objects it has proof of."""
+    described = {object_key(layout, item.name(UNIT)): item for item in receipt.objects for layout in item.generations}
+    stored = {
+        raw_key(UNIT, file.vendor_symbol): file
+        for file in receipt.files
+        if file.outcome in {Outcome.STORED, Outcome.VENDOR_EMPTY}
+    }
+    return {
+        key
+        for key, facts in (described | stored).items()
+        if (stat := lake.stat(key)) is None or (stat.size_bytes, stat.crc32c) != (facts.size_bytes, facts.crc32c)
+    }
