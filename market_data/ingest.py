@@ -171,12 +171,17 @@ class _Work:
                 return
 
     async def _wait_for_other_writer(self, unit: DataTypeDay) -> None:
-        """Let the run that took the unit over finish: two runs that take over in turn would never end."""
+        """Let the run that took the unit over finish; raises LakeConflict (transient) when it takes too long.
+
+        Taking over in turn would let neither of two runs end.
+        """
         for _ in range(_OTHER_WRITER_POLLS):
             receipt, _ = await self._on(self._units, load_receipt, self._lake, unit)
-            if receipt is None or receipt.claim is None:
+            if receipt is None or receipt.claim in {None, self._writer}:
                 return
             await asyncio.sleep(_OTHER_WRITER_POLL_SECONDS)
+        waited_seconds = _OTHER_WRITER_POLLS * _OTHER_WRITER_POLL_SECONDS
+        raise LakeConflict(f"{unit}: another run took it over and was still at work {waited_seconds} s later")
 
     async def _attempt_unit(self, unit: DataTypeDay, expected: tuple[TickFile, ...]) -> UnitResult:
         started = time.monotonic()
@@ -267,7 +272,10 @@ class _Work:
 
     def _decode_held(self, attempt: Attempt, file: FileEvidence, tick_file: TickFile, path: Path) -> _Acquired:
         decoded = self._decode(tick_file, path)
-        return _Acquired(_stored(file, decoded, attempt.observed[raw_key(attempt.unit, file.vendor_symbol)]), decoded)
+        stat = attempt.observed[raw_key(attempt.unit, file.vendor_symbol)]
+        if attempt.is_takeover:  # as with published objects: void what the other writer may still write
+            stat = attempt.put_raw(file, partial(self._put_raw, path))
+        return _Acquired(_stored(file, decoded, stat), decoded)
 
     def _folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._scratch))

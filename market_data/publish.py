@@ -69,9 +69,10 @@ def load_receipt(lake: TickLake, unit: DataTypeDay) -> tuple[Receipt | None, int
     Raises LakeError (permanent) for a document that is not a receipt this version can read.
     """
     key = receipt_key(unit)
-    if lake.stat(key) is None:
+    try:
+        data, stat = lake.get_bytes(key)
+    except LakeObjectMissing:
         return None, 0
-    data, stat = lake.get_bytes(key)
     return parse_receipt(data, lake.uri(key)), stat.generation
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 from isal import igzip, igzip_lib
@@ -30,6 +30,8 @@ from market_data.errors import TickFileInvalid
 DECODER_VERSION = "1"
 
 _CHUNK_BYTES = 1 << 20
+# the stub of isal declares its exception class as an instance
+_INFLATE_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 _ROW_GROUP_ROWS = 250_000
 _ZSTD_LEVEL = 1
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -81,7 +83,7 @@ def verify_tick_file(path: Path, file: TickFile) -> int:
                 lines += chunk.count(b"\n")
                 commas += chunk.count(b",")
                 last = chunk
-    except (EOFError, OSError, zlib.error, igzip_lib.IsalError) as error:
+    except (EOFError, OSError, zlib.error, _INFLATE_ERROR) as error:
         raise TickFileInvalid(f"{file}: the gzip stream is damaged or cut short ({error})") from error
     if not last:
         return 0

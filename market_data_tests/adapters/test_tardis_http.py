@@ -164,8 +164,8 @@ def test_a_file_that_the_vendor_does_not_have_is_an_answer_and_is_asked_for_once
 def test_a_paid_day_without_a_key_is_denied_with_the_remedy(download: Download) -> None:
     assert download.fails(VendorAccessDenied, key=None) == (
         f"BINANCE trades 2024-08-08 BTCUSDT: URL{PATH} answered 401 (Unauthorized access: without an API key only "
-        "the data of the first day of each month is available). No key is set, and without one only the first day of each "
-        "month is free: set TARDIS_API_KEY"
+        "the data of the first day of each month is available). No key is set, and without one only the first day of "
+        "each month is free: set TARDIS_API_KEY"
     )
     assert download.asked == [401]
 
