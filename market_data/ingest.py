@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from market_data.domain.data_types import DataType
 from market_data.domain.layouts import DataTypeDay, raw_key
 from market_data.domain.receipt import FileEvidence, Receipt, open_file
 from market_data.domain.tick_file import Outcome, TickFile
+from market_data.domain.tick_rules import Rule, judge_ticks, rules_for
 from market_data.domain.universe import Selection, Universe, expected_tick_files
 from market_data.errors import (
     LakeConflict,
@@ -58,6 +59,9 @@ class VenueDay:
     layouts: tuple[str, ...]
     origin: str
     config_hash: str
+    rules: Mapping[DataType, tuple[Rule, ...]] = field(
+        default_factory=lambda: {data_type: rules_for(data_type, {}) for data_type in DataType}
+    )
     decoder_version: str = DECODER_VERSION
 
     @property
@@ -188,7 +192,7 @@ class _Work:
         attempt = await self._on(self._units, begin, self._lake, unit, expected, self._day.target, self._writer)
         if attempt.is_current:
             return UnitResult(attempt.receipt, True, 0, 0, time.monotonic() - started)
-        files = dict.fromkeys((*attempt.to_acquire, *attempt.to_rebuild))
+        files = {file.vendor_symbol: file for file in (*attempt.to_rebuild, *attempt.to_acquire)}.values()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._acquire(attempt, file)) for file in files]
         acquired = [task.result() for task in tasks]
@@ -256,7 +260,7 @@ class _Work:
             put = partial(self._put_raw, body)
             stat = await self._on(self._io, attempt.put_raw, file, put)
             body.unlink()
-            return _Acquired(_stored(_answered(file, answer), decoded, stat), decoded, is_downloaded=True)
+            return _Acquired(self._stored(attempt, _answered(file, answer), decoded, stat), decoded, is_downloaded=True)
 
     def _put_raw(self, body: Path, key: str, if_generation: int) -> ObjectStat:
         return self._lake.put_file(body, key, if_generation=if_generation, content_type=_GZIP_CONTENT)
@@ -275,7 +279,17 @@ class _Work:
         stat = attempt.observed[raw_key(attempt.unit, file.vendor_symbol)]
         if attempt.is_takeover:  # as with published objects: void what the other writer may still write
             stat = attempt.put_raw(file, partial(self._put_raw, path))
-        return _Acquired(_stored(file, decoded, stat), decoded)
+        return _Acquired(self._stored(attempt, file, decoded, stat), decoded)
+
+    def _stored(
+        self, attempt: Attempt, file: FileEvidence, decoded: DecodedFile | None, stat: ObjectStat
+    ) -> FileEvidence:
+        stored = _stored(file, decoded, stat)
+        if decoded is None:
+            return stored
+        rules = self._day.rules[attempt.unit.data_type]
+        findings = judge_ticks(decoded.stats, file.instrument_type, rules)
+        return stored.model_copy(update={"stats": decoded.stats, "findings": findings})
 
     def _folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._scratch))

@@ -18,31 +18,8 @@ from market_data.adapters.tardis_http import TardisClient
 from market_data.adapters.tick_lake import ObjectStat, TickLake
 from market_data.domain.instruments import file_symbol
 from market_data.domain.layouts import ORIGIN_KEY, universe_key, vendor_answer_key
-from market_data.domain.universe import Selection, Universe, instruments_on
+from market_data.domain.universe import UNIVERSE_SCHEMA, Selection, Universe, instruments_on
 from market_data.errors import LakeConflict, LakeObjectMissing, LakeOriginMismatch, VendorNotReady
-
-UNIVERSE_SCHEMA = pl.Schema(
-    {
-        "instrument_key": pl.String(),
-        "venue": pl.String(),
-        "vendor_symbol": pl.String(),
-        "instrument_type": pl.String(),
-        "base": pl.String(),
-        "quote": pl.String(),
-        "settlement_asset": pl.String(),
-        "expiry": pl.Datetime("us", "UTC"),
-        "strike": pl.String(),
-        "option_type": pl.String(),
-        "is_inverse": pl.Boolean(),
-        "contract_multiplier": pl.Float64(),
-        "amount_unit": pl.String(),
-        "tick_size": pl.Float64(),
-        "data_types": pl.List(pl.String()),
-        "first_day": pl.Date(),
-        "last_day": pl.Date(),
-        "key_source": pl.String(),
-    }
-)
 
 
 def ensure_origin(lake: TickLake, origin: str) -> None:

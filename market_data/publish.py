@@ -191,10 +191,11 @@ class Attempt:
         for _ in range(_WRITE_ATTEMPTS):
             try:
                 return put(key, generation)
-            except (LakeConflict, LakeObjectMissing) as error:  # missing: a copy's source, deleted by who took over
+            except LakeError as error:
                 found = self.lake.stat(key)
+                # also for a copy whose source who took over deleted or replaced: giving way is the cause to tell
                 self._confirm_claim()
-                if isinstance(error, LakeObjectMissing):
+                if not isinstance(error, LakeConflict):
                     raise
                 generation = found.generation if found else 0
         raise LakeConflict(

@@ -24,6 +24,7 @@ from market_data.domain.instruments import INSTRUMENT_TYPES, format_instrument_k
 from market_data.domain.layouts import PARTITION_KEYS, DataTypeDay, object_key, receipt_prefix
 from market_data.domain.receipt import FileEvidence, PublishedObject, Receipt
 from market_data.domain.tick_file import Outcome
+from market_data.domain.tick_rules import Severity
 from market_data.domain.venues import VENUES, parse_venue
 from market_data.errors import ConfigurationError, TicksIncomplete
 from market_data.publish import parse_receipt
@@ -33,6 +34,10 @@ OnIncomplete = Literal["raise", "skip", "include"]
 _ADDED_COLUMNS = ("date", "venue", "instrument_type")
 _NAMED_AT_MOST = 20
 _NAMED_FILES = 3  # fit a line
+
+
+class UncheckedTicksWarning(UserWarning):
+    """Some of the days read were published by a version that had no rules about their ticks."""
 
 
 class IncompleteTicksWarning(UserWarning):
@@ -88,9 +93,10 @@ def scan_ticks(
     accepted. `venues` takes any spelling, None takes every venue the lake holds of this data type; `instruments` takes
     instrument keys. `lake` is a URL or an open lake, default MARKET_DATA_LAKE_URL.
 
-    Only whole days are read: a venue-day that was not run, is not requested or offered, failed, or is being replaced
-    raises TicksIncomplete, which names each with its cause. `on_incomplete="skip"` leaves such venue-days out,
-    `"include"` takes what was published of them; both warn. Columns, units and source: `domain/data_types.py`.
+    Only whole days are read: a venue-day that was not run, is not requested or offered, failed, is being replaced, or
+    whose ticks broke a rule of severity error raises TicksIncomplete, which names each with its cause.
+    `on_incomplete="skip"` leaves such venue-days out, `"include"` takes what was published of them; both warn. Columns,
+    units and source: `domain/data_types.py`.
     """
     kind = parse_data_type(data_type)
     if on_incomplete not in get_args(OnIncomplete):
@@ -121,6 +127,10 @@ def scan_ticks(
         and receipts[unit].state != "replacing"
         and (unit not in causes or on_incomplete == "include")
     ]
+    unchecked = [receipt.unit for receipt in readable if any(map(wanted.takes, receipt.unchecked_files))]
+    if unchecked:
+        text = f"{len(unchecked)} venue-days are unchecked (no rule has looked at their ticks), from {unchecked[0]} on"
+        warnings.warn(f"{text}. An earlier version published them", UncheckedTicksWarning, stacklevel=2)
     rows = _scan(store, kind, readable, wanted, layout)
     return rows.filter(pl.col("local_timestamp") >= since, pl.col("local_timestamp") < until)
 
@@ -162,7 +172,15 @@ def _cause(receipt: Receipt | None, wanted: _Wanted) -> str | None:
         return f"failed: {len(counted)} of {len(receipt.files)} files open ({_name_some(counted)}): {first}"
     if not receipt.files:
         return "not offered: the vendor lists no such file of this venue for this day"
-    return _cause_of_instruments(receipt, relevant, wanted)
+    return _cause_of_instruments(receipt, relevant, wanted) or _cause_of_ticks(relevant)
+
+
+def _cause_of_ticks(files: Sequence[FileEvidence]) -> str | None:
+    broken = [(file, item) for file in files for item in file.findings if item.severity is Severity.ERROR]
+    if not broken:
+        return None
+    names = _name_some(list({file.vendor_symbol: file for file, _ in broken}.values()))
+    return f"in doubt: a rule of severity error is broken ({names}): {broken[0][1].text}"
 
 
 def _cause_of_instruments(receipt: Receipt, relevant: Sequence[FileEvidence], wanted: _Wanted) -> str | None:

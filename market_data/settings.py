@@ -33,6 +33,7 @@ from pydantic_core import ErrorDetails
 from market_data.domain.data_types import DataType, parse_data_type
 from market_data.domain.instruments import INSTRUMENT_TYPES
 from market_data.domain.layouts import LAYOUTS
+from market_data.domain.tick_rules import RULE_NAMES, Override, Rule, Severity, rules_for
 from market_data.domain.universe import GROUP_TYPES, Selection
 from market_data.domain.venues import parse_venue
 from market_data.errors import ConfigurationError
@@ -88,8 +89,19 @@ def _refuse_repeated(values: tuple[str, ...]) -> tuple[str, ...]:
 _Once = AfterValidator(_refuse_repeated)
 
 
+_RuleName = Annotated[str, _known(RULE_NAMES, "rule")]
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RuleSettings(_Model):
+    """What is different for one rule (`domain/tick_rules.py`): another limit, another severity, or off."""
+
+    limit: float | None = Field(default=None, ge=0)
+    severity: Severity | None = None
+    is_off: bool = False
 
 
 class VenueSettings(_Model):
@@ -101,6 +113,7 @@ class VenueSettings(_Model):
     exclude: tuple[str, ...] = ()
     max_instruments: int | None = Field(default=None, ge=1)
     prefer_grouped: tuple[_Group, ...] = ("OPTIONS",)
+    quality: dict[_ConfiguredDataType, dict[_RuleName, RuleSettings]] = Field(default_factory=dict)
 
     @field_validator("prefer_grouped", mode="before")
     @classmethod
@@ -111,7 +124,16 @@ class VenueSettings(_Model):
     @property
     def selection(self) -> Selection:
         """The same as the domain's plain value."""
-        return Selection(**self.model_dump())
+        return Selection(**self.model_dump(exclude={"quality"}))
+
+    @property
+    def rules(self) -> dict[DataType, tuple[Rule, ...]]:
+        """The rules for the ticks of each data type, with this venue's overrides."""
+        changes = {
+            data_type: {name: Override(change.limit, change.severity, change.is_off) for name, change in named.items()}
+            for data_type, named in self.quality.items()
+        }
+        return {data_type: rules_for(data_type, changes.get(data_type, {})) for data_type in self.data_types}
 
 
 class AutomationSettings(_Model):

@@ -22,15 +22,20 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "audit": _WORK,
     "ingest": _WORK,
     "settings": frozenset({"errors", "domain"}),
-    "read": _WORK | {"settings"},
-    "defs": _WORK | {"listing", "audit", "ingest", "read", "settings"},
+    "read": _WORK | {"settings", "coverage", "find"},
+    "coverage": _WORK | {"listing", "audit"},
+    "coverage_picture": _WORK | {"coverage"},
+    "plan": _WORK | {"audit", "coverage", "listing"},
+    "find": _WORK | {"coverage", "listing", "settings"},
+    "defs": _WORK | {"listing", "audit", "ingest", "read", "coverage", "coverage_picture", "find", "plan", "settings"},
     "definitions": frozenset({"defs", "settings"}),
     "simulator": frozenset({"errors", "domain"}),
-    "demo": _WORK | {"audit", "listing", "read", "settings", "simulator", "definitions"},
-    "cli": _WORK | {"audit", "listing", "read", "settings", "simulator", "demo", "definitions"},
+    "demo": _WORK | {"audit", "listing", "read", "coverage", "find", "plan", "settings", "simulator", "definitions"},
+    "cli": _WORK
+    | {"audit", "listing", "read", "coverage", "find", "plan", "settings", "simulator", "demo", "definitions"},
     "__main__": frozenset({"cli"}),
 }
-SETTINGS_READERS = {"definitions", "defs", "cli", "demo", "read"}
+SETTINGS_READERS = {"definitions", "defs", "cli", "demo", "read", "find"}
 # What the domain may use: values, text, dates. Whatever reads a clock, a file or a socket is not among them.
 _STANDARD = """
     __future__ bisect collections collections.abc dataclasses datetime decimal enum fnmatch functools itertools math
@@ -138,5 +143,9 @@ def test_only_layouts_spell_object_keys() -> None:
         for node in ast.walk(module.tree())
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(("venue=", "date="))
     }
-    cutters = {"market_data.read", "market_data.defs.launches"}  # they cut the day out of a receipt's key
+    cutters = {
+        "market_data.read",
+        "market_data.plan",
+        "market_data.defs.launches",
+    }  # they cut the day out of a receipt's key
     assert spelling - {"market_data.domain.layouts"} <= cutters

@@ -103,7 +103,7 @@ def test_an_unknown_venue_is_named_with_the_known_ones(tmp_path: Path) -> None:
             [
                 (
                     "venues.BINANCE.filter: unknown key. Known keys: data_types, instrument_types, include, exclude, "
-                    "max_instruments, prefer_grouped"
+                    "max_instruments, prefer_grouped, quality"
                 )
             ],
         ),

@@ -33,6 +33,8 @@ from market_data.errors import (
 
 _USER_AGENT = "market-data/0.1 (Dagster ingestion of tick files)"
 _ATTEMPTS = 5
+# doubled after each attempt: a request waits about 8 s in all; longer outages are the re-run sensor's
+_FIRST_WAIT_SECONDS = 0.5
 # A longer Retry-After is not worth a waiting run: the run stops and says when to go on.
 _LONGEST_WAIT_SECONDS = 300
 _MAX_REDIRECTS = 3
@@ -164,7 +166,13 @@ class TardisClient:
 
     async def _attempts(self, what: str) -> AsyncIterator[Any]:
         try:
-            async for attempt in stamina.retry_context(on=_wait_before_retry, attempts=_ATTEMPTS, timeout=None):
+            async for attempt in stamina.retry_context(
+                on=_wait_before_retry,
+                attempts=_ATTEMPTS,
+                timeout=None,
+                wait_initial=_FIRST_WAIT_SECONDS,
+                wait_max=_LONGEST_WAIT_SECONDS,
+            ):
                 yield attempt
         except _Transient as error:
             raise VendorUnavailable(f"{what}: {error} ({_ATTEMPTS} attempts)") from error

@@ -19,10 +19,12 @@ import polars as pl
 from isal import igzip, igzip_lib
 
 from market_data.adapters.tick_lake import compute_crc32c
+from market_data.adapters.tick_stats import measure_ticks
 from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, ColumnSpec, TableSpec
 from market_data.domain.instruments import file_symbol, format_instrument_key, parse_instrument_key
 from market_data.domain.symbology import parse_symbol
 from market_data.domain.tick_file import TickFile
+from market_data.domain.tick_rules import TickStats
 from market_data.domain.venues import exchange_id_of
 from market_data.errors import TickFileInvalid
 
@@ -59,6 +61,7 @@ class DecodedFile:
 
     objects: tuple[DecodedObject, ...]
     rows: int
+    stats: TickStats
     first_local_timestamp: datetime
     last_local_timestamp: datetime
     unknown_symbols: tuple[str, ...] = ()
@@ -123,28 +126,24 @@ def decode_tick_file(path: Path, file: TickFile, known_keys: Mapping[str, str], 
     spec = TABLES[file.unit.data_type]
     rows = _scan(path, spec)
     whole = scratch / "whole.parquet"
+    key = [] if file.instrument_key is None else [pl.lit(file.instrument_key).alias(INSTRUMENT_KEY.name)]
     try:
-        if file.instrument_key is not None:
-            _sink(rows.select(pl.lit(file.instrument_key).alias(INSTRUMENT_KEY.name), pl.all()), whole)
-            facts = _read_facts(whole, spec)
-            _refuse_wrong_rows(facts, file, spec)
-            decoded = [
-                _describe(
-                    whole, parse_instrument_key(file.instrument_key)[2], file.instrument_type, file.instrument_key
-                )
-            ]
-            unknown: tuple[str, ...] = ()
-        else:
-            _sink(rows, whole)
-            facts = _read_facts(whole, spec)
-            _refuse_wrong_rows(facts, file, spec)
+        _sink(rows.select(*key, pl.all()), whole)
+        facts = _read_facts(whole, spec)
+        _refuse_wrong_rows(facts, file, spec)
+        stats = measure_ticks(whole, file.unit.data_type)
+        if file.instrument_key is None:
             decoded, unknown = _split_group(whole, file, known_keys, scratch)
+        else:
+            stem = parse_instrument_key(file.instrument_key)[2]
+            decoded, unknown = [_describe(whole, stem, file.instrument_type, file.instrument_key)], ()
     except pl.exceptions.PolarsError as error:
         first_line = str(error).partition("\n")[0]
         raise TickFileInvalid(f"{file}: a cell is not what its column holds ({first_line})") from error
     return DecodedFile(
         objects=tuple(decoded),
         rows=int(facts["rows"]),
+        stats=stats,
         first_local_timestamp=_instant(facts["local_timestamp_min"]),
         last_local_timestamp=_instant(facts["local_timestamp_max"]),
         unknown_symbols=unknown,

@@ -184,6 +184,7 @@ class _TicksStep:
             layouts=self.settings.config.layouts,
             origin=self.settings.origin,
             config_hash=self.settings.config_hash,
+            rules=self.settings.config.venues[self.venue].rules,
         )
         yield from ingest_venue_day(self.lake, vendor.open_client, venue_day)
 

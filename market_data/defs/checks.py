@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 import dagster as dg
 from dagster._utils.warnings import PreviewWarning
@@ -17,9 +18,16 @@ from market_data.adapters.tick_lake import TickLake
 from market_data.audit import observe_unit
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import DataTypeDay
-from market_data.domain.quality import LAYOUT_RULE, UNIT_RULES, Verdict, judge_layout
+from market_data.domain.quality import LAYOUT_RULE, UNIT_RULES, Verdict, judge_findings, judge_layout
+from market_data.domain.tick_rules import FAMILIES, Family, rules_for
 
 _DESCRIPTIONS = {name: (rule.__doc__ or "").removeprefix("Judge that ").strip() for name, rule in UNIT_RULES.items()}
+
+
+def _families(data_type: DataType) -> dict[str, Family]:
+    """Return the families of rules about the ticks of a data type, by check name."""
+    used = {rule.family for rule in rules_for(data_type, {})}
+    return {f"ticks_{family}": family for family in FAMILIES if family in used}
 
 
 def build_check_specs(
@@ -29,6 +37,10 @@ def build_check_specs(
 ) -> list[dg.AssetCheckSpec]:
     """Return one spec for each rule of each raw asset, and one for each layout."""
     pairs = [(key, name, text) for key in raw_keys.values() for name, text in _DESCRIPTIONS.items()]
+    for data_type, key in raw_keys.items():
+        for name, family in _families(data_type).items():
+            rules = [rule.name for rule in rules_for(data_type, {}) if rule.family == family]
+            pairs.append((key, name, f"the ticks broke none of: {', '.join(rules)} (domain/tick_rules.py)"))
     pairs += [(key, LAYOUT_RULE, "exactly the objects that the receipts name") for key in layout_keys.values()]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=PreviewWarning)
@@ -42,7 +54,9 @@ def check_unit(
     lake: TickLake, unit: DataTypeDay, key: dg.AssetKey, wanted: Collection[dg.AssetCheckKey]
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield the results of the wanted rules for one raw asset."""
-    rules = {name: rule for name, rule in UNIT_RULES.items() if dg.AssetCheckKey(key, name) in wanted}
+    rules = dict(UNIT_RULES)
+    rules |= {name: partial(judge_findings, family=family) for name, family in _families(unit.data_type).items()}
+    rules = {name: rule for name, rule in rules.items() if dg.AssetCheckKey(key, name) in wanted}
     if rules:
         facts = observe_unit(lake, unit)
         for name, rule in rules.items():
@@ -80,5 +94,10 @@ def _result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResul
         metadata["worst cases"] = dg.MetadataValue.table(records)
     metadata |= {count: dg.MetadataValue.int(value) for count, value in verdict.counts.items() if value}
     return dg.AssetCheckResult(
-        passed=verdict.is_passed, asset_key=key, check_name=name, description=verdict.summary, metadata=metadata
+        passed=verdict.is_passed,
+        asset_key=key,
+        check_name=name,
+        severity=dg.AssetCheckSeverity.ERROR if verdict.is_error else dg.AssetCheckSeverity.WARN,
+        description=verdict.summary,
+        metadata=metadata,
     )

@@ -7,12 +7,13 @@ as rows for people.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 
 from market_data.domain.data_types import TABLES
 from market_data.domain.layouts import DataTypeDay, object_key
 from market_data.domain.receipt import Receipt
+from market_data.domain.tick_rules import Family, Severity
 
 _WORST_CASES = 20
 
@@ -50,12 +51,13 @@ class UnitFacts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of one rule: whether it passed, a sentence, counts, and the worst cases as rows."""
+    """The result of one rule: whether it passed, a sentence, counts, the worst cases as rows; an error or a warning."""
 
     is_passed: bool
     summary: str
     counts: Mapping[str, int] = field(default_factory=dict)
     worst: tuple[Mapping[str, str], ...] = ()
+    is_error: bool = True
 
 
 def judge_coverage(facts: UnitFacts) -> Verdict:
@@ -166,6 +168,26 @@ def judge_layout(facts: UnitFacts, layout: str) -> Verdict:
 def _verdict(wrong: Sequence[Mapping[str, str]], if_passed: str, counts: Mapping[str, int] | None = None) -> Verdict:
     summary = if_passed if not wrong else f"{len(wrong)} wrong, the first: {' '.join(wrong[0].values())}"
     return Verdict(not wrong, summary, {"wrong": len(wrong)} | dict(counts or {}), tuple(wrong[:_WORST_CASES]))
+
+
+def judge_findings(facts: UnitFacts, family: Family) -> Verdict:
+    """Judge that the ticks broke no rule of a family, by the findings in the receipt; the worst severity counts."""
+    receipt = facts.receipt
+    if receipt is None:
+        return Verdict(is_passed=False, summary="no receipt: this day was not run")
+    broken = [
+        (file.vendor_symbol, finding)
+        for file in receipt.files
+        for finding in sorted(file.findings, key=lambda item: item.severity is not Severity.ERROR)
+        if finding.family == family
+    ]
+    is_error = any(finding.severity is Severity.ERROR for _, finding in broken)
+    wrong = [
+        {"vendor symbol": symbol, "severity": item.severity.value, "finding": item.text} for symbol, item in broken
+    ]
+    checked = sum(file.stats is not None for file in receipt.files)
+    verdict = _verdict(wrong, f"{checked} files broke no rule", {"unchecked files": len(receipt.unchecked_files)})
+    return replace(verdict, is_error=is_error or not broken)
 
 
 # The rules of one data type, by check name.

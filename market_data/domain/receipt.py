@@ -30,10 +30,22 @@ from pydantic import BaseModel, ConfigDict
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import DataTypeDay, PublishedName
 from market_data.domain.tick_file import Outcome, TickFile
+from market_data.domain.tick_rules import Finding, Severity, TickStats
 
 # Fields that may differ between two equal runs; everything else must be equal.
 VOLATILE_FIELDS = frozenset(
-    {"claim", "committed_at", "generation", "generations", "url", "last_modified", "attempts", "seconds"}
+    {
+        "claim",
+        "committed_at",
+        "generation",
+        "generations",
+        "url",
+        "status",
+        "etag",
+        "last_modified",
+        "attempts",
+        "seconds",
+    }
 )
 
 
@@ -62,6 +74,8 @@ class FileEvidence(_Model):
     etag: str | None = None
     last_modified: str | None = None
     unknown_symbols: tuple[str, ...] = ()
+    stats: TickStats | None = None
+    findings: tuple[Finding, ...] = ()
     error_class: str | None = None
     error: str | None = None
     is_transient: bool | None = None
@@ -127,6 +141,21 @@ class Receipt(_Model):
     def is_complete(self) -> bool:
         """Whether the unit is published whole: every expected file accounted for."""
         return self.state == "committed" and not self.open_files
+
+    @property
+    def unchecked_files(self) -> tuple[FileEvidence, ...]:
+        """Stored files whose ticks no rule has looked at: an earlier version published them."""
+        return tuple(file for file in self.files if file.outcome is Outcome.STORED and file.stats is None)
+
+    @property
+    def verdict(self) -> Literal["ok", "warn", "error", "unchecked"]:
+        """The worst finding of any file; `unchecked` when a file was not looked at and no other has an error."""
+        severities = {finding.severity for file in self.files for finding in file.findings}
+        if Severity.ERROR in severities:
+            return "error"
+        if self.unchecked_files:
+            return "unchecked"
+        return "warn" if severities else "ok"
 
     def counts(self) -> dict[str, int]:
         """Return the number of expected files for each outcome, `open` for those nobody has tried."""

@@ -12,6 +12,8 @@ from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+import polars as pl
+
 from market_data.domain.data_types import DataType
 from market_data.domain.instruments import (
     COMBO,
@@ -36,6 +38,31 @@ GROUP_TYPES: dict[str, str] = {
     "OPTIONS": OPTION,
     "COMBOS": COMBO,
 }
+
+
+# The columns of `instruments.parquet`: one row is one instrument that the venue listed that day.
+UNIVERSE_SCHEMA = pl.Schema(
+    {
+        "instrument_key": pl.String(),
+        "venue": pl.String(),
+        "vendor_symbol": pl.String(),
+        "instrument_type": pl.String(),
+        "base": pl.String(),
+        "quote": pl.String(),
+        "settlement_asset": pl.String(),
+        "expiry": pl.Datetime("us", "UTC"),
+        "strike": pl.String(),
+        "option_type": pl.String(),
+        "is_inverse": pl.Boolean(),
+        "contract_multiplier": pl.Float64(),
+        "amount_unit": pl.String(),
+        "tick_size": pl.Float64(),
+        "data_types": pl.List(pl.String()),
+        "first_day": pl.Date(),
+        "last_day": pl.Date(),
+        "key_source": pl.String(),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,10 @@ def test_every_raw_asset_and_layout_has_partitioned_checks(definitions: dg.Defin
     for key in graph.asset_check_keys:
         names.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
         assert graph.get_check_spec(key).partitions_def is not None
-    assert names["deribit/raw/trades"] == {"coverage", "schema", "row_conservation", "inside_day"}
+    about_the_lake = {"coverage", "schema", "row_conservation", "inside_day"}
+    about_the_ticks = {"ticks_order", "ticks_values", "ticks_timing", "ticks_identity"}
+    assert names["deribit/raw/trades"] == about_the_lake | about_the_ticks
+    assert names["deribit/raw/quotes"] == about_the_lake | about_the_ticks | {"ticks_book"}
     assert names["deribit/by_type"] == {"matches_receipts"}
     assert "deribit/instruments" not in names
 
