@@ -16,7 +16,13 @@ import dagster as dg
 from market_data.adapters.tick_lake import TickLake
 from market_data.defs.checks import build_check_specs, check_layouts, check_unit
 from market_data.defs.keys import instruments_asset_key, layout_asset_key, raw_asset_key
-from market_data.defs.metadata import describe_layout, describe_open_files, describe_unit, describe_universe
+from market_data.defs.metadata import (
+    describe_columns,
+    describe_layout,
+    describe_open_files,
+    describe_unit,
+    describe_universe,
+)
 from market_data.defs.resources import LakeResource, VendorResource
 from market_data.domain.data_types import TABLES, DataType
 from market_data.domain.layouts import PARTITION_ORDERS, DataTypeDay
@@ -131,6 +137,8 @@ def _ticks_specs(settings: Settings, venue: str) -> list[dg.AssetSpec]:
             description=f"The vendor's {data_type} files of {venue}, unchanged; one row is {TABLES[data_type].grain}.",
             group_name=group_name_of(venue),
             kinds={"csv"},
+            tags={"data_type": data_type.value},
+            metadata=describe_columns(TABLES[data_type]),
             skippable=True,
         )
         for data_type in settings.config.venues[venue].data_types

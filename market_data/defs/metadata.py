@@ -10,10 +10,11 @@ from typing import Any
 import dagster as dg
 
 from market_data.adapters.tick_lake import TickLake
-from market_data.domain.data_types import TABLES
+from market_data.domain.data_types import INSTRUMENT_KEY, TableSpec
 from market_data.domain.layouts import object_key, raw_prefix
 from market_data.domain.quality import summarize_coverage
 from market_data.domain.receipt import FileEvidence, Receipt
+from market_data.domain.tick_file import Outcome
 from market_data.domain.universe import Universe
 from market_data.ingest import UnitResult
 
@@ -21,6 +22,20 @@ _NAMED_FILES = 50
 _MEGABYTE = 1e6
 
 Metadata = dict[str, Any]
+
+
+def describe_columns(table: TableSpec) -> Metadata:
+    """Describe the columns of a data type: dtype, unit and a sentence each."""
+    columns = [
+        dg.TableColumn(
+            column.name,
+            str(column.kind.dtype),
+            f"{column.description}{f' Unit: {column.unit}.' if column.unit else ''}",
+            constraints=dg.TableColumnConstraints(nullable=column.is_nullable),
+        )
+        for column in (INSTRUMENT_KEY, *table.vendor_columns)
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns), "one row is": table.grain}
 
 
 def describe_universe(universe: Universe, uri: str, notes: Sequence[str]) -> Metadata:
@@ -44,8 +59,8 @@ def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
     """Describe one data type of a venue-day."""
     receipt = result.receipt
     counts = receipt.counts()
-    metadata: Metadata = {"verdict": summarize_coverage(receipt)}
-    notable = [file for file in receipt.files if file.error or file.unknown_symbols or file.outcome == "vendor_empty"]
+    metadata: Metadata = {"verdict": summarize_coverage(receipt), "verdict on the ticks": receipt.verdict}
+    notable = [file for file in receipt.files if _is_notable(file)]
     if notable:
         metadata["notable files"] = _files_table(notable)
     metadata |= {
@@ -63,7 +78,6 @@ def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
         metadata[f"first of {len(receipt.objects)} objects"] = dg.MetadataValue.path(lake.uri(first))
     return metadata | {
         "read it": dg.MetadataValue.md(_snippet(receipt)),
-        "one row is": TABLES[receipt.data_type].grain,
         "already current": result.was_current,
         "files downloaded": result.downloads,
         "downloaded MB": round(result.downloaded_bytes / _MEGABYTE, 3),
@@ -95,24 +109,65 @@ def describe_layout(layout: str, results: Sequence[UnitResult], lake: TickLake) 
 
 
 def describe_open_files(venue: str, day: date, results: Sequence[UnitResult]) -> Mapping[str, Any]:
-    """Return description and metadata of a venue-day's failure; the first line fits a run list."""
+    """Return description and metadata of a venue-day's failure; the first line fits a run list.
+
+    The body says what failed, whose fault it is, what the lake holds now, whether it is tried again, and what to do.
+    """
     incomplete = [result.receipt for result in results if not result.receipt.is_complete]
     complete = sorted(result.receipt.data_type for result in results if result.receipt.is_complete)
-    parts = [f"{item.data_type} {len(item.open_files)} of {len(item.files)} files failed" for item in incomplete]
-    rest = f"{', '.join(complete)} complete" if complete else "nothing else was asked for"
-    lines = [f"{venue} {day}: {', '.join(parts)}; {rest}", ""]
     opened = [(receipt, file) for receipt in incomplete for file in receipt.open_files]
+    is_transient = any(file.is_transient or file.outcome is None for _, file in opened)
+    rest = f"{', '.join(complete)} complete" if complete else "nothing else was asked for"
+    lines = [f"{venue} {day}: {', '.join(_count_faults(item) for item in incomplete)}; {rest}", ""]
     lines += [f"- {file.error or _not_tried(receipt, file)}" for receipt, file in opened[:_NAMED_FILES]]
     if len(opened) > _NAMED_FILES:
         lines.append(f"- ... and {len(opened) - _NAMED_FILES} more: see the receipts")
-    remedy = (
-        "What is complete is published and readable; of the others nothing was published and what was published before "
-        "stays. Run this partition again: only the files above are asked for."
-    )
-    lines += ["", remedy]
-    is_transient = any(file.is_transient for _, file in opened)
-    metadata = {"is_transient": is_transient, "open files": _files_table([file for _, file in opened[:_NAMED_FILES]])}
+    lines += ["", *_explain(opened, is_transient=is_transient)]
+    metadata = {
+        "is_transient": dg.MetadataValue.bool(is_transient),
+        "open files": _files_table([file for _, file in opened[:_NAMED_FILES]]),
+    }
     return {"description": "\n".join(lines), "metadata": metadata}
+
+
+_FAULTS = {
+    "TickFileInvalid": "damaged or not in the vendor's format",
+    "VendorUnavailable": "vendor unavailable",
+    "VendorAccessDenied": "access denied",
+    "VendorQuotaExceeded": "quota used up",
+    None: "not tried",
+}
+
+
+def _count_faults(receipt: Receipt) -> str:
+    """Return `trades 3 of 412 files failed (2 damaged ..., 1 vendor unavailable)`."""
+    counts = Counter(_FAULTS.get(file.error_class, file.error_class) for file in receipt.open_files)
+    causes = ", ".join(f"{count} {cause}" for cause, count in counts.most_common())
+    return f"{receipt.data_type} {len(receipt.open_files)} of {len(receipt.files)} files failed ({causes})"
+
+
+def _explain(opened: Sequence[tuple[Receipt, FileEvidence]], *, is_transient: bool) -> list[str]:
+    classes = {file.error_class for _, file in opened}
+    if "VendorAccessDenied" in classes:
+        whose = "Whose fault: the account's. See TARDIS_API_KEY, its plan, and from where it is used."
+    elif classes <= {"VendorQuotaExceeded", None}:
+        whose = "Whose fault: nobody's; the account's quota is used up until the time named above."
+    else:
+        whose = "Whose fault: the vendor's answers, as quoted above."
+    again = (
+        "Tried again: by the sensor `failed_venue_days`, where it runs, with growing waits; else run this partition again"
+        if is_transient
+        else "Not tried again by itself: waiting does not mend this. Mend the cause, then run this partition again."
+    )
+    lake = (
+        "The lake: what is complete is published and readable; of the others nothing was published now, and what was "
+        "published before stays. The next run asks only for the files above."
+    )
+    return [whose, lake, again]
+
+
+def _is_notable(file: FileEvidence) -> bool:
+    return bool(file.error or file.unknown_symbols or file.findings) or file.outcome is Outcome.VENDOR_EMPTY
 
 
 def _not_tried(receipt: Receipt, file: FileEvidence) -> str:
@@ -133,12 +188,21 @@ def _files_table(files: Sequence[FileEvidence]) -> dg.TableMetadataValue:
             {
                 "vendor symbol": file.vendor_symbol,
                 "outcome": file.outcome.value if file.outcome else "open",
-                "what": file.error or ", ".join(file.unknown_symbols[:5]) or "no rows",
+                "what": _describe_file(file),
             }
         )
         for file in files[:_NAMED_FILES]
     ]
     return dg.MetadataValue.table(records)
+
+
+def _describe_file(file: FileEvidence) -> str:
+    if file.error:
+        return file.error
+    parts = [f"{finding.severity.value}: {finding.text}" for finding in file.findings]
+    if file.unknown_symbols:
+        parts.append(f"symbols beside the universe: {', '.join(file.unknown_symbols[:5])}")
+    return "; ".join(parts) or "no rows"
 
 
 def _counts_table(counts: Counter[str]) -> dg.TableMetadataValue:
