@@ -155,7 +155,7 @@ def _explain(opened: Sequence[tuple[Receipt, FileEvidence]], *, is_transient: bo
     else:
         whose = "Whose fault: the vendor's answers, as quoted above."
     again = (
-        "Tried again: by the sensor `failed_venue_days`, where it runs, with growing waits; else run this partition again"
+        "Tried again: by the sensor `failed_venue_days`, where it runs; else run this partition again."
         if is_transient
         else "Not tried again by itself: waiting does not mend this. Mend the cause, then run this partition again."
     )
