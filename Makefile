@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself when it is missing or older than the lock file.
-.PHONY: demo test test-long dev check bench lock install clean
+.PHONY: demo test test-long test-ui dev check bench lock install clean
 .SHELLFLAGS := -euo pipefail -c
 SHELL := /bin/bash
 
@@ -39,6 +39,10 @@ test: $(STAMP)
 
 test-long: $(STAMP)
 	@$(PYTHON) -m pytest -m long $(T)
+
+# Drives the UI in Chromium, which must be on PATH; screenshots go to .market_data/ui.
+test-ui: $(STAMP)
+	@$(PYTHON) -m pytest -m ui -s market_data_tests/ui
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .

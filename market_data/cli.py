@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from market_data.commands import COMMANDS
 from market_data.errors import MarketDataError
 from market_data.simulator.command import simulator_command
 
@@ -39,7 +40,8 @@ def main() -> None:
         signal.signal(number, _end_in_order)
 
 
-main.add_command(simulator_command)
+for command in (simulator_command, *COMMANDS):
+    main.add_command(command)
 
 
 @main.command()

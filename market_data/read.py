@@ -27,6 +27,7 @@ from market_data.domain.tick_file import Outcome
 from market_data.domain.tick_rules import Severity
 from market_data.domain.venues import VENUES, parse_venue
 from market_data.errors import ConfigurationError, TicksIncomplete
+from market_data.find import find_instruments as find_in_lake
 from market_data.publish import parse_receipt
 from market_data.settings import lake_url_of
 
@@ -304,3 +305,34 @@ def _days(since: datetime, until: datetime) -> Iterator[date]:
     while datetime.combine(day, time(), UTC) < until:
         yield day
         day += timedelta(days=1)
+
+
+def find_instruments(
+    *,
+    text: str | None = None,
+    base: str | Iterable[str] | None = None,
+    types: str | Iterable[str] | None = None,
+    venues: str | Iterable[str] | None = None,
+    on: str | date | None = None,
+    between: tuple[str | date, str | date] | None = None,
+    lake: str | TickLake | None = None,
+) -> pl.DataFrame:
+    """Return the instruments that the lake knows, one row each, with the days held of each data type.
+
+    `text` is a part of, or a glob on, the instrument key or the vendor symbol; `on` a day, `between` a start and an end
+    (not included) in which the instrument was listed. See `market_data.find.find_instruments`.
+    """
+    days = tuple(_day(day) for day in between) if between else None
+    return find_in_lake(
+        lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of(os.environ)),
+        text=text,
+        base=base,
+        types=types,
+        venues=venues,
+        on=_day(on) if on is not None else None,
+        between=(days[0], days[1]) if days else None,
+    )
+
+
+def _day(value: str | date) -> date:
+    return _instant(value).date()

@@ -26,16 +26,20 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "coverage": _WORK | {"listing", "audit"},
     "coverage_picture": _WORK | {"coverage"},
     "plan": _WORK | {"audit", "coverage", "listing"},
-    "find": _WORK | {"coverage", "listing", "settings"},
-    "defs": _WORK | {"listing", "audit", "ingest", "read", "coverage", "coverage_picture", "find", "plan", "settings"},
+    "doctor": _WORK,
+    "commands_output": _WORK | {"coverage", "plan"},
+    "commands": _WORK
+    | {"coverage", "coverage_picture", "commands_output", "doctor", "find", "plan", "settings", "defs"},
+    "find": _WORK | {"coverage"},
+    "defs": _WORK
+    | {"listing", "audit", "ingest", "read", "coverage", "coverage_picture", "doctor", "find", "plan", "settings"},
     "definitions": frozenset({"defs", "settings"}),
     "simulator": frozenset({"errors", "domain"}),
     "demo": _WORK | {"audit", "listing", "read", "coverage", "find", "plan", "settings", "simulator", "definitions"},
-    "cli": _WORK
-    | {"audit", "listing", "read", "coverage", "find", "plan", "settings", "simulator", "demo", "definitions"},
+    "cli": _WORK | {"audit", "commands", "listing", "read", "settings", "simulator", "demo", "definitions"},
     "__main__": frozenset({"cli"}),
 }
-SETTINGS_READERS = {"definitions", "defs", "cli", "demo", "read", "find"}
+SETTINGS_READERS = {"definitions", "defs", "cli", "commands", "demo", "read"}
 # What the domain may use: values, text, dates. Whatever reads a clock, a file or a socket is not among them.
 _STANDARD = """
     __future__ bisect collections collections.abc dataclasses datetime decimal enum fnmatch functools itertools math
@@ -53,7 +57,7 @@ HOMES = {
     "gcsfs": {"adapters"},
     "google": {"adapters"},
     "yaml": {"settings", "simulator", "demo"},
-    "click": {"cli", "simulator", "demo"},
+    "click": {"cli", "commands", "simulator"},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from market_data.defs.assets import build_venue_assets
+from market_data.defs.coverage import LAKE_GROUP, build_coverage
 from market_data.defs.executors import build_executor
 from market_data.defs.launches import build_launches
 from market_data.defs.partitions import daily_partitions
@@ -15,10 +16,15 @@ from market_data.settings import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Return everything that Dagster loads, for the venues, layouts and engine of the settings."""
     days = daily_partitions(settings.config.start_date)
-    job = dg.define_asset_job("all_venues", dg.AssetSelection.all(), description="Every asset of every venue.")
+    # the picture of coverage is of many days: it belongs to no run of one
+    venue_assets = dg.AssetSelection.all() - dg.AssetSelection.groups(LAKE_GROUP)
+    job = dg.define_asset_job("all_venues", venue_assets, description="Every asset of every venue.")
     sensors, schedules = build_launches(settings, job)
     return dg.Definitions(
-        assets=[asset for venue in settings.config.venues for asset in build_venue_assets(settings, venue, days)],
+        assets=[
+            *(asset for venue in settings.config.venues for asset in build_venue_assets(settings, venue, days)),
+            build_coverage(settings),
+        ],
         jobs=[job],
         sensors=sensors,
         schedules=schedules,

@@ -35,12 +35,14 @@ def test_each_venue_is_a_group_of_instruments_raw_data_types_and_layouts(definit
         "deribit/by_venue",
         "deribit/by_type",
     }
-    assert {key.split("/")[0] for key in keys} == {"binance", "binance_futures", "binance_delivery", "deribit"}
+    groups = {"binance", "binance_futures", "binance_delivery", "deribit"}
+    assert {key.split("/")[0] for key in keys} == groups | {"coverage"}
 
 
-def test_all_assets_share_one_daily_partitions_definition(definitions: dg.Definitions) -> None:
+def test_all_assets_of_venues_share_one_daily_partitions_definition(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    partitions = {graph.get(key).partitions_def for key in graph.get_all_asset_keys()}
+    keys = graph.get_all_asset_keys() - {dg.AssetKey("coverage")}
+    partitions = {graph.get(key).partitions_def for key in keys}
     assert partitions == {dg.DailyPartitionsDefinition("2019-03-30", timezone="UTC")}
 
 

@@ -1,0 +1,117 @@
+"""The asset `coverage`: what the lake holds against what is expected, as a picture and as tables with its numbers."""
+
+import base64
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from market_data.coverage import (
+    COMPLETE,
+    FILE_COUNTS,
+    INCOMPLETE,
+    NOT_RUN,
+    REPLACING,
+    STATES,
+    days_between,
+    measure_coverage,
+    summarize_data_types,
+    summarize_venue_days,
+)
+from market_data.coverage_picture import draw_coverage
+from market_data.defs.resources import LakeResource
+from market_data.errors import ConfigurationError, MarketDataError
+from market_data.settings import Settings
+
+COVERAGE_KEY = dg.AssetKey(["coverage"])
+LAKE_GROUP = "lake"
+_DEFAULT_DAYS = 30
+_ROWS_SHOWN = 1000
+_MB = 1e6
+
+
+class CoverageConfig(dg.Config):
+    """The days to look at, both included; by default the 30 days until yesterday (UTC)."""
+
+    first_day: str | None = Field(default=None, description="ISO date, such as 2024-08-01; default: 30 days ago.")
+    last_day: str | None = Field(default=None, description="ISO date, included; default: yesterday (UTC).")
+
+
+def build_coverage(settings: Settings) -> dg.AssetsDefinition:
+    """Return the asset; it reads receipts only, asks the vendor for nothing and writes nothing."""
+    wanted = {venue: item.data_types for venue, item in settings.config.venues.items()}
+
+    @dg.asset(
+        key=COVERAGE_KEY,
+        group_name=LAKE_GROUP,
+        description="What the lake holds against what is expected, by venue, data type and day, as the receipts say.",
+    )
+    def coverage(config: CoverageConfig, lake: LakeResource) -> dg.MaterializeResult[None]:
+        try:
+            first, last = _choose_days(config, datetime.now(UTC).date() - timedelta(days=1))
+            frame = measure_coverage(lake.open(), wanted, days_between(first, last + timedelta(days=1)))
+        except MarketDataError as error:
+            raise dg.Failure(description=str(error)) from error
+        return dg.MaterializeResult(metadata=describe_coverage(frame))
+
+    return coverage
+
+
+def _choose_days(config: CoverageConfig, yesterday: date) -> tuple[date, date]:
+    try:
+        last = date.fromisoformat(config.last_day) if config.last_day else yesterday
+        default = last - timedelta(days=_DEFAULT_DAYS - 1)
+        first = date.fromisoformat(config.first_day) if config.first_day else default
+    except ValueError as error:
+        raise ConfigurationError(f"first_day and last_day are dates such as 2024-08-01: {error}") from error
+    if first > last:
+        raise ConfigurationError(f"first_day {first} is after last_day {last}")
+    return first, last
+
+
+def describe_coverage(frame: pl.DataFrame) -> dict[str, Any]:
+    """Return the metadata of a coverage frame: verdict, picture, tables, and numbers that Dagster plots."""
+    units = {state: frame.filter(pl.col("state") == state).height for state in STATES}
+    totals = {name: int(frame[name].sum()) for name in (*FILE_COUNTS, "rows")}
+    picture = base64.b64encode(draw_coverage(frame)).decode()
+    metadata: dict[str, Any] = {
+        "verdict": f"{units[COMPLETE]:,} of {frame.height:,} complete (venue, data type, day); {units[INCOMPLETE]:,} "
+        f"incomplete, {units[REPLACING]:,} being replaced, {units[NOT_RUN]:,} not run",
+        "picture": dg.MetadataValue.md(f"![Coverage by venue, data type and day](data:image/png;base64,{picture})"),
+    }
+    unsound = frame.filter(pl.col("state").is_in([INCOMPLETE, REPLACING]))
+    if not unsound.is_empty():
+        columns = ["venue", "data_type", "day", "state", "expected", "failed", "open", "cause"]
+        metadata["incomplete"] = _table(unsound.select(columns))
+    metadata["data types by venue"] = _table(_in_megabytes(summarize_data_types(frame)))
+    metadata["venues by day"] = _table(_in_megabytes(summarize_venue_days(frame)))
+    return metadata | {
+        "units complete": units[COMPLETE],
+        "units incomplete": units[INCOMPLETE],
+        "units replacing": units[REPLACING],
+        "units not run": units[NOT_RUN],
+        **{f"files {name.replace('_', ' ')}": totals[name] for name in FILE_COUNTS},
+        "rows": totals["rows"],
+        "raw MB": round(float(frame["raw_bytes"].sum()) / _MB, 3),
+        "published MB (one copy)": round(float(frame["published_bytes"].sum()) / _MB, 3),
+    }
+
+
+def _in_megabytes(frame: pl.DataFrame) -> pl.DataFrame:
+    sizes = {"raw_MB": pl.col("raw_bytes") / _MB, "published_MB": pl.col("published_bytes") / _MB}
+    return frame.select(
+        pl.exclude("raw_bytes", "published_bytes"), *(size.round(3).alias(name) for name, size in sizes.items())
+    )
+
+
+def _table(frame: pl.DataFrame) -> dg.TableMetadataValue:
+    """Return the first rows of a frame as a table; a day is its ISO date, and nothing is an empty cell."""
+    texts = frame.with_columns(pl.col(pl.Date).dt.to_string("%Y-%m-%d")).head(_ROWS_SHOWN)
+    records = [dg.TableRecord({k: "" if v is None else v for k, v in row.items()}) for row in texts.to_dicts()]
+    if frame.height > _ROWS_SHOWN:
+        rest = frame.height - _ROWS_SHOWN
+        note = f"... and {rest} more rows: market-data coverage --json"
+        records.append(dg.TableRecord(dict.fromkeys(texts.columns, "") | {texts.columns[0]: note}))
+    return dg.MetadataValue.table(records)
