@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -17,7 +17,7 @@ import polars as pl
 from market_data.adapters.tardis_http import TardisClient
 from market_data.adapters.tick_lake import ObjectStat, TickLake
 from market_data.domain.instruments import file_symbol
-from market_data.domain.layouts import ORIGIN_KEY, universe_key, vendor_answer_key
+from market_data.domain.layouts import ORIGIN_KEY, combined_universe_key, universe_key, vendor_answer_key
 from market_data.domain.universe import UNIVERSE_SCHEMA, Selection, Universe, instruments_on
 from market_data.errors import LakeConflict, LakeObjectMissing, LakeOriginMismatch, VendorNotReady
 
@@ -110,9 +110,27 @@ def universe_frame(universe: Universe) -> pl.DataFrame:
 
 def store_universe(lake: TickLake, universe: Universe) -> ObjectStat:
     """Write `instruments.parquet` of a venue-day, unless the lake holds these very bytes already."""
-    key = universe_key(universe.venue, universe.day)
+    return _store_frame(lake, universe_key(universe.venue, universe.day), universe_frame(universe))
+
+
+def combine_universes(lake: TickLake, venues: Iterable[str], day: date) -> tuple[ObjectStat, pl.DataFrame, list[str]]:
+    """Write the instruments of all venues on a day as one table, sorted by venue and vendor symbol.
+
+    Returns the object, the table, and the venues whose universe of that day the lake does not hold.
+    """
+    frames, missing = [pl.DataFrame(schema=UNIVERSE_SCHEMA)], []
+    for venue in sorted(venues):
+        try:
+            frames.append(pl.read_parquet(io.BytesIO(lake.get_bytes(universe_key(venue, day))[0])))
+        except LakeObjectMissing:
+            missing.append(venue)
+    combined = pl.concat(frames)
+    return _store_frame(lake, combined_universe_key(day), combined), combined, missing
+
+
+def _store_frame(lake: TickLake, key: str, frame: pl.DataFrame) -> ObjectStat:
     buffer = io.BytesIO()
-    universe_frame(universe).write_parquet(buffer, compression="zstd")
+    frame.write_parquet(buffer, compression="zstd")
     data = buffer.getvalue()
     held = lake.stat(key)
     if held is not None and lake.get_bytes(key)[0] == data:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
@@ -26,7 +26,7 @@ from market_data.defs.metadata import (
 from market_data.defs.resources import LakeResource, VendorResource
 from market_data.domain.data_types import TABLES, DataType
 from market_data.domain.layouts import PARTITION_ORDERS, DataTypeDay
-from market_data.domain.universe import Universe, group_only_notes
+from market_data.domain.universe import Universe, changes_between, group_only_notes
 from market_data.domain.venues import group_name_of
 from market_data.errors import MarketDataError
 from market_data.ingest import UnitResult, VenueDay, ingest_venue_day
@@ -82,14 +82,17 @@ def _build_instruments(settings: Settings, venue: str, days: dg.DailyPartitionsD
     def instruments(
         context: dg.AssetExecutionContext, lake: LakeResource, vendor: VendorResource
     ) -> dg.MaterializeResult[None]:
+        day = date.fromisoformat(context.partition_key)
         with _failures_for_people():
             store = lake.open()
-            universe = _learn(settings, venue, date.fromisoformat(context.partition_key), store, vendor)
+            universe = _learn(settings, venue, day, store, vendor)
+            before = _learn(settings, venue, day - timedelta(days=1), store, vendor)
             stat = store_universe(store, universe)
         notes = group_only_notes(universe, selection)
         for note in notes:
             context.log.warning("%s: %s", venue, note)
-        return dg.MaterializeResult(metadata=describe_universe(universe, store.uri(stat.key), notes))
+        changes = changes_between(before, universe)
+        return dg.MaterializeResult(metadata=describe_universe(universe, changes, store.uri(stat.key), notes))
 
     return instruments
 

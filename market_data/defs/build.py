@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from market_data.defs.assets import build_venue_assets
+from market_data.defs.combined_universe import build_combined_universe
 from market_data.defs.coverage import LAKE_GROUP, build_coverage
 from market_data.defs.executors import build_executor
 from market_data.defs.launches import build_launches
@@ -24,6 +25,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         assets=[
             *(asset for venue in settings.config.venues for asset in build_venue_assets(settings, venue, days)),
             build_coverage(settings),
+            build_combined_universe(settings, days),
         ],
         jobs=[job],
         sensors=sensors,

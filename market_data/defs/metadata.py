@@ -15,7 +15,7 @@ from market_data.domain.layouts import object_key, raw_prefix
 from market_data.domain.quality import summarize_coverage
 from market_data.domain.receipt import FileEvidence, Receipt
 from market_data.domain.tick_file import Outcome
-from market_data.domain.universe import Universe
+from market_data.domain.universe import Change, Universe
 from market_data.ingest import UnitResult
 
 _NAMED_FILES = 50
@@ -38,11 +38,14 @@ def describe_columns(table: TableSpec) -> Metadata:
     return {"dagster/column_schema": dg.TableSchema(columns), "one row is": table.grain}
 
 
-def describe_universe(universe: Universe, uri: str, notes: Sequence[str]) -> Metadata:
-    """Describe a day's instruments: counts by type, and what each filter left out."""
+def describe_universe(universe: Universe, changes: Sequence[Change], uri: str, notes: Sequence[str]) -> Metadata:
+    """Describe a day's instruments: what changed since the day before, counts by type, what each filter left out."""
     left_out = ", ".join(f"{count} by {name}" for name, count in universe.left_out.items()) or "none"
     metadata: Metadata = {
         "verdict": f"{len(universe.selected)} of {len(universe.listed)} instruments selected; left out: {left_out}",
+        "changes since the day before": _changes_table(changes),
+        "listed": sum(change.what == "listed" for change in changes),
+        "delisted": sum(change.what == "delisted" for change in changes),
         "dagster/partition_row_count": len(universe.listed),
         "selected": len(universe.selected),
         "keys in vendor form": sum(item.key_source == "vendor_symbol" for item in universe.listed),
@@ -203,6 +206,16 @@ def _describe_file(file: FileEvidence) -> str:
     if file.unknown_symbols:
         parts.append(f"symbols beside the universe: {', '.join(file.unknown_symbols[:5])}")
     return "; ".join(parts) or "no rows"
+
+
+def _changes_table(changes: Sequence[Change]) -> dg.TableMetadataValue | str:
+    if not changes:
+        return "none"
+    records = [
+        dg.TableRecord({"what": change.what, "instrument": change.instrument_key, "detail": change.detail})
+        for change in changes[:_NAMED_FILES]
+    ]
+    return dg.MetadataValue.table(records)
 
 
 def _counts_table(counts: Counter[str]) -> dg.TableMetadataValue:

@@ -112,6 +112,11 @@ def universe_key(venue: str, day: date) -> str:
     return f"universe/date={day.isoformat()}/venue={_encode(venue)}/instruments.parquet"
 
 
+def combined_universe_key(day: date) -> str:
+    """Return the object key of the instruments of all venues on a day."""
+    return f"universe_of_all_venues/date={day.isoformat()}/instruments.parquet"
+
+
 def vendor_answer_key(venue: str, asked: date) -> str:
     """Return the object key of the vendor's metadata answer as it was on the day it was asked."""
     return f"vendor/venue={_encode(venue)}/asked={asked.isoformat()}.json.gz"

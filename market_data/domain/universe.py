@@ -282,3 +282,25 @@ def group_only_notes(universe: Universe, selection: Selection) -> tuple[str, ...
                 "(prefer_grouped, or a filter that would cut it in two): no file is expected"
             )
     return tuple(notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between a venue's universes of two days."""
+
+    what: str  # listed, delisted, data type gained, data type lost
+    instrument_key: str
+    detail: str
+
+
+def changes_between(before: Universe, after: Universe) -> tuple[Change, ...]:
+    """Return listings, delistings and data types gained or lost, sorted by kind and instrument key."""
+    old = {item.instrument_key: item for item in before.listed}
+    new = {item.instrument_key: item for item in after.listed}
+    changes = [Change("listed", key, ", ".join(new[key].data_types)) for key in new.keys() - old.keys()]
+    changes += [Change("delisted", key, f"last day {old[key].last_day}") for key in old.keys() - new.keys()]
+    for key in new.keys() & old.keys():
+        then, now = set(old[key].data_types), set(new[key].data_types)
+        changes += [Change("data type gained", key, data_type) for data_type in now - then]
+        changes += [Change("data type lost", key, data_type) for data_type in then - now]
+    return tuple(sorted(changes, key=lambda change: (change.what, change.instrument_key, change.detail)))

@@ -36,7 +36,7 @@ def test_each_venue_is_a_group_of_instruments_raw_data_types_and_layouts(definit
         "deribit/by_type",
     }
     groups = {"binance", "binance_futures", "binance_delivery", "deribit"}
-    assert {key.split("/")[0] for key in keys} == groups | {"coverage"}
+    assert {key.split("/")[0] for key in keys} == groups | {"coverage", "universe"}
 
 
 def test_all_assets_of_venues_share_one_daily_partitions_definition(definitions: dg.Definitions) -> None:

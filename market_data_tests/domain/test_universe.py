@@ -9,7 +9,14 @@ import pytest
 
 from market_data.domain.data_types import DataType
 from market_data.domain.instruments import KeySource
-from market_data.domain.universe import Selection, Universe, expected_tick_files, group_only_notes, instruments_on
+from market_data.domain.universe import (
+    Selection,
+    Universe,
+    changes_between,
+    expected_tick_files,
+    group_only_notes,
+    instruments_on,
+)
 from market_data.errors import VendorError, VendorNotReady
 
 DAY = date(2024, 8, 8)
@@ -239,3 +246,17 @@ def test_an_answer_without_datasets_is_refused() -> None:
         instruments_on("BINANCE", {"datasets": {"symbols": []}}, DAY, EVERYTHING, {})
     with pytest.raises(VendorError, match="lack a usable 'symbols'"):
         instruments_on("BINANCE", {"datasets": {"exportedUntil": "2024-08-10T00:00:00.000Z"}}, DAY, EVERYTHING, {})
+
+
+def test_listings_delistings_and_data_types_gained_or_lost_are_told_against_the_day_before() -> None:
+    before = _universe(_row("BTCUSDT", data_types="trades quotes"), _row("OLDUSDT"), _row("ETHUSDT"))
+    after = _universe(_row("BTCUSDT", data_types="trades book_ticker"), _row("ETHUSDT"), _row("NEWUSDT"))
+    changes = changes_between(before, after)
+    told = [(change.what, change.instrument_key.rpartition(":")[2], change.detail) for change in changes]
+    assert told == [
+        ("data type gained", "BTC-USDT", "book_ticker"),
+        ("data type lost", "BTC-USDT", "quotes"),
+        ("delisted", "OLD-USDT", "last day 2024-08-09"),
+        ("listed", "NEW-USDT", "trades, quotes"),
+    ]
+    assert changes_between(after, after) == ()

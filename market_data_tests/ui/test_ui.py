@@ -33,6 +33,8 @@ VENUES = {
     },
 }
 DEADLINE_SECONDS = 1200
+COVERAGE = """{ assetOrError(assetKey: {path: ["coverage"]}) {
+  ... on Asset { assetMaterializations(limit: 1) { runId } } } }"""
 NEWEST_BACKFILL = "{ partitionBackfillsOrError(limit: 1) { ... on PartitionBackfills { results { id status } } } }"
 
 
@@ -101,6 +103,13 @@ def wait_for_backfill(dagster: LocalDagster, page: Page) -> str:
     return str(backfill["status"])
 
 
+def wait_for_coverage(dagster: LocalDagster, page: Page) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not dagster.ask(COVERAGE)["assetOrError"].get("assetMaterializations"):
+        assert time.monotonic() < deadline, "the asset `coverage` was not materialised"
+        page.wait_for_timeout(1_000)
+
+
 def test_an_analyst_backfills_thirty_days_of_four_venues_in_the_ui(dagster: LocalDagster, page: Page) -> None:
     open_page(page, f"{dagster.url}/asset-groups/")
     page.get_by_role("button", name="Materialize all").click()
@@ -124,3 +133,16 @@ def test_an_analyst_backfills_thirty_days_of_four_venues_in_the_ui(dagster: Loca
     open_page(page, f"{dagster.url}/assets/deribit/raw/quotes?view=checks&checkDetail=ticks_timing")
     page.get_by_text("silence: longest silence seconds", exact=False).first.wait_for()
     screenshot(page, "6-failed-check")
+
+    open_page(page, f"{dagster.url}/assets/coverage")
+    page.get_by_role("button", name="Materialize").first.click()
+    page.wait_for_timeout(2_000)
+    wait_for_coverage(dagster, page)
+    picture = page.locator("img[src^='data:image/png']").first
+    open_page(page, f"{dagster.url}/assets/coverage?view=events")
+    screenshot(page, "7-coverage")
+    if not picture.count():
+        page.get_by_text("[Show Markdown]").first.click()
+    picture.wait_for()
+    page.wait_for_timeout(500)
+    screenshot(page, "8-coverage-picture")

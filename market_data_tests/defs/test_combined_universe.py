@@ -1,0 +1,49 @@
+"""The instruments of all venues of a day as one asset."""
+
+import io
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import yaml
+
+from market_data.adapters.tick_lake import open_lake
+from market_data.defs.build import build_definitions
+from market_data.domain.data_types import DataType
+from market_data.domain.layouts import combined_universe_key
+from market_data.domain.universe import Selection, instruments_on
+from market_data.listing import store_universe
+from market_data.settings import load_settings
+
+DAY = date(2024, 8, 8)
+VENUES = ("binance", "deribit", "kraken")
+
+
+def answer(symbol: str, kind: str) -> dict[str, Any]:
+    row = {"id": symbol, "type": kind, "dataTypes": ["trades"]}
+    bounds = {"availableSince": "2020-01-01T00:00:00.000Z", "availableTo": "2024-09-01T00:00:00.000Z"}
+    return {"datasets": {"exportedUntil": "2024-09-01T00:00:00.000Z", "symbols": [row | bounds]}}
+
+
+def materialize(directory: Path) -> dg.ExecuteInProcessResult:
+    venues_file = directory / "venues.yaml"
+    venues_file.write_text(yaml.safe_dump({"venues": {name: {"data_types": ["trades"]} for name in VENUES}}))
+    lake_url = (directory / "lake").as_uri()
+    settings = load_settings({"MARKET_DATA_CONFIG": str(venues_file), "MARKET_DATA_LAKE_URL": lake_url})
+    definitions = build_definitions(settings)
+    job = dg.define_asset_job("combined", dg.AssetSelection.keys("universe"))
+    resolved = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job])).resolve_job_def("combined")
+    return resolved.execute_in_process(partition_key=DAY.isoformat())
+
+
+def test_the_universes_that_the_lake_holds_are_one_table_and_the_missing_venues_are_named(tmp_path: Path) -> None:
+    lake = open_lake((tmp_path / "lake").as_uri())
+    everything = Selection(data_types=tuple(DataType))
+    for venue, symbol, kind in (("DERIBIT", "BTC-PERPETUAL", "perpetual"), ("BINANCE", "btcusdt", "spot")):
+        store_universe(lake, instruments_on(venue, answer(symbol, kind), DAY, everything, {}))
+    (event,) = materialize(tmp_path).asset_materializations_for_node("universe")
+    assert event.metadata["verdict"].value == "INCOMPLETE 2 of 3 venues; not run: KRAKEN"
+    combined = pl.read_parquet(io.BytesIO(lake.get_bytes(combined_universe_key(DAY))[0]))
+    assert combined["instrument_key"].to_list() == ["BINANCE:SPOT_PAIR:BTC-USDT", "DERIBIT:PERPETUAL:BTC-USD"]
