@@ -12,15 +12,17 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
+import pyarrow as pa
 from isal import igzip, igzip_lib
 
 from market_data.adapters.tick_lake import compute_crc32c
 from market_data.adapters.tick_stats import measure_ticks
-from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, ColumnSpec, TableSpec
+from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, ColumnSpec, DataType, TableSpec
 from market_data.domain.instruments import file_symbol, format_instrument_key, parse_instrument_key
 from market_data.domain.symbology import parse_symbol
 from market_data.domain.tick_file import TickFile
@@ -29,7 +31,7 @@ from market_data.domain.venues import exchange_id_of
 from market_data.errors import TickFileInvalid
 
 # Names what a given vendor file becomes. Raise it with every change of the published bytes: days are then re-decoded.
-DECODER_VERSION = "1"
+DECODER_VERSION = "2"
 
 _CHUNK_BYTES = 1 << 20
 # the stub of isal declares its exception class as an instance
@@ -128,7 +130,8 @@ def decode_tick_file(path: Path, file: TickFile, known_keys: Mapping[str, str], 
     whole = scratch / "whole.parquet"
     key = [] if file.instrument_key is None else [pl.lit(file.instrument_key).alias(INSTRUMENT_KEY.name)]
     try:
-        _sink(rows.select(*key, pl.all()), whole)
+        # a grouped file gets its keys, and so its published form, when it is split
+        _sink(rows.select(*key, pl.all()), whole, _described_schema(file.unit.data_type) if key else None)
         facts = _read_facts(whole, spec)
         _refuse_wrong_rows(facts, file, spec)
         stats = measure_ticks(whole, file.unit.data_type)
@@ -160,8 +163,27 @@ def _scan(path: Path, spec: TableSpec) -> pl.LazyFrame:
     return rows.select(columns)
 
 
-def _sink(rows: pl.LazyFrame, target: Path | pl.PartitionBy) -> None:
-    rows.sink_parquet(target, compression="zstd", compression_level=_ZSTD_LEVEL, row_group_size=_ROW_GROUP_ROWS)
+def _sink(rows: pl.LazyFrame, target: Path | pl.PartitionBy, schema: pa.Schema | None = None) -> None:
+    rows.sink_parquet(
+        target,
+        compression="zstd",
+        compression_level=_ZSTD_LEVEL,
+        row_group_size=_ROW_GROUP_ROWS,
+        arrow_schema=schema,
+    )
+
+
+@lru_cache
+def _described_schema(data_type: DataType) -> pa.Schema:
+    """Return the published schema whose fields carry their unit and a sentence, for whoever opens a file alone."""
+    spec = TABLES[data_type]
+    columns = (INSTRUMENT_KEY, *spec.vendor_columns)
+    plain = pl.DataFrame(schema=spec.published_schema).to_arrow().schema
+    described = [
+        arrow.with_metadata({"unit": column.unit, "description": column.description})
+        for arrow, column in zip(plain, columns, strict=True)
+    ]
+    return pa.schema(described)
 
 
 def _read_facts(path: Path, spec: TableSpec) -> dict[str, Any]:
@@ -240,7 +262,8 @@ def _split_group(
         file_path_provider=lambda part: paths[part.partition_keys["stem"][0]].name,
         approximate_bytes_per_file=None,
     )
-    _sink(rows.select(pl.col("symbol").replace_strict(symbols, keys).alias(INSTRUMENT_KEY.name), pl.all()), by_base)
+    keyed = rows.select(pl.col("symbol").replace_strict(symbols, keys).alias(INSTRUMENT_KEY.name), pl.all())
+    _sink(keyed, by_base, _described_schema(file.unit.data_type))
     whole.unlink()
     return [_describe(path, stem, file.instrument_type, None) for stem, path in paths.items()], tuple(unknown)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from market_data.adapters.tick_csv import DecodedFile, decode_tick_file, verify_tick_file
-from market_data.domain.data_types import TABLES, DataType
+from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, DataType
 from market_data.domain.layouts import DataTypeDay
 from market_data.domain.tick_file import TickFile
 from market_data.errors import TickFileInvalid
@@ -203,6 +204,18 @@ def test_a_row_of_every_data_type_is_decoded_cell_by_cell(
     (item,) = decoded.objects
     assert (item.stem, item.instrument_key, item.rows) == (key.split(":", 2)[2], key, 1)
     assert item.size_bytes == item.path.stat().st_size
+    assert _described_columns(item.path) == [
+        (column.name, column.unit, column.description) for column in (INSTRUMENT_KEY, *TABLES[data_type].vendor_columns)
+    ]
+
+
+def _described_columns(path: Path) -> list[tuple[str, str, str]]:
+    """What a file says of its columns to whoever opens it alone."""
+    described = []
+    for field in pq.read_schema(path):
+        metadata = field.metadata or {}
+        described.append((field.name, metadata[b"unit"].decode(), metadata[b"description"].decode()))
+    return described
 
 
 def test_the_order_of_rows_is_the_vendors_even_where_times_go_backwards(bench: Bench) -> None:
@@ -428,6 +441,7 @@ def test_a_grouped_file_is_split_by_base_and_keeps_unknown_symbols(bench: Bench)
     assert set(decoded.unknown_symbols) == {symbols[2], symbols[3], symbols[4], symbols[6]}
     assert all(frame.schema == TABLES[DataType.TRADES].published_schema for frame in frames.values())
     assert {item.instrument_key for item in decoded.objects} == {None}
+    assert all(_described_columns(item.path)[0][2] == INSTRUMENT_KEY.description for item in decoded.objects)
 
 
 def test_a_large_grouped_file_keeps_its_order_and_always_becomes_the_same_bytes(bench: Bench) -> None:

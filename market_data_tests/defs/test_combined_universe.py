@@ -33,7 +33,7 @@ def materialize(directory: Path) -> dg.ExecuteInProcessResult:
     lake_url = (directory / "lake").as_uri()
     settings = load_settings({"MARKET_DATA_CONFIG": str(venues_file), "MARKET_DATA_LAKE_URL": lake_url})
     definitions = build_definitions(settings)
-    job = dg.define_asset_job("combined", dg.AssetSelection.keys("universe"))
+    job = dg.define_asset_job("combined", dg.AssetSelection.assets("universe"))
     resolved = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job])).resolve_job_def("combined")
     return resolved.execute_in_process(partition_key=DAY.isoformat())
 
