@@ -55,11 +55,13 @@ def test_btc_perpetuals_of_three_venues_in_polars_and_duckdb(lake: TickLake, dir
     )
     # by_type holds one kind of instrument across venues; a glob must fix data_type=
     files = f"{directory}/ticks/by_type/instrument_type=PERPETUAL/data_type=trades/date=*/venue=*/BTC-*.parquet"
-    in_duckdb = duckdb.execute(
+    relation = duckdb.sql(
         f"""select date, venue, count(*) as trades, sum(price * amount) / sum(amount) as vwap
             from read_parquet('{files}', hive_partitioning = true)
             where date >= '{FIRST}' and date < '{END}' group by all order by all"""  # noqa: S608  our own paths and dates
-    ).pl()
+    )
+    assert relation is not None
+    in_duckdb = relation.pl()
     assert daily["venue"].unique().sort().to_list() == ["BINANCE-DELIVERY", "BINANCE-FUTURES", "DERIBIT"]
     assert daily.height == 6
     assert in_duckdb["trades"].to_list() == daily["trades"].to_list()
