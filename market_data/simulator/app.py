@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from market_data.simulator.control import add_control_routes
-from market_data.simulator.delivery import LOG_ENTRY, answer_instead, error_answer, html_answer, send_file
+from market_data.simulator.delivery import LOG_ENTRY, answer_instead, error_answer, html_answer, send_file, send_stream
 from market_data.simulator.faults import Attempt
 from market_data.simulator.metadata_routes import MetadataRoutes
 from market_data.simulator.state import SimulatorState
@@ -23,7 +24,7 @@ GuardedHandler = Callable[[web.Request, Attempt], Awaitable[web.StreamResponse]]
 
 def build_api(state: SimulatorState) -> web.Application:
     """Return the vendor's own origin."""
-    app = web.Application(middlewares=[_log_requests(state, "api"), _block_robots])
+    app = web.Application(middlewares=[_log_requests(state, "api"), *_wait_first(state), _block_robots])
     metadata = MetadataRoutes(state)
     routes: dict[str, GuardedHandler] = {
         "/v1/exchanges": metadata.get_exchanges,
@@ -42,7 +43,7 @@ def build_api(state: SimulatorState) -> web.Application:
 
 def build_storage(state: SimulatorState) -> web.Application:
     """Return the storage origin: it has files only, and refuses anyone who shows it a key."""
-    app = web.Application(middlewares=[_log_requests(state, "storage")])
+    app = web.Application(middlewares=[_log_requests(state, "storage"), *_wait_first(state)])
     app.router.add_get(FILE_PATH, _FileRoutes(state).get_stored_file, allow_head=False)
     app.router.add_route("*", "/{rest:.*}", _not_found)
     return app
@@ -69,6 +70,16 @@ def _log_requests(state: SimulatorState, origin: str) -> Middleware:
         return response
 
     return log
+
+
+def _wait_first(state: SimulatorState) -> list[Middleware]:
+    @web.middleware
+    async def wait(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/v1/"):
+            await sleep(state.latency_seconds)
+        return await handler(request)
+
+    return [wait] if state.latency_seconds else []
 
 
 @web.middleware
@@ -119,5 +130,8 @@ class _FileRoutes:
         return await self._send(request, wanted, attempt)
 
     async def _send(self, request: web.Request, wanted: FileRequest, attempt: Attempt) -> web.StreamResponse:
+        pieces = self._state.stream_file(wanted)
+        if pieces is not None:
+            return await send_stream(request, pieces, wanted.day, attempt.rule)
         body = await self._state.read_file(wanted)
         return await send_file(request, body, wanted.day, attempt.rule) if body else error_answer(no_file(wanted))

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from market_data.domain.data_types import DataType
-from market_data.simulator.books import Depth, Flags, Touch, make_depth, random_lots, usual_lots
+from market_data.simulator.books import IMAGE_VENUES, Depth, Flags, Touch, make_depth, random_lots, usual_lots
 from market_data.simulator.frames import Columns, frame, nullable, numbers_of, venue_times
 from market_data.simulator.markets import Market
 from market_data.simulator.prices import Ints, random_stream
@@ -44,15 +44,17 @@ def _depth_changes(side: int, touch: Touch, depth: Depth) -> Ints:
     return _rows(messages + 1, side, (cells + depth.first_cell) * touch.grid, amounts[messages + 1, cells])
 
 
-def _snapshot(message: int, touch: Touch, depth: Depth) -> list[Ints]:
+def _images(messages: Ints, touch: Touch, depth: Depth) -> list[Ints]:
+    """Return the whole book after some messages."""
     blocks = []
     for side, price, amount in ((_ASK, touch.ask, touch.ask_amount), (_BID, touch.bid, touch.bid_amount)):
-        amounts = _side_amounts(depth, side)[message]
-        cells = np.nonzero(amounts)[0]
-        prices = np.append((cells + depth.first_cell) * touch.grid, price[message])
-        lots = np.append(amounts[cells], amount[message])
-        filled = lots > 0
-        blocks.append(_rows(np.full(filled.sum(), message), side, prices[filled], lots[filled], is_snapshot=True))
+        amounts = _side_amounts(depth, side)[messages]
+        at, cells = np.nonzero(amounts)
+        behind = _rows(
+            messages[at], side, (cells + depth.first_cell) * touch.grid, amounts[at, cells], is_snapshot=True
+        )
+        filled = messages[amount[messages] > 0]
+        blocks += [behind, _rows(filled, side, price[filled], amount[filled], is_snapshot=True)]
     return blocks
 
 
@@ -67,10 +69,12 @@ def _oddities(touch: Touch, depth: Depth) -> list[Ints]:
     ]
 
 
-def incremental_rows(market: Market, touch: Touch) -> pl.DataFrame:
-    """Return the opening snapshot and the changes of each later message; some days hold a second snapshot."""
+def _book_messages(market: Market, touch: Touch) -> Ints:
     depth = make_depth(market, touch)
-    blocks = _snapshot(0, touch, depth)
+    every = np.arange(len(touch.times_us))
+    if market.exchange_id in IMAGE_VENUES:
+        return np.concatenate(_images(every, touch, depth), axis=1)
+    blocks = _images(every[:1], touch, depth)
     for side, price, amount in ((_ASK, touch.ask, touch.ask_amount), (_BID, touch.bid, touch.bid_amount)):
         blocks += [*_touch_changes(side, price, amount), _depth_changes(side, touch, depth)]
     if market.exchange_id == "binance-futures":
@@ -78,8 +82,14 @@ def incremental_rows(market: Market, touch: Touch) -> pl.DataFrame:
     rng = random_stream(market.seed, market.exchange_id, market.listing.symbol, market.day, "reconnect")
     rows = np.concatenate(blocks, axis=1)
     if rng.random() < _RECONNECT_SHARE:  # the collector lost its connection and starts over with a full image
-        message = len(touch.times_us) * 2 // 3
-        rows = np.concatenate((rows[:, rows[_MESSAGE] != message], *_snapshot(message, touch, depth)), axis=1)
+        again = every[len(every) * 2 // 3 :][:1]
+        rows = np.concatenate((rows[:, rows[_MESSAGE] != again[0]], *_images(again, touch, depth)), axis=1)
+    return rows
+
+
+def incremental_rows(market: Market, touch: Touch) -> pl.DataFrame:
+    """Return the opening snapshot and the changes of each later message; some days hold a second snapshot."""
+    rows = _book_messages(market, touch)
     from_the_touch = np.where(rows[_SIDE] == _ASK, rows[_PRICE], -rows[_PRICE])
     rows = rows[:, np.lexsort((from_the_touch, rows[_SIDE], rows[_MESSAGE]))]
     received = touch.times_us[rows[_MESSAGE]]

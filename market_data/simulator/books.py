@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from market_data.simulator.markets import Market
-from market_data.simulator.prices import Floats, Ints, random_stream
+from market_data.simulator.prices import Floats, Ints, random_stream, rough_usd
 
 Flags = npt.NDArray[np.bool_]
 
@@ -26,7 +26,10 @@ _DEPTH = 30  # grid levels a side; options have fewer than a 25-level snapshot s
 _OPTION_DEPTH = 8
 _WIDE_SHARE = 0.2  # of the messages show a spread of two ticks
 _REFILL_SHARE = 0.7  # of the messages change an amount at the touch
-_NOTIONAL = 2500.0  # quote currency of a usual level
+_NOTIONAL = 2500.0  # US dollars of a usual level
+# Venues whose L2 feed is images of the top 15 levels, never changes.
+IMAGE_VENUES = frozenset({"bitget", "bitget-futures"})
+_IMAGE_DEPTH = 14  # behind the touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def usual_lots(market: Market, price: float) -> float:
     """Return the number of lots in a usual order."""
     terms = market.terms
     lot_value = terms.lot_value if terms.lot_value is not None else terms.lot.value * abs(price)
-    notional = _NOTIONAL / (60_000 if terms.quote == "BTC" and terms.lot_value is None else 1)
+    notional = _NOTIONAL / (rough_usd(terms.quote) if terms.lot_value is None else 1)
     return max(notional / max(lot_value, 1e-12), 1.0)
 
 
@@ -122,10 +125,16 @@ def _grid_step(middle: Ints) -> int:
     return max(_SMALLEST_GRID, step, spanned // _WIDEST_GRID_CELLS)
 
 
+def _levels_of(market: Market) -> int:
+    if market.exchange_id in IMAGE_VENUES:
+        return _IMAGE_DEPTH
+    return _OPTION_DEPTH if market.listing.instrument_type == "option" else _DEPTH
+
+
 def make_depth(market: Market, touch: Touch) -> Depth:
     """Return the levels behind the touch after each message."""
     rng = random_stream(market.seed, market.exchange_id, market.listing.symbol, market.day, "depth")
-    levels = _OPTION_DEPTH if market.listing.instrument_type == "option" else _DEPTH
+    levels = _levels_of(market)
     first = int(touch.cell.min()) - levels
     count = int(touch.cell.max()) + levels + 1 - first
     messages = len(touch.times_us)

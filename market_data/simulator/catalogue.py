@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from typing import Protocol
 
 from market_data.domain.data_types import DataType
@@ -28,6 +29,17 @@ class Increment:
     units: int
     decimals: int
 
+    @classmethod
+    def of(cls, text: str) -> Increment:
+        """Return the step that a decimal text names."""
+        _, _, fraction = text.partition(".")
+        return cls(int(text.replace(".", "")), len(fraction))
+
+    @classmethod
+    def power_of_ten(cls, exponent: int) -> Increment:
+        """Return 10 to the power of `exponent`."""
+        return cls(10 ** max(exponent, 0), max(-exponent, 0))
+
     @property
     def value(self) -> float:
         """The step as a number."""
@@ -42,7 +54,8 @@ class Terms:
     quote: str
     tick: Increment
     lot: Increment
-    contract_type: str = ""  # empty for spot
+    contract_type: str = ""  # empty for spot and predictions
+    underlying_type: str = "native"
     price_base: str = ""  # underlying whose price path it follows; empty: `base`
     price_factor: float = 1.0  # 1000 for 1000SHIBUSDT
     lot_value: float | None = None  # quote currency per lot; None: one lot is `lot` coins
@@ -65,7 +78,7 @@ class Terms:
     @property
     def option_type(self) -> str:
         """`call`, `put`, or empty."""
-        return self.contract_type.removesuffix("_option") if self.strike is not None else ""
+        return self.contract_type.removesuffix("_option") if self.contract_type.endswith("_option") else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +94,11 @@ class Listing:
     terms: Terms | None = None  # None for groups and for real files
 
     @property
+    def cell(self) -> str:
+        """What stands in the CSV: as the venue writes it, in upper case, with its `/` or `:`."""
+        return self.api_id.upper()
+
+    @property
     def is_group(self) -> bool:
         """Whether the row gathers the instruments of one type."""
         return self.symbol in GROUP_TYPES
@@ -91,14 +109,33 @@ class Listing:
 
 
 class ExchangeCatalogue:
-    """All symbols and groups of one exchange id."""
+    """One exchange id with all its symbols and groups, which are made when they are first asked for.
 
-    def __init__(self, exchange_id: str, name: str, since: date, listings: Sequence[Listing]) -> None:
+    `until` is the first day without files of a venue that has ended.
+    """
+
+    def __init__(
+        self,
+        exchange_id: str,
+        name: str,
+        since: date,
+        until: date | None,
+        list_symbols: Callable[[], Iterable[Listing]],
+    ) -> None:
         self.exchange_id = exchange_id
         self.name = name
         self.since = since
-        self.listings = tuple(listings)
-        self._by_symbol = {listing.symbol: listing for listing in self.listings}
+        self.until = until
+        self._list_symbols = list_symbols
+
+    @cached_property
+    def listings(self) -> tuple[Listing, ...]:
+        """All rows of `datasets.symbols`, whatever their days."""
+        return tuple(self._list_symbols())
+
+    @cached_property
+    def _by_symbol(self) -> dict[str, Listing]:
+        return {listing.symbol: listing for listing in self.listings}
 
     def find(self, symbol: str) -> Listing | None:
         """Return the row of a file-name symbol or group id."""
@@ -133,6 +170,10 @@ class Source(Protocol):
 
     def read_file(self, exchange_id: str, data_type: DataType, symbol: str, day: date) -> bytes | None:
         """Return the gzip of one listed file, None when it does not exist after all; blocking."""
+        ...
+
+    def stream_file(self, exchange_id: str, data_type: DataType, symbol: str, day: date) -> Iterator[bytes] | None:
+        """Return the pieces of a gzip that is too large for memory, None for the files of `read_file`."""
         ...
 
 

@@ -25,6 +25,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--scale", default=1.0, show_default=True, help="Factor on the rows of generated files.")
 @click.option("--redirect/--no-redirect", default=False, help="Send downloads to a second origin, as the vendor does.")
+@click.option("--symbols", default=0, help="How many symbols Deribit lists; the real one: 330000.")
+@click.option("--options-rows", default=0, help="Rows of an OPTIONS file of options_chain, streamed.")
+@click.option("--latency-ms", default=0.0, help="Milliseconds that pass before each answer.")
+@click.option("--bytes-per-second", default=0, help="Pace of each answer with data.")
 def simulator_command(
     *,
     port: int,
@@ -35,6 +39,10 @@ def simulator_command(
     keys: tuple[str, ...],
     scale: float,
     redirect: bool,
+    symbols: int,
+    options_rows: int,
+    latency_ms: float,
+    bytes_per_second: int,
 ) -> None:
     """Serve a Tardis-compatible vendor on this machine: generated data, scripted faults."""
 
@@ -43,7 +51,19 @@ def simulator_command(
 
     try:
         rules = load_faults(faults) if faults else ()
-        options = SimulatorOptions(seed, clock, files, rules, keys, scale, redirect)
+        options = SimulatorOptions(
+            seed=seed,
+            clock=clock,
+            files=files,
+            faults=rules,
+            keys=keys,
+            scale=scale,
+            redirect=redirect,
+            symbols=symbols,
+            options_rows=options_rows,
+            latency_ms=latency_ms,
+            bytes_per_second=bytes_per_second,
+        )
         serve(options, port, announce)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from market_data.errors import ConfigurationError
 from market_data.simulator.delivery import json_answer
-from market_data.simulator.faults import FaultBook, parse_faults
+from market_data.simulator.faults import parse_faults
 from market_data.simulator.state import SimulatorState
 from market_data.simulator.vendor import parse_instant
 
@@ -32,7 +32,7 @@ def add_control_routes(app: web.Application, state: SimulatorState) -> None:
             rules = parse_faults(await request.json())
         except (ValueError, ConfigurationError) as error:
             return json_answer({"message": str(error)}, 422)
-        state.faults = FaultBook(rules)
+        state.set_faults(rules)
         return json_answer({"rules": len(rules)})
 
     async def get_requests(_request: web.Request) -> web.StreamResponse:

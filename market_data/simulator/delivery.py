@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from asyncio import sleep
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from email.utils import format_datetime
+from itertools import islice
 from typing import Any
 
 from aiohttp import web
+from isal import igzip
 
 from market_data.simulator.catalogue import DAY, EXPORT_TIME
 from market_data.simulator.damage import BODY_ACTIONS
-from market_data.simulator.faults import TRANSPORT_ACTIONS, FaultRule
+from market_data.simulator.faults import FaultRule
+from market_data.simulator.frames import open_gzip
 from market_data.simulator.vendor import Refusal
 
 LOG_ENTRY: web.RequestKey[dict[str, Any]] = web.RequestKey("log_entry", dict)
 _HTML = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Attention required</body></html>"
 _SLICE_SECONDS = 0.05
+_PIECES_AT_ONCE = 1000
 _IP_CODE, _IP_SECONDS = 274, 893
 
 
@@ -87,13 +91,12 @@ def answer_instead(rule: FaultRule | None, request: web.Request, storage_url: st
 def file_headers(body: bytes, day: date) -> dict[str, str]:
     """Return the headers of a tick file: the checksum stands in double quotes."""
     digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    return _stream_headers(day) | {"x-md5": f'"{digest}"', "ETag": f'"{digest}"'}
+
+
+def _stream_headers(day: date) -> dict[str, str]:
     exported = datetime.combine(day + DAY, EXPORT_TIME, UTC)
-    return {
-        "Content-Type": "text/csv",
-        "x-md5": f'"{digest}"',
-        "ETag": f'"{digest}"',
-        "Last-Modified": format_datetime(exported, usegmt=True),
-    }
+    return {"Content-Type": "text/csv", "Last-Modified": format_datetime(exported, usegmt=True)}
 
 
 async def send_file(request: web.Request, body: bytes, day: date, rule: FaultRule | None) -> web.StreamResponse:
@@ -104,16 +107,28 @@ async def send_file(request: web.Request, body: bytes, day: date, rule: FaultRul
     return await _send(request, spoilt, headers, rule)
 
 
-async def send_json(request: web.Request, body: bytes, rule: FaultRule | None) -> web.StreamResponse:
-    """Send a JSON document; actions on the contents of tick files leave it alone."""
+async def send_stream(
+    request: web.Request, pieces: AsyncIterator[bytes], day: date, rule: FaultRule | None
+) -> web.StreamResponse:
+    """Send a tick file as it is made, without length and checksum; of the rules only `slow` has an effect here."""
+    response = web.StreamResponse(headers=_stream_headers(day))
+    await response.prepare(request)
+    async for piece in pieces:
+        if rule is not None and rule.action == "slow":
+            await _slow(request, response, piece, rule)
+        else:
+            await _write(request, response, piece)
+    return response
+
+
+async def send_json(request: web.Request, packed: bytes, rule: FaultRule | None) -> web.StreamResponse:
+    """Send a JSON document that is held as a gzip; actions on the contents of tick files leave it alone."""
     action = BODY_ACTIONS.get(rule.action) if rule else None
-    if action is None and (rule is None or rule.action not in TRANSPORT_ACTIONS):
-        response = web.Response(body=body, content_type="application/json", charset="utf-8")
-        response.enable_compression()
-        request[LOG_ENTRY]["bytes"] = len(body)
-        return response
-    spoilt = action.spoil(body) if action and not action.is_content else body
-    return await _send(request, spoilt, {"Content-Type": "application/json; charset=utf-8"}, rule)
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    if action is None and "gzip" in request.headers.get("Accept-Encoding", ""):
+        return await _send(request, packed, headers | {"Content-Encoding": "gzip"}, rule)
+    plain = await asyncio.to_thread(igzip.decompress, packed)
+    return await _send(request, action.spoil(plain) if action and not action.is_content else plain, headers, rule)
 
 
 async def _send(
@@ -147,7 +162,7 @@ async def _reset(request: web.Request, response: web.StreamResponse, body: bytes
 
 async def _stall(request: web.Request, response: web.StreamResponse, body: bytes, rule: FaultRule) -> None:
     await _write(request, response, body[: rule.after_bytes])
-    await asyncio.sleep(rule.seconds)
+    await sleep(rule.seconds)
     await _write(request, response, body[rule.after_bytes :])
 
 
@@ -155,7 +170,7 @@ async def _slow(request: web.Request, response: web.StreamResponse, body: bytes,
     size = max(1, round(rule.bytes_per_second * _SLICE_SECONDS))
     for start in range(0, len(body), size):
         await _write(request, response, body[start : start + size])
-        await asyncio.sleep(size / rule.bytes_per_second)
+        await sleep(size / rule.bytes_per_second)
 
 
 async def _wrong_length(request: web.Request, response: web.StreamResponse, body: bytes, rule: FaultRule) -> None:
@@ -172,6 +187,14 @@ _TRANSPORTS: dict[str, Callable[[web.Request, web.StreamResponse, bytes, FaultRu
 }
 
 
-def encode_json(document: Any) -> bytes:
-    """Return a JSON document as bytes."""
-    return json.dumps(document, separators=(",", ":")).encode()
+def pack_json(pieces: Iterable[str]) -> bytes:
+    """Return a JSON text, given in pieces, as a gzip."""
+    compressor = open_gzip()
+    packed = [compressor.compress("".join(batch).encode()) for batch in _batches(pieces)]
+    return b"".join([*packed, compressor.flush()])
+
+
+def _batches(pieces: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(pieces)
+    while batch := list(islice(remaining, _PIECES_AT_ONCE)):
+        yield batch

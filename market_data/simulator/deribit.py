@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 
 from market_data.domain.data_types import DataType as D
 from market_data.simulator.catalogue import DAY, Increment, Listing, Terms
 from market_data.simulator.expiries import (
     days_from,
+    instant_at,
     is_friday,
     is_quarter_end,
     quarterly_expiries,
     quarterly_listing_day,
+    short_date,
 )
+from market_data.simulator.listings import decimal_text
 from market_data.simulator.prices import trend_price
 
 _BOOK_TYPES = (D.TRADES, D.INCREMENTAL_BOOK_L2, D.QUOTES, D.BOOK_SNAPSHOT_5, D.BOOK_SNAPSHOT_25)
@@ -23,17 +26,10 @@ _FUTURE_TYPES = (*_BOOK_TYPES, D.DERIVATIVE_TICKER, D.BOOK_TICKER, D.LIQUIDATION
 _OPTIONS_SINCE = {"BTC": date(2019, 3, 30), "ETH": date(2019, 3, 30), "XRP_USDC": date(2024, 3, 13)}
 _WEEKLY_SINCE = date(2021, 1, 1)
 _DAILY_SINCE = date(2024, 1, 1)
-_COMBOS_SINCE = date(2022, 8, 23)
+COMBOS_SINCE = date(2022, 8, 23)
 _USDC_SINCE = date(2022, 4, 5)
 _SPOT_SINCE = date(2023, 4, 24)
-
-
-def _short_date(day: date) -> str:
-    return f"{day.day}{day:%b%y}".upper()  # 5JAN24: no zero pad
-
-
-def _eight(day: date) -> datetime:
-    return datetime.combine(day, time(8), UTC)
+_SPOT_PATHS = {"BTC": "BTC", "STETH": "ETH"}
 
 
 def _future_terms(base: str) -> Terms:
@@ -55,11 +51,11 @@ def _futures(since: date) -> Iterator[Listing]:
             dated = replace(
                 _future_terms(base),
                 contract_type="inverse_future",
-                listing=_eight(listed),
-                expiry=_eight(expiry),
+                listing=instant_at(listed, 8),
+                expiry=instant_at(expiry, 8),
                 liquidity=0.1,
             )
-            symbol = f"{base}-{_short_date(expiry)}"
+            symbol = f"{base}-{short_date(expiry)}"
             yield Listing(symbol, symbol, "future", _FUTURE_TYPES, listed, expiry + DAY, dated)
     linear = Terms(
         "BTC", "USDC", Increment(5, 1), Increment(1, 3), "linear_perpetual", settlement="USDC", liquidity=0.3
@@ -68,17 +64,21 @@ def _futures(since: date) -> Iterator[Listing]:
 
 
 def _combos() -> Iterator[Listing]:
-    for expiry in quarterly_expiries(_COMBOS_SINCE):
-        symbol = f"BTC-FS-{_short_date(expiry)}_PERP"
-        listed = max(quarterly_listing_day(expiry), _COMBOS_SINCE)
-        terms = replace(
-            _future_terms("BTC"),
-            contract_type="spread",
-            listing=_eight(listed),
-            expiry=_eight(expiry),
-            liquidity=0.02,
-        )
-        yield Listing(symbol, symbol, "combo", _BOOK_TYPES, listed, expiry + DAY, terms)
+    for expiry in quarterly_expiries(COMBOS_SINCE):
+        listed = max(quarterly_listing_day(expiry), COMBOS_SINCE)
+        yield make_combo("BTC", f"BTC-FS-{short_date(expiry)}_PERP", listed, expiry)
+
+
+def make_combo(base: str, symbol: str, listed: date, expiry: date) -> Listing:
+    """Return a combo that ends with its far leg."""
+    terms = replace(
+        _future_terms(base),
+        contract_type="spread",
+        listing=instant_at(listed, 8),
+        expiry=instant_at(expiry, 8),
+        liquidity=0.02,
+    )
+    return Listing(symbol, symbol, "combo", _BOOK_TYPES, listed, expiry + DAY, terms)
 
 
 def _strike_ladder(price: float, steps: tuple[float, ...]) -> list[float]:
@@ -108,10 +108,11 @@ def _options() -> Iterator[Listing]:
             listed = max(expiry - lead, since)
             for strike in _strike_ladder(trend_price(base, listed), steps):
                 for option_type in ("call", "put"):
-                    yield _option(currency, expiry, listed, strike, option_type)
+                    yield make_option(currency, expiry, listed, strike, option_type)
 
 
-def _option(currency: str, expiry: date, listed: date, strike: float, option_type: str) -> Listing:
+def make_option(currency: str, expiry: date, listed: date, strike: float, option_type: str) -> Listing:
+    """Return an option of a coin, or of a coin on USDC (`XRP_USDC`)."""
     base = currency.removesuffix("_USDC")
     is_linear = currency != base
     terms = Terms(
@@ -122,25 +123,21 @@ def _option(currency: str, expiry: date, listed: date, strike: float, option_typ
         f"{option_type}_option",
         settlement="USDC" if is_linear else base,
         lot_value=200.0,
-        listing=_eight(listed),
-        expiry=_eight(expiry),
+        listing=instant_at(listed, 8),
+        expiry=instant_at(expiry, 8),
         strike=strike,
         liquidity=0.008,
     )
-    strike_text = f"{strike:.8f}".rstrip("0").rstrip(".").replace(".", "d")
-    api_id = f"{currency}-{_short_date(expiry)}-{strike_text}-{option_type[0].upper()}"
+    strike_text = decimal_text(strike).replace(".", "d")
+    api_id = f"{currency}-{short_date(expiry)}-{strike_text}-{option_type[0].upper()}"
     return Listing(api_id.upper(), api_id, "option", _BOOK_TYPES, listed, expiry + DAY, terms)
 
 
 def deribit_listings(since: date) -> Iterator[Listing]:
-    """Yield Deribit's groups and instruments; `since` is the venue's first day."""
-    yield Listing("PERPETUALS", "PERPETUALS", "perpetual", (D.TRADES, D.DERIVATIVE_TICKER, D.LIQUIDATIONS), since)
-    futures = (D.TRADES, D.INCREMENTAL_BOOK_L2, D.DERIVATIVE_TICKER, D.LIQUIDATIONS)
-    yield Listing("FUTURES", "FUTURES", "future", futures, since)
-    yield Listing("OPTIONS", "OPTIONS", "option", (D.TRADES, D.QUOTES, D.OPTIONS_CHAIN), since)
-    yield Listing("COMBOS", "COMBOS", "combo", (D.TRADES,), _COMBOS_SINCE)
+    """Yield the bulk of Deribit's instruments; `since` is the venue's first day."""
     yield from _futures(since)
-    spot = Terms("BTC", "USDC", Increment(1, 2), Increment(1, 4), liquidity=0.1)
-    yield Listing("BTC_USDC", "BTC_USDC", "spot", _BOOK_TYPES, _SPOT_SINCE, None, spot)
+    for base, usual in (("BTC", 0.1), ("STETH", 0.05)):
+        terms = Terms(base, "USDC", Increment(1, 2), Increment(1, 4), price_base=_SPOT_PATHS[base], liquidity=usual)
+        yield Listing(f"{base}_USDC", f"{base}_USDC", "spot", _BOOK_TYPES, _SPOT_SINCE, None, terms)
     yield from _combos()
     yield from _options()

@@ -132,7 +132,10 @@ def _held(changed: Flags, values: Floats | Ints, *, is_offered: bool = True) -> 
 
 
 def options_chain_rows(market: Market, touch: Touch, scale: float) -> pl.DataFrame:
-    """Return one option's ticker: prices in the venue's currency, volatilities in percent, greeks in USD."""
+    """Return one option's ticker: prices in the venue's currency, greeks in USD.
+
+    Volatilities are in percent on Deribit and fractions on other venues.
+    """
     rng = _stream(market, "options_chain")
     terms = market.terms
     some = rng.random(len(touch.times_us)) < _CHAIN_ROWS * scale / len(touch.times_us)
@@ -146,11 +149,8 @@ def options_chain_rows(market: Market, touch: Touch, scale: float) -> pl.DataFra
     def volatility(price: Floats) -> Floats:
         shift = (price * in_usd - values.price) / np.maximum(values.vega, _SMALLEST_VEGA)
         shifted: Floats = values.volatility + shift
-        return shifted.clip(0.0, 500.0).round(2)
+        return _as_sent(market, shifted.clip(0.0, 500.0))
 
-    expiry = terms.expiry
-    name = market.listing.symbol.rsplit("-", 2)[0]
-    has_future = expiry is not None and is_friday(expiry.date()) and terms.is_inverse
     columns: Columns = {
         "type": pl.repeat(terms.option_type, len(at), eager=True),
         "strike_price": np.full(len(at), terms.strike),
@@ -164,9 +164,22 @@ def options_chain_rows(market: Market, touch: Touch, scale: float) -> pl.DataFra
         "ask_amount": numbers_of(touch.ask_amount[at], terms.lot),
         "ask_iv": volatility(ask),
         "mark_price": np.round(values.price / in_usd, 6),
-        "mark_iv": np.round(values.volatility, 2),
-        "underlying_index": pl.repeat(name if has_future else f"SYN.{name}", len(at), eager=True),
+        "mark_iv": _as_sent(market, values.volatility),
+        "underlying_index": pl.repeat(_underlying_index(market), len(at), eager=True),
         "underlying_price": np.round(forwards, 4),
         **{greek: np.round(getattr(values, greek), 5) for greek in ("delta", "gamma", "vega", "theta", "rho")},
     }
     return frame(market, DataType.OPTIONS_CHAIN, venue_times(market, times, touch.latency_us[at]), times, columns)
+
+
+def _as_sent(market: Market, volatility: Floats) -> Floats:
+    return volatility.round(2) if market.exchange_id == "deribit" else (volatility / 100).round(4)
+
+
+def _underlying_index(market: Market) -> str:
+    terms = market.terms
+    if market.exchange_id != "deribit":
+        return f"{terms.base}-{terms.quote}"
+    name = market.listing.symbol.rsplit("-", 2)[0]
+    has_future = terms.expiry is not None and is_friday(terms.expiry.date()) and terms.is_inverse
+    return name if has_future else f"SYN.{name}"

@@ -140,10 +140,14 @@ class Attempt:
 
 
 class FaultBook:
-    """The rules in force and the count of requests of each URL path; the first rule that applies wins."""
+    """The rules in force and the count of requests of each URL path; the first rule that applies wins.
 
-    def __init__(self, rules: Sequence[FaultRule] = ()) -> None:
+    `otherwise` is the rule of requests to which no other applies.
+    """
+
+    def __init__(self, rules: Sequence[FaultRule] = (), otherwise: FaultRule | None = None) -> None:
         self._rules = tuple(rules)
+        self._otherwise = otherwise
         self._requests: Counter[str] = Counter()
 
     def count(self, path: str) -> Attempt:
@@ -153,5 +157,5 @@ class FaultBook:
 
     def find(self, path: str, number: int) -> Attempt:
         """Return a request that was counted before, at the first of two origins."""
-        rule = next((rule for rule in self._rules if rule.applies_to(path, number)), None)
+        rule = next((rule for rule in self._rules if rule.applies_to(path, number)), self._otherwise)
         return Attempt(number, rule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def _list_exchange(exchange_id: str, keys: Iterable[_FileKey]) -> ExchangeCatalo
         )
         for symbol in sorted(days)
     ]
-    return ExchangeCatalogue(exchange_id, exchange_id, min(map(min, days.values())), listings)
+    return ExchangeCatalogue(exchange_id, exchange_id, min(map(min, days.values())), None, lambda: listings)
 
 
 class FilesSource:
@@ -95,3 +95,7 @@ class FilesSource:
         """Return the bytes of one file as they are, None when the day has none."""
         path = self._files.get((exchange_id, data_type, symbol, day))
         return path.read_bytes() if path else None
+
+    def stream_file(self, exchange_id: str, data_type: DataType, symbol: str, day: date) -> Iterator[bytes] | None:  # noqa: ARG002
+        """Return None: files are read whole."""
+        return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from market_data.domain.data_types import TABLES, DataType
 from market_data.simulator.books import to_numbers
@@ -18,6 +19,12 @@ Columns = dict[str, pl.Series | Floats | Ints]
 
 EMPTY_GZIP: bytes = igzip.compress(b"", mtime=0)
 _MILLISECOND_US = 1_000
+_GZIP_WINDOW = 31  # the largest window, within a gzip header and trailer
+
+
+def open_gzip() -> Any:
+    """Return a compressor whose pieces join to one gzip; its methods are `compress` and `flush`."""
+    return isal_zlib.compressobj(1, isal_zlib.DEFLATED, _GZIP_WINDOW)
 
 
 def numbers_of(multiples: Ints, increment: Increment) -> Floats:
@@ -46,7 +53,7 @@ def frame(
     names = [column.csv_name for column in spec.vendor_columns[2:]]
     body = pl.DataFrame({name: head.get(name, columns.get(name)) for name in names})
     return body.select(
-        pl.lit(market.exchange_id).alias("exchange"), pl.lit(market.listing.symbol).alias("symbol"), *names
+        pl.lit(market.exchange_id).alias("exchange"), pl.lit(market.listing.cell).alias("symbol"), *names
     )
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from market_data.simulator.catalogue import Listing, Terms
 from market_data.simulator.options import YEAR_US, OptionValues, value_option, volatility_of
-from market_data.simulator.prices import DAY_US, Floats, Ints, prices_at
+from market_data.simulator.prices import DAY_US, Floats, Ints, prices_at, to_quote
 
 _CARRY_PER_YEAR = 0.06  # premium of dated futures over spot
 _PERPETUAL_PREMIUM = 0.0003
+_ROLLING_YEARS = 7 / 365  # what a rolling alias without a fixed expiry has left, at any time
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,16 @@ class Market:
         return int(self.terms.expiry.timestamp()) * 1_000_000
 
     def _years_left(self, times_us: Ints) -> Floats:
+        if self.terms.expiry is None:
+            return np.full(len(times_us), _ROLLING_YEARS)
         years: Floats = (self.expiry_us() - self.midnight_us - times_us) / YEAR_US
         return years
 
     def index_prices(self, times_us: Ints) -> Floats:
-        """Return the underlying's price in the quote currency (USD; BTC for pairs quoted in BTC)."""
-        prices = prices_at(self.seed, self.terms.underlying, self.day, times_us) * self.terms.price_factor
-        if self.listing.instrument_type == "spot" and self.terms.quote == "BTC":
-            prices = prices / prices_at(self.seed, "BTC", self.day, times_us)
-        return prices
+        """Return the underlying's price in the quote currency; in USD for what is quoted in its own base."""
+        usd = prices_at(self.seed, self.terms.underlying, self.day, times_us) * self.terms.price_factor
+        is_own_base = self.terms.quote == self.terms.base
+        return usd if is_own_base else to_quote(self.seed, self.terms.quote, self.day, times_us, usd)
 
     def forward_prices(self, times_us: Ints) -> Floats:
         """Return the price of the underlying for delivery at this contract's expiry."""
@@ -102,5 +104,8 @@ class Market:
             case "option":
                 values = self.option_values(times_us)
                 return values.price / self.forward_prices(times_us) if self.terms.is_inverse else values.price
+            case "prediction":
+                prices = self.index_prices(times_us)
+                return prices / (1 + prices)  # a probability
             case other:
                 raise ValueError(f"no prices for instrument type {other!r}")

@@ -1,10 +1,13 @@
-"""The vendor's JSON answers: exchanges, exchange details, instruments, key information."""
+"""The vendor's JSON answers about exchanges and keys. Long lists are made piece by piece."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from market_data.simulator.catalogue import ExchangeCatalogue, Listing
+from market_data.simulator.incidents import incidents_of
 from market_data.simulator.vendor import Vendor, to_iso
 
 Json = dict[str, Any]
@@ -15,72 +18,72 @@ _CHANNELS: dict[str, list[str]] = {
     "binance-delivery": ["trade", "depth", "depthSnapshot", "bookTicker", "markPrice", "openInterest", "forceOrder"],
     "deribit": ["trades", "book", "ticker", "quote"],
 }
-_INCIDENTS: list[Json] = [
-    {
-        "from": "2023-03-24T11:30:00.000Z",
-        "to": "2023-03-24T14:00:00.000Z",
-        "status": "wontfix",
-        "details": "Simulated incident: the exchange was down for maintenance.",
-    }
-]
 
 
-def _exchange_head(exchange: ExchangeCatalogue) -> Json:
-    return {
+def dump(document: Any) -> str:
+    """Return a document as compact JSON."""
+    return json.dumps(document, separators=(",", ":"))
+
+
+def dump_each(documents: Iterable[Json]) -> Iterator[str]:
+    """Yield the pieces of a JSON array."""
+    start = "["
+    for document in documents:
+        yield start + dump(document)
+        start = ","
+    yield "]" if start == "," else "[]"
+
+
+def _exchange_head(vendor: Vendor, exchange: ExchangeCatalogue) -> Json:
+    head = {
         "id": exchange.exchange_id,
         "name": exchange.name,
-        "enabled": True,
+        "enabled": True,  # true even for dead venues
         "supportsDatasets": True,
         "availableSince": to_iso(exchange.since),
         "availableChannels": _CHANNELS.get(exchange.exchange_id, ["trade", "depth"]),
     }
+    if exchange.until is not None and exchange.until <= vendor.now().date():
+        head |= {"delisted": True, "availableTo": to_iso(exchange.until)}
+    return head
 
 
-def exchanges_json(vendor: Vendor) -> list[Json]:
-    """Return the answer of `/exchanges`."""
-    exchanges = (vendor.source.exchange(exchange_id) for exchange_id in vendor.source.exchange_ids())
-    return [_exchange_head(exchange) for exchange in exchanges if exchange is not None]
+def exchanges_json(vendor: Vendor) -> Iterator[str]:
+    """Yield the answer of `/exchanges`."""
+    return dump_each(_exchange_head(vendor, exchange) for exchange in vendor.exchanges())
 
 
-def _known_listings(vendor: Vendor, exchange: ExchangeCatalogue) -> list[Listing]:
-    # What is listed after the clock does not exist yet.
+def known_listings(vendor: Vendor, exchange: ExchangeCatalogue) -> list[Listing]:
+    """Return what is listed by the clock; what comes later does not exist yet."""
     until = vendor.exported_until(exchange.exchange_id)
     return [listing for listing in exchange.listings if listing.since < until]
 
 
-def exchange_json(vendor: Vendor, exchange: ExchangeCatalogue) -> Json:
-    """Return the answer of `/exchanges/:id`; availableTo is exclusive and is exportedUntil for a live symbol."""
+def exchange_json(vendor: Vendor, exchange: ExchangeCatalogue) -> Iterator[str]:
+    """Yield the answer of `/exchanges/:id`; availableTo is exclusive and is exportedUntil for a live symbol."""
     until = vendor.exported_until(exchange.exchange_id)
-    listings = _known_listings(vendor, exchange)
-    symbols = [
+    listings = known_listings(vendor, exchange)
+    instruments = [listing for listing in listings if not listing.is_group]
+    yield dump(_exchange_head(vendor, exchange)).removesuffix("}") + ',"availableSymbols":'
+    yield from dump_each(_available_symbol(vendor, listing) for listing in instruments)
+    datasets: Json = {"formats": ["csv"], "exportedFrom": to_iso(exchange.since), "exportedUntil": to_iso(until)}
+    incidents: list[Json] = []
+    if any(listing.terms is not None for listing in instruments):  # nothing is made up about real files
+        incidents = incidents_of(exchange.exchange_id, vendor.now())
+        datasets["stats"] = {"trades": 3000 * len(instruments), "bookChanges": 7000 * len(instruments)}
+    yield f',"incidentReports":{dump(incidents)},"channelDetails":[],'
+    yield f'"datasets":{dump(datasets).removesuffix("}")},"symbols":'
+    yield from dump_each(
         {
             "id": listing.symbol,
             "type": listing.instrument_type,
-            "dataTypes": [str(data_type) for data_type in listing.data_types],
+            "dataTypes": listing.data_types,
             "availableSince": to_iso(listing.since),
             "availableTo": to_iso(min(listing.until or until, until)),
         }
         for listing in listings
-    ]
-    instruments = [listing for listing in listings if not listing.is_group]
-    is_generated = any(listing.terms is not None for listing in instruments)  # nothing is made up about real files
-    return {
-        **_exchange_head(exchange),
-        "availableSymbols": [_available_symbol(vendor, listing) for listing in instruments],
-        "incidentReports": _INCIDENTS if is_generated else [],
-        "channelDetails": [],
-        "datasets": {
-            "formats": ["csv"],
-            "exportedFrom": to_iso(exchange.since),
-            "exportedUntil": to_iso(until),
-            **(
-                {"stats": {"trades": 3000 * len(instruments), "bookChanges": 7000 * len(instruments)}}
-                if is_generated
-                else {}
-            ),
-            "symbols": symbols,
-        },
-    }
+    )
+    yield "}}"
 
 
 def _available_symbol(vendor: Vendor, listing: Listing) -> Json:
@@ -90,79 +93,9 @@ def _available_symbol(vendor: Vendor, listing: Listing) -> Json:
     return symbol
 
 
-def instruments_json(vendor: Vendor, exchange: ExchangeCatalogue, wanted: Json) -> list[Json]:
-    """Return the answer of `/instruments/:id`; `wanted` is the decoded `filter`."""
-    listings = [listing for listing in _known_listings(vendor, exchange) if not listing.is_group]
-    instruments = [_instrument_json(vendor, exchange, listing) for listing in listings]
-    return [instrument for instrument in instruments if _is_wanted(instrument, wanted)]
-
-
-def _is_wanted(instrument: Json, wanted: Json) -> bool:
-    for name, value in wanted.items():
-        match name:
-            case "availableTo":  # what was available before that day
-                is_wanted = instrument["availableSince"] < value
-            case "availableSince":
-                is_wanted = value < instrument.get("availableTo", "9999")
-            case _:
-                is_wanted = instrument.get(name) in (value if isinstance(value, list) else [value])
-        if not is_wanted:
-            return False
-    return True
-
-
-def _instrument_json(vendor: Vendor, exchange: ExchangeCatalogue, listing: Listing) -> Json:
-    now = vendor.now()
-    until = listing.until
-    instrument: Json = {
-        "id": listing.api_id,
-        "datasetId": listing.symbol,
-        "exchange": exchange.exchange_id,
-        "type": listing.instrument_type,
-        "active": until is None or until > now.date(),
-        "availableSince": to_iso(listing.since),
-    }
-    if until is not None and until <= now.date():
-        instrument["availableTo"] = to_iso(until)
-    terms = listing.terms
-    if terms is None:
-        return instrument
-    instrument |= {
-        "baseCurrency": terms.base,
-        "quoteCurrency": terms.quote,
-        "priceIncrement": _number(terms.tick.value),
-        "amountIncrement": _number(terms.lot.value),
-        "minTradeAmount": _number(terms.lot.value),
-        "makerFee": -0.0001 if listing.instrument_type == "future" else 0.0002,
-        "takerFee": 0.0005,
-        "underlyingType": "native",
-    }
-    if terms.contract_type:
-        is_contract = exchange.exchange_id == "binance-delivery" and terms.lot_value is not None
-        instrument |= {
-            "contractType": terms.contract_type,
-            "inverse": terms.is_inverse,
-            "contractMultiplier": _number(terms.lot_value) if is_contract else 1,
-            "settlementCurrency": terms.settlement,
-        }
-    if terms.listing is not None:
-        instrument["listing"] = f"{terms.listing:%Y-%m-%dT%H:%M:%S}.000Z"
-    if terms.expiry is not None:
-        instrument["expiry"] = f"{terms.expiry:%Y-%m-%dT%H:%M:%S}.000Z"
-    if terms.strike is not None:
-        instrument |= {"strikePrice": _number(terms.strike), "optionType": terms.option_type}
-        instrument.pop("underlyingType")
-    return instrument
-
-
-def _number(value: float | None) -> float | None:
-    # 10, not 10.0: JavaScript knows no difference
-    return int(value) if value is not None and value.is_integer() else value
-
-
-def key_info_json(vendor: Vendor) -> list[Json]:
-    """Return the answer of `/api-key-info`: the key opens everything."""
-    return [
+def key_info_json(vendor: Vendor) -> Iterator[str]:
+    """Yield the answer of `/api-key-info`: the key opens everything."""
+    return dump_each(
         {
             "exchange": exchange.exchange_id,
             "accessType": "full",
@@ -171,6 +104,5 @@ def key_info_json(vendor: Vendor) -> list[Json]:
             "symbols": [],
             "dataPlan": "pro",
         }
-        for exchange in (vendor.source.exchange(exchange_id) for exchange_id in vendor.source.exchange_ids())
-        if exchange is not None
-    ]
+        for exchange in vendor.exchanges()
+    )

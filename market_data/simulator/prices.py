@@ -59,10 +59,17 @@ _LEVELS: dict[str, tuple[tuple[str, float], ...]] = {
         ("2026-01-01", 0.031), ("2027-06-01", 0.047),
     ),
 }  # fmt: skip
+# Flat levels; whatever is in neither table gets one from its name.
+_FLAT_LEVELS: dict[str, float] = {
+    "SOL": 120, "BNB": 350, "DOGE": 0.12, "LTC": 85, "XMR": 160, "DASH": 45, "ETC": 22, "SUI": 2.1, "AAVE": 140,
+    "HT": 4, "TSLA": 260, "AAPLX": 215, "XAUT": 2300, "PAXG": 2300, "TERRAUST": 1, "BTCDVOL": 55, "YES": 0.8,
+}  # fmt: skip
+_UNKNOWN_LEVELS = (0.05, 20.0)
+# What one unit of a quote currency is worth in US dollars; any other one is a dollar. Coins follow their own path.
+_FIAT_USD: dict[str, float] = {"EUR": 1.09, "GBP": 1.27, "BGBP": 1.27, "JPY": 1 / 150, "KRW": 1 / 1380}
+_COIN_USD: dict[str, float] = {"BTC": 60_000, "ETH": 2800, "BNB": 350, "XMR": 160}
 _DAILY_VOLATILITY: dict[str, float] = {"BTC": 0.022, "ETH": 0.03}
 _OTHER_VOLATILITY = 0.045
-
-UNDERLYINGS: tuple[str, ...] = tuple(_LEVELS)
 
 
 def random_stream(*parts: object) -> np.random.Generator:
@@ -76,9 +83,15 @@ def daily_volatility(underlying: str) -> float:
     return _DAILY_VOLATILITY.get(underlying, _OTHER_VOLATILITY)
 
 
+def _flat_level(underlying: str) -> float:
+    lowest, highest = _UNKNOWN_LEVELS
+    share = float(random_stream("level", underlying).random())
+    return _FLAT_LEVELS.get(underlying, float(lowest * (highest / lowest) ** share))
+
+
 @cache
 def _trend(underlying: str) -> Floats:
-    levels = _LEVELS[underlying]
+    levels = _LEVELS.get(underlying) or ((_FIRST_DAY.isoformat(), _flat_level(underlying)),)
     ordinals = [date.fromisoformat(day).toordinal() for day, _ in levels]
     days = _FIRST_DAY.toordinal() + np.arange(_DAYS)
     trend: Floats = np.interp(days, ordinals, np.log([price for _, price in levels]))
@@ -118,4 +131,15 @@ def prices_at(seed: int, underlying: str, day: date, times_us: Ints) -> Floats:
     """Return the price in USD at microseconds since midnight of `day`."""
     logs = _minute_logs(seed, underlying, day)
     prices: Floats = np.exp(np.interp(times_us / MINUTE_US, np.arange(1441), logs))
+    return prices
+
+
+def rough_usd(quote: str) -> float:
+    """Return about how many US dollars one unit of a quote currency is worth."""
+    return _FIAT_USD.get(quote, _COIN_USD.get(quote, 1.0))
+
+
+def to_quote(seed: int, quote: str, day: date, times_us: Ints, usd: Floats) -> Floats:
+    """Return prices in US dollars as prices in a quote currency."""
+    prices: Floats = usd / (prices_at(seed, quote, day, times_us) if quote in _COIN_USD else rough_usd(quote))
     return prices

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from aiohttp import web
 
 from market_data.errors import ConfigurationError
 from market_data.simulator.app import build_api, build_storage
-from market_data.simulator.faults import FaultBook, FaultRule, parse_faults
+from market_data.simulator.catalogue import Source, exported_until_at
+from market_data.simulator.faults import FaultRule, parse_faults
 from market_data.simulator.files import FilesSource
 from market_data.simulator.generated import GeneratedSource
 from market_data.simulator.state import SimulatorState
@@ -33,6 +34,11 @@ class SimulatorOptions:
 
     `clock` fixes the time (default: real UTC); `files` is a directory of real files to serve instead of generated ones;
     `scale` multiplies the rows of generated files; `redirect` sends downloads to a second origin, as the vendor does.
+
+    The last four ask for size and slowness, 0 is the ordinary mode. `symbols`: as many as Deribit lists when the
+    simulator starts (the real one has 330,000); `options_rows`: rows of an OPTIONS file of options_chain, which is
+    streamed as it is made, without Content-Length; `latency_ms`: passes before each answer; `bytes_per_second`: pace
+    of each answer with data, unless a fault rule applies to it.
     """
 
     seed: int = 1
@@ -42,6 +48,10 @@ class SimulatorOptions:
     keys: tuple[str, ...] = (DEFAULT_KEY,)
     scale: float = 1.0
     redirect: bool = False
+    symbols: int = 0
+    options_rows: int = 0
+    latency_ms: float = 0.0
+    bytes_per_second: int = 0
 
 
 class RunningSimulator:
@@ -76,7 +86,7 @@ class RunningSimulator:
 
     def set_faults(self, faults: Sequence[FaultRule | Mapping[str, Any]]) -> None:
         """Replace the fault rules and count attempts from 1 again."""
-        self._state.faults = FaultBook(_to_rules(faults))
+        self._state.set_faults(_to_rules(faults))
 
     def set_clock(self, now: datetime | str | None, late: Mapping[str, date] | None = None) -> None:
         """Fix the time (None: real UTC); `late` maps an exchange id to its first day that is not exported."""
@@ -94,9 +104,29 @@ def _to_instant(clock: datetime | str | None) -> datetime | None:
 def _build(options: SimulatorOptions) -> SimulatorState:
     if not options.scale > 0:
         raise ConfigurationError(f"scale {options.scale} must be above 0")
-    source = FilesSource(options.files) if options.files else GeneratedSource(options.seed, options.scale)
-    vendor = Vendor(source, options.keys, _to_instant(options.clock))
-    return SimulatorState(vendor, FaultBook(_to_rules(options.faults)), redirect=options.redirect)
+    for name in ("symbols", "options_rows", "latency_ms", "bytes_per_second"):
+        if getattr(options, name) < 0:
+            raise ConfigurationError(f"{name} {getattr(options, name)} must not be negative")
+    if options.files and (options.symbols or options.options_rows):
+        raise ConfigurationError("symbols and options_rows are of generated data: they do not go together with files")
+    clock = _to_instant(options.clock)
+    pace = FaultRule(match="*", action="slow", bytes_per_second=options.bytes_per_second or 1)
+    return SimulatorState(
+        Vendor(_make_source(options, clock), options.keys, clock),
+        _to_rules(options.faults),
+        redirect=options.redirect,
+        latency_seconds=options.latency_ms / 1000,
+        pace=pace if options.bytes_per_second else None,
+    )
+
+
+def _make_source(options: SimulatorOptions, clock: datetime | None) -> Source:
+    if options.files:
+        return FilesSource(options.files)
+    until = exported_until_at(clock or datetime.now(UTC))
+    return GeneratedSource(
+        options.seed, options.scale, symbols=options.symbols, until=until, options_rows=options.options_rows
+    )
 
 
 async def _run(

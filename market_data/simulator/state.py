@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from market_data.simulator.cache import BytesCache
-from market_data.simulator.faults import FaultBook
+from market_data.simulator.faults import FaultBook, FaultRule
 from market_data.simulator.vendor import FileRequest, Vendor
 
 _CACHE_BYTES = 256 * 1024 * 1024
@@ -17,17 +17,34 @@ _LOGGED_REQUESTS = 200_000
 
 
 class SimulatorState:
-    """Changed from the event loop, or as a whole by one assignment from another thread."""
+    """Changed from the event loop, or as a whole by one assignment from another thread.
 
-    def __init__(self, vendor: Vendor, faults: FaultBook, *, redirect: bool) -> None:
+    `latency_seconds` pass before each answer; `pace` is the rule for what no fault rule spoils: a slow line.
+    """
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        faults: Sequence[FaultRule] = (),
+        *,
+        redirect: bool = False,
+        latency_seconds: float = 0.0,
+        pace: FaultRule | None = None,
+    ) -> None:
         self.vendor = vendor
-        self.faults = faults
         self.redirect = redirect
+        self.latency_seconds = latency_seconds
+        self._pace = pace
+        self.set_faults(faults)
         self.requests: deque[dict[str, Any]] = deque(maxlen=_LOGGED_REQUESTS)
         self.storage_url = ""
         self._cache = BytesCache(_CACHE_BYTES)
         # Two threads: numpy and polars leave the interpreter's lock for most of a file's work.
         self._workers = ThreadPoolExecutor(2, thread_name_prefix="simulator")
+
+    def set_faults(self, rules: Sequence[FaultRule]) -> None:
+        """Replace the fault rules and count attempts from 1 again."""
+        self.faults = FaultBook(rules, self._pace)
 
     def close(self) -> None:
         """Stop the worker threads."""
@@ -40,6 +57,15 @@ class SimulatorState:
             wanted, lambda: read(wanted.exchange_id, wanted.data_type, wanted.symbol, wanted.day)
         )
 
+    def stream_file(self, wanted: FileRequest) -> AsyncIterator[bytes] | None:
+        """Return the pieces of a file too large for memory, made in a worker thread; None for an ordinary file."""
+        pieces = self.vendor.source.stream_file(wanted.exchange_id, wanted.data_type, wanted.symbol, wanted.day)
+        return self._in_worker(pieces) if pieces is not None else None
+
+    async def _in_worker(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+        while piece := await asyncio.get_running_loop().run_in_executor(self._workers, _next_piece, pieces):
+            yield piece
+
     async def remember(self, key: Hashable, make: Callable[[], bytes | None]) -> bytes | None:
         """Return the bytes of a key, made in a worker thread unless they are held from before."""
         body = self._cache.get(key)
@@ -48,3 +74,8 @@ class SimulatorState:
             if body is not None:
                 self._cache.put(key, body)
         return body
+
+
+def _next_piece(pieces: Iterator[bytes]) -> bytes:
+    # A compressor keeps small pieces to itself: an empty one is not the end.
+    return next((piece for piece in pieces if piece), b"")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
+from functools import lru_cache
 
 from market_data.domain.data_types import DataType
 from market_data.errors import ConfigurationError
@@ -57,6 +58,7 @@ def parse_instant(text: str) -> datetime:
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
+@lru_cache(maxsize=20_000)
 def to_iso(day: date) -> str:
     """Return a day as the vendor writes instants."""
     return f"{day:%Y-%m-%d}T00:00:00.000Z"
@@ -85,6 +87,18 @@ class Vendor:
         on_time = self.source.exported_until(exchange_id, self.now())
         return min(on_time, self._late.get(exchange_id, on_time))
 
+    def find_exchange(self, exchange_id: str) -> ExchangeCatalogue | Refusal:
+        """Return an exchange; one whose first day is not exported yet does not exist."""
+        exchange = self.source.exchange(exchange_id)
+        if exchange is None or exchange.since >= self.exported_until(exchange_id):
+            return Refusal(400, 300, f"Invalid exchange: '{exchange_id}'.")
+        return exchange
+
+    def exchanges(self) -> list[ExchangeCatalogue]:
+        """Return the exchanges there are at this time, the ended ones too."""
+        found = map(self.find_exchange, self.source.exchange_ids())
+        return [exchange for exchange in found if isinstance(exchange, ExchangeCatalogue)]
+
     def judge_key(self, authorization: str | None) -> KeyState:
         """Say what an Authorization header is worth."""
         if not authorization:
@@ -105,9 +119,9 @@ class Vendor:
 
     def _find_offered(self, path: Mapping[str, str], day: date) -> FileRequest | Refusal:
         exchange_id, symbol, name = path["exchange"], path["symbol"], path["data_type"]
-        exchange = self.source.exchange(exchange_id)
-        if exchange is None:
-            return Refusal(400, 300, f"Invalid exchange: '{exchange_id}'.")
+        exchange = self.find_exchange(exchange_id)
+        if isinstance(exchange, Refusal):
+            return exchange
         listing = exchange.find(symbol)
         offered = [str(data_type) for data_type in listing.data_types] if listing else []
         until = self.exported_until(exchange_id)
