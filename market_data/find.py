@@ -62,13 +62,13 @@ def find_instruments(
     Raises TicksIncomplete (permanent) where the lake knows no instruments of these venues and days,
     ConfigurationError (permanent) for an unknown venue or instrument type, LakeError of any kind.
     """
-    asked = sorted({parse_venue(name) for name in _many(venues)})
+    asked = sorted({parse_venue(name) for name in names_of(venues)})
     held = [pair for pair in held_universes(lake) if not asked or pair[0] in asked]
     pairs = [(venue, day) for venue, day in held if _is_asked(day, on, between)]
     if not pairs:
         raise TicksIncomplete(_describe_absence(lake, asked, held, on, between))
-    wanted_types = frozenset(instrument_type_of(name.strip().lower().replace("-", "_")) for name in _many(types))
-    choose = _chooser(text, _upper(base), wanted_types)
+    wanted_types = frozenset(instrument_type_of(name.strip().lower().replace("-", "_")) for name in names_of(types))
+    choose = _chooser(text, upper_names_of(base), wanted_types)
     with ThreadPoolExecutor(_READERS) as pool:
         results = list(pool.map(lambda pair: choose(_read_universe(lake, *pair)), pairs))
     _refuse_unknown_types(wanted_types, {name for _, seen in results for name in seen})
@@ -188,11 +188,13 @@ def _describe_absence(
     )
 
 
-def _many(value: str | Iterable[str] | None) -> list[str]:
+def names_of(value: str | Iterable[str] | None) -> list[str]:
+    """Return the names of an argument that takes one, several or None."""
     if value is None:
         return []
     return [value] if isinstance(value, str) else list(value)
 
 
-def _upper(value: str | Iterable[str] | None) -> frozenset[str]:
-    return frozenset(text.upper() for text in _many(value))
+def upper_names_of(value: str | Iterable[str] | None) -> frozenset[str]:
+    """Return the names of such an argument in upper case."""
+    return frozenset(text.upper() for text in names_of(value))

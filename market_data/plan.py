@@ -21,7 +21,7 @@ from market_data.adapters.tardis_http import TardisClient
 from market_data.adapters.tick_lake import TickLake
 from market_data.coverage import map_receipts
 from market_data.domain.data_types import DataType
-from market_data.domain.layouts import DataTypeDay, receipt_prefix, vendor_answer_key
+from market_data.domain.layouts import DataTypeDay, day_of_receipt, receipt_prefix, vendor_answer_key
 from market_data.domain.receipt import Receipt
 from market_data.domain.tick_file import Outcome, TickFile
 from market_data.domain.universe import Selection, expected_tick_files, exported_until, instruments_on
@@ -344,4 +344,4 @@ def _measure_sizes(lake: TickLake, venue: str, data_type: DataType, days: Sequen
 
 def _held_days(lake: TickLake, venue: str, data_type: DataType) -> list[date]:
     keys = [stat.key for stat in lake.list_objects(receipt_prefix(venue, data_type))]
-    return [date.fromisoformat(key.rpartition("date=")[2].removesuffix(".json")) for key in keys]
+    return [day_of_receipt(key) for key in keys]

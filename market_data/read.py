@@ -21,13 +21,14 @@ import polars as pl
 from market_data.adapters.tick_lake import TickLake, open_lake, polars_storage_options
 from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
 from market_data.domain.instruments import INSTRUMENT_TYPES, format_instrument_key, parse_instrument_key
-from market_data.domain.layouts import PARTITION_KEYS, DataTypeDay, object_key, receipt_prefix
+from market_data.domain.layouts import PARTITION_KEYS, DataTypeDay, day_of_receipt, object_key, receipt_prefix
 from market_data.domain.receipt import FileEvidence, PublishedObject, Receipt
 from market_data.domain.tick_file import Outcome
 from market_data.domain.tick_rules import Severity
 from market_data.domain.venues import VENUES, parse_venue
 from market_data.errors import ConfigurationError, TicksIncomplete
 from market_data.find import find_instruments as find_in_lake
+from market_data.find import names_of, upper_names_of
 from market_data.publish import parse_receipt
 from market_data.settings import lake_url_of
 
@@ -108,10 +109,10 @@ def scan_ticks(
     if since >= until:
         raise ConfigurationError(f"start {start} is not before end {end}")
     store = lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of(os.environ))
-    keys = frozenset(_instrument_key(text) for text in _many(instruments))
-    types = frozenset(text.replace("-", "_") for text in _upper(instrument_types))
-    wanted = _Wanted(keys, _upper(base), _upper(quote), types)
-    asked = sorted({parse_venue(name) for name in _many(venues)} or {parse_instrument_key(key)[0] for key in keys})
+    keys = frozenset(_instrument_key(text) for text in names_of(instruments))
+    types = frozenset(text.replace("-", "_") for text in upper_names_of(instrument_types))
+    wanted = _Wanted(keys, upper_names_of(base), upper_names_of(quote), types)
+    asked = sorted({parse_venue(name) for name in names_of(venues)} or {parse_instrument_key(key)[0] for key in keys})
     days = list(_days(since, until))
     receipts = _receipts(store, asked or VENUES, kind, days)
     _refuse_unknown_types(types, receipts.values())
@@ -145,15 +146,9 @@ def _refuse_unknown_types(types: frozenset[str], receipts: Iterable[Receipt]) ->
 def _receipts(
     lake: TickLake, venues: Sequence[str], data_type: DataType, days: Sequence[date]
 ) -> dict[DataTypeDay, Receipt]:
-    first, last = days[0].isoformat(), days[-1].isoformat()
     with ThreadPoolExecutor(16) as pool:
         listings = pool.map(lake.list_objects, (receipt_prefix(venue, data_type) for venue in venues))
-        keys = [
-            stat.key
-            for stats in listings
-            for stat in stats
-            if first <= stat.key.rpartition("date=")[2].removesuffix(".json") <= last
-        ]
+        keys = [stat.key for stats in listings for stat in stats if days[0] <= day_of_receipt(stat.key) <= days[-1]]
         documents = pool.map(lake.get_bytes, keys)
         receipts = [parse_receipt(data, lake.uri(key)) for key, (data, _) in zip(keys, documents, strict=True)]
     return {receipt.unit: receipt for receipt in receipts}
@@ -269,16 +264,6 @@ def _only_wanted_rows(rows: pl.LazyFrame, wanted: _Wanted) -> pl.LazyFrame:
 def _base_and_quote(instrument_key: str) -> tuple[str, str]:
     base, _, rest = parse_instrument_key(instrument_key)[2].partition("-")
     return base, rest.partition("-")[0]
-
-
-def _many(value: str | Iterable[str] | None) -> list[str]:
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else list(value)
-
-
-def _upper(value: str | Iterable[str] | None) -> frozenset[str]:
-    return frozenset(text.upper() for text in _many(value))
 
 
 def _instrument_key(text: str) -> str:

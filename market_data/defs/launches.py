@@ -29,7 +29,7 @@ from market_data.defs.runs import (
     runs_of,
 )
 from market_data.domain.automation import FailedDay, RerunRules, choose_new_days, decide_rerun
-from market_data.domain.layouts import DataTypeDay, receipt_prefix
+from market_data.domain.layouts import DataTypeDay, day_of_receipt, receipt_prefix
 from market_data.domain.quality import LAYOUT_RULE, UNIT_RULES
 from market_data.domain.universe import exported_until
 from market_data.domain.venues import group_name_of
@@ -127,7 +127,7 @@ def _launch_new_days(
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     for venue, wanted in settings.config.venues.items():
         tried = lake.list_objects(receipt_prefix(venue, wanted.data_types[0]))
-        newest_tried = max((_day_of_receipt(stat.key) for stat in tried), default=None)
+        newest_tried = max((day_of_receipt(stat.key) for stat in tried), default=None)
         if newest_tried is not None and newest_tried >= yesterday:
             yield f"{venue}: {newest_tried} is tried, and no newer day has ended"
             continue
@@ -144,10 +144,6 @@ def _launch_new_days(
             yield _request(settings, venue, day.isoformat(), "new", {})
         if not days:
             yield f"{venue}: the vendor has exported the days before {until}, and all of them were launched"
-
-
-def _day_of_receipt(key: str) -> date:
-    return date.fromisoformat(key.rpartition("date=")[2].removesuffix(".json"))
 
 
 def _ask_exported_until(venue: str, vendor: VendorResource) -> date:

@@ -107,6 +107,11 @@ def receipt_prefix(venue: str, data_type: DataType) -> str:
     return f"receipt/venue={_encode(venue)}/data_type={data_type}/"
 
 
+def day_of_receipt(key: str) -> date:
+    """Return the day of a receipt's object key."""
+    return date.fromisoformat(key.rpartition("date=")[2].removesuffix(".json"))
+
+
 def universe_key(venue: str, day: date) -> str:
     """Return the object key of a venue's instruments on a day."""
     return f"universe/date={day.isoformat()}/venue={_encode(venue)}/instruments.parquet"
