@@ -322,7 +322,7 @@ def test_an_instrument_that_was_not_selected_is_named(filled: TickLake) -> None:
 
 def test_an_instrument_of_another_type_than_the_grouped_files_is_named(filled: TickLake) -> None:
     assert _is_incomplete(filled, instruments="DERIBIT:FUTURE:BTC-USD-240927") == [
-        "DERIBIT trades 2024-08-08: not requested: DERIBIT:FUTURE:BTC-USD-240927 (not among the 4 files of the day)"
+        "DERIBIT trades 2024-08-08: not requested: DERIBIT:FUTURE:BTC-USD-240927 (not among the 5 files of the day)"
     ]
 
 
