@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from market_data.domain.data_types import DataType
-from market_data.domain.instruments import COMBO
+from market_data.domain.instruments import COMBO, FUTURE, OPTION
 
 Family = Literal["order", "values", "timing", "book", "identity"]
 FAMILIES: tuple[Family, ...] = ("order", "values", "timing", "book", "identity")
@@ -170,8 +170,9 @@ RULES: tuple[Rule, ...] = (
         "longest_silence_seconds",
         3600,
         _WARN,
-        "An hour without a change of the book is a thin market, or a gap in the recording.",
+        "An hour without a change of the book is a gap in the recording, or a thin market (dated contracts often are).",
         _BOOKS | {DataType.INCREMENTAL_BOOK_L2},
+        frozenset({FUTURE, OPTION, COMBO}),
     ),
     Rule(
         "crossed",

@@ -9,7 +9,7 @@ import pytest
 
 from market_data.adapters.tick_stats import measure_ticks
 from market_data.domain.data_types import TABLES, ColumnKind, DataType
-from market_data.domain.instruments import COMBO, PERPETUAL
+from market_data.domain.instruments import COMBO, FUTURE, PERPETUAL
 from market_data.domain.tick_rules import RULES, Override, Severity, TickStats, judge_ticks, rules_for
 
 START = int(datetime(2024, 8, 8, tzinfo=UTC).timestamp() * 1e6)
@@ -104,6 +104,12 @@ def test_every_rule_has_a_fault_that_it_finds() -> None:
 def test_a_combo_may_trade_at_or_below_zero(tmp_path: Path) -> None:
     ticks = clean_ticks(DataType.TRADES).with_columns(set_rows("price", -0.5, range(9)))
     assert "price_not_positive" not in broken_rules(ticks, DataType.TRADES, tmp_path, COMBO)
+
+
+def test_a_dated_contract_may_be_silent_for_hours(tmp_path: Path) -> None:
+    ticks = clean_ticks(DataType.QUOTES).with_columns(shifted("local_timestamp", 4000, range(100, ROWS)))
+    assert "silence" in broken_rules(ticks, DataType.QUOTES, tmp_path, PERPETUAL)
+    assert "silence" not in broken_rules(ticks, DataType.QUOTES, tmp_path, FUTURE)
 
 
 def test_equal_consecutive_rows_are_legitimate_in_book_ticker(tmp_path: Path) -> None:
