@@ -114,9 +114,17 @@ def _write_venues_file(home: DemoHome, days: Sequence[date]) -> None:
     document = {
         # the dialog in the UI then offers a month, not seven years
         "start_date": (days[0] - timedelta(days=_HISTORY_DAYS)).isoformat(),
-        "venues": {name: {"data_types": [item.value for item in data_types]} for name, data_types in _VENUES.items()},
+        "venues": {name: _venue_settings(name) for name in _VENUES},
     }
     home.venues_file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+
+def _venue_settings(name: str) -> dict[str, list[str]]:
+    settings = {"data_types": [data_type.value for data_type in _VENUES[name]]}
+    if name == "deribit":
+        # its spot pairs are so thin that a rule tells of their silence, which is no news in a demo
+        settings["instrument_types"] = ["PERPETUAL", "FUTURE", "OPTION"]
+    return settings
 
 
 def _scripted_fault(day: date) -> FaultRule:
