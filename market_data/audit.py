@@ -17,8 +17,11 @@ from market_data.publish import load_receipt
 _READERS = 16
 
 
-def observe_unit(lake: TickLake, unit: DataTypeDay) -> UnitFacts:
-    """Return what the lake holds of a unit; raises LakeError (permanent) or LakeUnavailable (transient)."""
+def observe_unit(lake: TickLake, unit: DataTypeDay, *, has_footers: bool = True) -> UnitFacts:
+    """Return what the lake holds of a unit; raises LakeError (permanent) or LakeUnavailable (transient).
+
+    Without footers (one request each) for rules that judge keys, sizes and checksums only.
+    """
     receipt, _ = load_receipt(lake, unit)
     if receipt is None:
         return UnitFacts(unit, None, {}, {})
@@ -28,6 +31,6 @@ def observe_unit(lake: TickLake, unit: DataTypeDay) -> UnitFacts:
     with ThreadPoolExecutor(_READERS) as pool:
         listings = list(pool.map(partial(lake.list_objects, with_crc32c=True), prefixes))
         held = {stat.key: HeldObject(stat.size_bytes, stat.crc32c or "") for stats in listings for stat in stats}
-        present = [key for key in first_keys if key in held]
+        present = [key for key in first_keys if has_footers and key in held]
         footers = dict(zip(present, pool.map(partial(read_footer, lake), present), strict=True))
     return UnitFacts(unit, receipt, held, footers)

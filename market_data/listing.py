@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -43,21 +43,29 @@ def ensure_origin(lake: TickLake, origin: str) -> None:
 async def learn_universe(
     lake: TickLake, client: TardisClient, venue: str, day: date, selection: Selection, *, today: date
 ) -> Universe:
-    """Return what a venue listed on a day, from the answer kept today, or else by asking the vendor.
+    """Return what a venue listed on a day; see `learn_universes`."""
+    (universe,) = await learn_universes(lake, client, venue, (day,), selection, today=today)
+    return universe
+
+
+async def learn_universes(
+    lake: TickLake, client: TardisClient, venue: str, days: Sequence[date], selection: Selection, *, today: date
+) -> tuple[Universe, ...]:
+    """Return what a venue listed on each day, from the one answer kept today, or else by asking the vendor.
 
     Raises VendorNotReady, VendorUnavailable (transient); VendorError (permanent).
     """
     key = vendor_answer_key(venue, today)
     try:
         answer = json.loads(gzip.decompress(lake.get_bytes(key)[0]))
-        return _universe(venue, answer, day, selection)
+        return tuple(_universe(venue, answer, day, selection) for day in days)
     except (LakeObjectMissing, VendorNotReady):
         # nothing kept today, or the day was exported since
         answer = {"exchange": await client.exchange(venue), "instruments": await client.instruments(venue)}
-        universe = _universe(venue, answer, day, selection)
+        universes = tuple(_universe(venue, answer, day, selection) for day in days)
         # mtime=0: the same answer gives the same bytes
         lake.put_bytes(gzip.compress(json.dumps(answer).encode(), mtime=0), key, content_type="application/gzip")
-        return universe
+        return universes
 
 
 def _universe(venue: str, answer: Mapping[str, Any], day: date, selection: Selection) -> Universe:

@@ -6,7 +6,7 @@ only checks are selected, the step looks at the lake and asks the vendor for not
 """
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -30,7 +30,7 @@ from market_data.domain.universe import Universe, changes_between, group_only_no
 from market_data.domain.venues import group_name_of
 from market_data.errors import MarketDataError
 from market_data.ingest import UnitResult, VenueDay, ingest_venue_day
-from market_data.listing import learn_universe, store_universe
+from market_data.listing import learn_universes, store_universe
 from market_data.settings import Settings
 
 # Caps concurrent steps that download, where the deployment sets a limit for the pool.
@@ -59,11 +59,13 @@ def _failures_for_people() -> Iterator[None]:
         ) from error
 
 
-def _learn(settings: Settings, venue: str, day: date, lake: TickLake, vendor: VendorResource) -> Universe:
-    async def ask() -> Universe:
+def _learn(
+    settings: Settings, venue: str, days: Sequence[date], lake: TickLake, vendor: VendorResource
+) -> tuple[Universe, ...]:
+    async def ask() -> tuple[Universe, ...]:
         async with vendor.open_client() as client:
             selection = settings.config.venues[venue].selection
-            return await learn_universe(lake, client, venue, day, selection, today=datetime.now(UTC).date())
+            return await learn_universes(lake, client, venue, days, selection, today=datetime.now(UTC).date())
 
     return asyncio.run(ask())
 
@@ -85,8 +87,7 @@ def _build_instruments(settings: Settings, venue: str, days: dg.DailyPartitionsD
         day = date.fromisoformat(context.partition_key)
         with _failures_for_people():
             store = lake.open()
-            universe = _learn(settings, venue, day, store, vendor)
-            before = _learn(settings, venue, day - timedelta(days=1), store, vendor)
+            universe, before = _learn(settings, venue, (day, day - timedelta(days=1)), store, vendor)
             stat = store_universe(store, universe)
         notes = group_only_notes(universe, selection)
         for note in notes:
@@ -188,8 +189,9 @@ class _TicksStep:
         """Yield each data type's result as it is done; nothing when only checks are selected."""
         if not self.data_types:
             return
+        (universe,) = _learn(self.settings, self.venue, (self.day,), self.lake, vendor)
         venue_day = VenueDay(
-            universe=_learn(self.settings, self.venue, self.day, self.lake, vendor),
+            universe=universe,
             selection=self.settings.config.venues[self.venue].selection,
             data_types=self.data_types,
             layouts=self.settings.config.layouts,
