@@ -49,8 +49,9 @@ check: $(STAMP)
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
+# All benchmarks, or what BENCH says: make bench BENCH='venue_day_over_bare --quick'. Results: .market_data/bench.json.
 bench: $(STAMP)
-	@$(PYTHON) -m market_data_tests.benchmarks.read_paths
+	@$(PYTHON) -m market_data_tests.benchmarks $(BENCH)
 
 # Both lock files hold versions and hashes and no address of any package index.
 COMPILE = $(VENV)/bin/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \

@@ -27,6 +27,7 @@ from market_data.commands_output import (
     coverage_table,
     describe_gaps,
     describe_plan,
+    describe_waivers,
     format_size,
     instruments_table,
     make_console,
@@ -92,6 +93,7 @@ def coverage_command(
     if (frame["state"] == NOT_RUN).all():
         console.print("None of this was run in this lake. Is it the one you mean (MARKET_DATA_LAKE_URL)?")
     print_some(console, list(describe_gaps(frame)), "Not complete:")
+    print_some(console, list(describe_waivers(frame)), "Waived files:")
 
 
 @click.command("find")

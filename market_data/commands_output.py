@@ -106,6 +106,12 @@ def _with_venue_once(table: Table, frame: pl.DataFrame) -> Iterator[tuple[str, d
         previous = row["venue"]
 
 
+def describe_waivers(frame: pl.DataFrame) -> Iterator[str]:
+    """Yield a line for each unit that stands without a file, with the reasons."""
+    for row in frame.filter(pl.col("state") == COMPLETE, pl.col("cause").is_not_null()).to_dicts():
+        yield f"{row['venue']} {row['data_type']} {row['day']}: {row['cause'].removeprefix('waived: ')}"
+
+
 def describe_gaps(frame: pl.DataFrame) -> Iterator[str]:
     """Yield a line for each unit that is incomplete or replacing, then one for each stretch of days not run."""
     for row in frame.filter(~pl.col("state").is_in([COMPLETE, NOT_RUN])).to_dicts():

@@ -20,6 +20,7 @@ from market_data.domain.tick_file import Outcome
 from market_data.publish import parse_receipt
 
 _T = TypeVar("_T")
+_NAMED_FILES = 5  # fit a line
 _READERS = 16
 
 COMPLETE, INCOMPLETE, REPLACING, NOT_RUN = "complete", "incomplete", "replacing", "not_run"
@@ -66,7 +67,8 @@ def measure_coverage(lake: TickLake, wanted: Mapping[str, Sequence[DataType]], d
     `state` is complete (published whole), incomplete, replacing (being rewritten: do not read) or not_run. `expected`
     is the sum of `stored`, `vendor_empty`, `not_offered`, `waived`, `failed` and `open` (nobody has tried). `rows` and
     `raw_bytes` are of the vendor's files held; `published_bytes` is one copy (a lake holds one for each layout).
-    `cause` says what is wrong with a unit that is incomplete or replacing. Raises LakeError of any kind.
+    `cause` says what is wrong with a unit that is incomplete or replacing, and which files a complete one is waived.
+    Raises LakeError of any kind.
     """
     rows = map_receipts(lake, wanted, days, _describe)
     units = [DataTypeDay(venue, item, day) for venue, items in wanted.items() for item in items for day in days]
@@ -108,8 +110,14 @@ def _describe(receipt: Receipt) -> dict[str, Any]:
         "rows": sum(file.rows or 0 for file in receipt.files),
         "raw_bytes": sum(file.size_bytes or 0 for file in receipt.files),
         "published_bytes": sum(item.size_bytes for item in receipt.objects),
-        "cause": None if state == COMPLETE else _cause(receipt),
+        "cause": _name_waived(receipt) if state == COMPLETE else _cause(receipt),
     }
+
+
+def _name_waived(receipt: Receipt) -> str | None:
+    waived = [f"{file.vendor_symbol} ({file.error})" for file in receipt.files if file.outcome is Outcome.WAIVED]
+    more = f" and {len(waived) - _NAMED_FILES} more" if len(waived) > _NAMED_FILES else ""
+    return f"waived: {', '.join(waived[:_NAMED_FILES])}{more}" if waived else None
 
 
 def _cause(receipt: Receipt) -> str:

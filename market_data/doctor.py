@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import polars as pl
@@ -74,18 +73,13 @@ async def check_vendor(client: TardisClient, venue: str) -> Diagnosis:
 
 
 async def check_key(client: TardisClient, *, has_key: bool) -> Diagnosis:
-    """Say whether there is a key, and what the vendor says of it where the client can ask."""
+    """Say whether there is a key, and what the vendor says that it opens."""
     if not has_key:
         return Diagnosis(
             Level.WARN, "key", "none: only the first day of each month can be downloaded", "set TARDIS_API_KEY"
         )
-    ask: Callable[[], Awaitable[list[Mapping[str, Any]]]] | None = getattr(client, "key_info", None)
-    if ask is None:
-        return Diagnosis(
-            Level.OK, "key", "set, but not tried: this client does not ask for /api-key-info, so a first download will"
-        )
     try:
-        plans = await ask()
+        plans = await client.key_info()
     except VendorError as error:
         return Diagnosis(Level.FAIL, "key", str(error), "see that TARDIS_API_KEY is the account's current key")
     opened = sorted({str(plan.get("exchange")) for plan in plans})

@@ -10,9 +10,12 @@
     ├── VendorError                 permanent   the vendor's answer cannot be used
     │   ├── VendorUnavailable       transient   connection, 5xx or 429 for longer than the retries waited
     │   ├── VendorNotReady          transient   the day is not exported yet: costs no attempt
-    │   ├── VendorQuotaExceeded     transient   the account may go on after `not_before`
-    │   └── VendorAccessDenied      permanent   401 / 403: key missing, wrong, or in use from another address
+    │   ├── VendorBusy              transient   the account may go on after `not_before`
+    │   │   ├── VendorQuotaExceeded             its quota of requests or bytes is used up
+    │   │   └── VendorKeyInUse                  403 / 274: the key is in use from another address
+    │   └── VendorAccessDenied      permanent   401 / 403: key missing, wrong or expired
     ├── TickFileInvalid             permanent   the bytes of one tick file are not what the format says
+    ├── RefreshFailed               permanent   a held file could not be replaced by what the vendor sends now
     ├── VenueDayIncomplete          see note    a venue-day ended with open files
     └── TicksIncomplete             permanent   a read was asked for days that the lake does not hold whole
 
@@ -76,8 +79,8 @@ class VendorNotReady(VendorError):
     is_transient = True
 
 
-class VendorQuotaExceeded(VendorError):
-    """The account's request or transfer quota is used up until `not_before` (transient)."""
+class VendorBusy(VendorError):
+    """The vendor serves this account again after `not_before` (transient)."""
 
     is_transient = True
 
@@ -86,12 +89,24 @@ class VendorQuotaExceeded(VendorError):
         self.not_before = not_before
 
 
+class VendorQuotaExceeded(VendorBusy):
+    """The account's quota of requests or bytes is used up until `not_before` (transient)."""
+
+
+class VendorKeyInUse(VendorBusy):
+    """The key is in use from another address, and free again after `not_before` (transient)."""
+
+
 class VendorAccessDenied(VendorError):
-    """401 or 403: the key is missing, wrong, expired, or in use from another address (permanent)."""
+    """401 or 403: the key is missing, wrong or expired (permanent)."""
 
 
 class TickFileInvalid(MarketDataError):
     """The bytes of one tick file are not what the vendor's format says (permanent for these bytes)."""
+
+
+class RefreshFailed(MarketDataError):
+    """What the vendor sends now for a file that is held cannot replace it; it stays as it is (permanent)."""
 
 
 class VenueDayIncomplete(MarketDataError):

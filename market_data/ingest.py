@@ -1,7 +1,6 @@
 """The use case: the tick files of one venue-day. Fetch, verify, store, decode, publish, receipt; knows no Dagster.
 
-The event loop only moves bytes; inflating, decoding and the lake's calls run on threads of their own pools (asyncio's
-default executor is left to name look-ups).
+Units (data types) are at work at once, and many files of each (`acquire.py`), on an event loop of its own thread.
 """
 
 from __future__ import annotations
@@ -9,49 +8,57 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from market_data.adapters.tardis_http import Downloaded, NotOffered, TardisClient
-from market_data.adapters.tick_csv import DECODER_VERSION, DecodedFile, decode_tick_file, verify_tick_file
-from market_data.adapters.tick_lake import ObjectStat, TickLake
+from market_data.acquire import Acquired, Acquirer, Pools
+from market_data.adapters.scratch import Budget, open_scratch
+from market_data.adapters.tardis_http import TardisClient
+from market_data.adapters.tick_csv import DECODER_VERSION
+from market_data.adapters.tick_lake import TickLake
 from market_data.domain.data_types import DataType
-from market_data.domain.layouts import DataTypeDay, raw_key
+from market_data.domain.layouts import DataTypeDay
+from market_data.domain.limits import RunLimits
 from market_data.domain.receipt import FileEvidence, Receipt, open_file
 from market_data.domain.tick_file import Outcome, TickFile
-from market_data.domain.tick_rules import Rule, judge_ticks, rules_for
+from market_data.domain.tick_rules import Rule, rules_for
 from market_data.domain.universe import Selection, Universe, expected_tick_files
+from market_data.domain.waivers import Waiver, waived_reasons
 from market_data.errors import (
     LakeConflict,
     MarketDataError,
+    RefreshFailed,
     TickFileInvalid,
     VendorAccessDenied,
+    VendorBusy,
     VendorError,
-    VendorQuotaExceeded,
 )
 from market_data.publish import Attempt, PublicationTarget, begin, load_receipt
+from market_data.quota import DailyQuota
+from market_data.slots import Slots
 
-FILES_AT_ONCE = 16
-_GZIP_CONTENT = "application/gzip"
 _ATTEMPTS_AT_A_UNIT = 3
 _OTHER_WRITER_POLLS = 150
 _OTHER_WRITER_POLL_SECONDS = 2
+# The vendor may still add files of a day that it has only just exported.
+_NEAR_BOUND_DAYS = 2
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class VenueDay:
-    """What is to be ingested: the universe of the day, what is wanted of it, and into which publication."""
+    """What is to be ingested: the universe of the day, what is wanted of it, and into which publication.
+
+    `is_refresh` asks the vendor whether the files that are held have changed, and replaces those that have.
+    """
 
     universe: Universe
     selection: Selection
@@ -63,22 +70,35 @@ class VenueDay:
         default_factory=lambda: {data_type: rules_for(data_type, {}) for data_type in DataType}
     )
     decoder_version: str = DECODER_VERSION
+    waivers: tuple[Waiver, ...] = ()
+    limits: RunLimits = field(default_factory=RunLimits)
+    is_refresh: bool = False
 
     @property
     def target(self) -> PublicationTarget:
         """What the publications of this venue-day are made for."""
         return PublicationTarget(self.origin, self.layouts, self.decoder_version, self.config_hash)
 
+    @property
+    def is_near_bound(self) -> bool:
+        """Whether the vendor had only just exported the day when it was asked."""
+        return (self.universe.exported_until - self.universe.day).days <= _NEAR_BOUND_DAYS
+
 
 @dataclass(frozen=True, slots=True)
 class UnitResult:
-    """What became of one data type of the venue-day; `downloads` counts requests that brought bytes."""
+    """What became of one data type of the venue-day; `downloads` counts requests that brought bytes.
+
+    `replaced` are the files that a refresh replaced, `not_refreshed` says why others stayed as they were.
+    """
 
     receipt: Receipt
     was_current: bool
     downloads: int
     downloaded_bytes: int
     seconds: float
+    replaced: tuple[FileEvidence, ...] = ()
+    not_refreshed: tuple[str, ...] = ()
 
 
 def ingest_venue_day(
@@ -115,24 +135,33 @@ class _Work:
         self._on_file = on_file
         self._writer = uuid4().hex
         self._stop: MarketDataError | None = None
+        self._is_stop_told = False
         self._is_cancelled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
-        self._known_keys = {item.vendor_symbol: item.instrument_key for item in venue_day.universe.listed}
+        self._slots = Slots(venue_day.limits.files_at_once, venue_day.data_types)
+        self._quota = DailyQuota(
+            lake,
+            venue_day.limits.daily_quota_bytes,
+            self._writer,
+            partial(datetime.now, UTC),
+            is_history=not venue_day.is_near_bound,
+        )
 
     def run(
         self, open_client: Callable[[], TardisClient], put: Callable[[UnitResult | BaseException | None], None]
     ) -> None:
         """Run to the end on this thread; every result, then an error if there is one, then None, go to `put`."""
+        files_at_once = self._day.limits.files_at_once
         try:
             with ExitStack() as stack:
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="market_data-"))
-                self._scratch = Path(folder)
+                self._scratch, scratch_bytes = stack.enter_context(open_scratch(self._day.limits.scratch_bytes))
                 # units wait for their objects' writers, so they need threads apart from them
                 self._units = stack.enter_context(ThreadPoolExecutor(len(DataType), "unit"))
-                self._io = stack.enter_context(ThreadPoolExecutor(FILES_AT_ONCE, "lake"))
-                self._cpu = stack.enter_context(ThreadPoolExecutor(os.cpu_count() or 2, "decode"))
-                asyncio.run(self._run_units(open_client, put))
+                io = stack.enter_context(ThreadPoolExecutor(files_at_once, "lake"))
+                cpu = stack.enter_context(ThreadPoolExecutor(os.cpu_count() or 2, "decode"))
+                self._pools = Pools(io, cpu)
+                asyncio.run(self._run_units(open_client, scratch_bytes, put))
         except asyncio.CancelledError:
             put(None)
         except BaseException as error:  # noqa: BLE001  handed to the caller's thread, which raises it
@@ -150,15 +179,31 @@ class _Work:
                 return  # the loop closed between the question and the call: the work is done
 
     async def _run_units(
-        self, open_client: Callable[[], TardisClient], put: Callable[[UnitResult | BaseException | None], None]
+        self,
+        open_client: Callable[[], TardisClient],
+        scratch_bytes: int,
+        put: Callable[[UnitResult | BaseException | None], None],
     ) -> None:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         if self._is_cancelled:  # before there was a task to cancel
             return
-        self._slots = asyncio.Semaphore(FILES_AT_ONCE)
-        async with open_client() as self._client, asyncio.TaskGroup() as group:
-            for data_type in self._day.data_types:
-                group.create_task(self._run_unit(data_type, put))
+        async with open_client() as client:
+            self._acquirer = Acquirer(
+                lake=self._lake,
+                client=client,
+                scratch=self._scratch,
+                budget=Budget(scratch_bytes),
+                pools=self._pools,
+                known_keys={item.vendor_symbol: item.instrument_key for item in self._day.universe.listed},
+                sizes=self._day.limits.sizes,
+                rules=self._day.rules,
+                is_near_bound=self._day.is_near_bound,
+            )
+            await self._look_at_quota()
+            async with asyncio.TaskGroup() as group:
+                for data_type in self._day.data_types:
+                    group.create_task(self._run_unit(data_type, put))
+            await self._on(self._units, self._quota.save)
 
     async def _run_unit(self, data_type: DataType, put: Callable[[UnitResult], None]) -> None:
         unit = DataTypeDay(self._day.universe.venue, data_type, self._day.universe.day)
@@ -189,114 +234,103 @@ class _Work:
 
     async def _attempt_unit(self, unit: DataTypeDay, expected: tuple[TickFile, ...]) -> UnitResult:
         started = time.monotonic()
-        attempt = await self._on(self._units, begin, self._lake, unit, expected, self._day.target, self._writer)
+        waived = waived_reasons(self._day.waivers, expected)
+        start = partial(begin, waived=waived, is_refresh=self._day.is_refresh)
+        attempt = await self._on(self._units, start, self._lake, unit, expected, self._day.target, self._writer)
         if attempt.is_current:
             return UnitResult(attempt.receipt, True, 0, 0, time.monotonic() - started)
-        files = {file.vendor_symbol: file for file in (*attempt.to_rebuild, *attempt.to_acquire)}.values()
+        files = {file.vendor_symbol: file for file in (*attempt.to_rebuild, *attempt.to_refresh, *attempt.to_acquire)}
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._acquire(attempt, file)) for file in files]
-        acquired = [task.result() for task in tasks]
-        evidence = [item.evidence for item in acquired]
+            tasks = [group.create_task(self._acquire(attempt, file)) for file in files.values()]
+        done = [task.result() for task in tasks]
+        evidence = [item.evidence for item in done]
         if all(file.is_accounted for file in evidence):
-            decoded = {item.evidence.vendor_symbol: item.decoded.objects for item in acquired if item.decoded}
+            decoded = {
+                item.evidence.vendor_symbol: item.acquired.decoded.objects for item in done if item.acquired.decoded
+            }
             now = partial(datetime.now, UTC)
-            receipt = await self._on(self._units, attempt.publish, evidence, decoded, self._io, now)
+            receipt = await self._on(self._units, attempt.publish, evidence, decoded, self._pools.io, now)
         else:
             receipt = await self._on(self._units, attempt.release, evidence)
-        for item in acquired:
-            item.discard()
-        downloaded = [item.evidence for item in acquired if item.is_downloaded]
-        downloaded_bytes = sum(file.size_bytes or 0 for file in downloaded)
-        return UnitResult(receipt, False, len(downloaded), downloaded_bytes, time.monotonic() - started)
+        for item in done:
+            await self._acquirer.discard(item.acquired)
+        downloaded = [size for item in done if (size := item.acquired.downloaded_bytes) is not None]
+        return UnitResult(
+            receipt,
+            was_current=False,
+            downloads=len(downloaded),
+            downloaded_bytes=sum(downloaded),
+            seconds=time.monotonic() - started,
+            replaced=tuple(item.evidence for item in done if item.is_replaced),
+            not_refreshed=tuple(item.not_refreshed for item in done if item.not_refreshed),
+        )
 
-    async def _acquire(self, attempt: Attempt, file: FileEvidence) -> _Acquired:
-        async with self._slots:
-            if self._stop is not None and not attempt.has_raw(file.vendor_symbol):
-                return _Acquired(file)
+    async def _acquire(self, attempt: Attempt, file: FileEvidence) -> _Done:
+        async with self._slots.hold(attempt.unit.data_type):
             started = time.monotonic()
-            tick_file = TickFile(attempt.unit, file.vendor_symbol, file.instrument_type, file.instrument_key)
-            try:
-                acquired = await self._obtain(attempt, file, tick_file)
-            except (VendorError, TickFileInvalid) as error:
-                is_known = self._stop is not None  # one file names what stopped the run, the others stay untried
-                if isinstance(error, VendorAccessDenied | VendorQuotaExceeded):
-                    self._stop = self._stop or error
-                    acquired = _Acquired(open_file(file) if is_known else _failed(file, error))
-                else:
-                    acquired = _Acquired(_failed(file, error))
-            seconds = round(time.monotonic() - started, 3)
-            acquired = acquired.with_evidence(seconds=seconds)
-            self._on_file(acquired.evidence)
-            return acquired
+            done = await self._ask_again(attempt, file) if file in attempt.to_refresh else None
+            if done is None or (done.acquired.decoded is None and file in attempt.to_rebuild):
+                done = replace(done or _Done(Acquired(file)), acquired=await self._obtain(attempt, file))
+            if (size_bytes := done.acquired.downloaded_bytes) is not None and self._quota.add(size_bytes):
+                await self._look_at_quota()
+            evidence = done.evidence.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+            self._on_file(evidence)
+            return replace(done, acquired=replace(done.acquired, evidence=evidence))
 
-    async def _obtain(self, attempt: Attempt, file: FileEvidence, tick_file: TickFile) -> _Acquired:
-        """Read the file's bytes from raw/ where they are, else from the vendor; a bad body is fetched once more."""
-        if attempt.has_raw(file.vendor_symbol):
-            folder = self._folder()
-            path = await self._on(self._io, self._lake.fetch_file, raw_key(attempt.unit, file.vendor_symbol), folder)
-            try:
-                return await self._on(self._cpu, self._decode_held, attempt, file, tick_file, path)
-            except TickFileInvalid:
-                # what the lake holds is damaged, or this decoder knows better: ask the vendor again
-                if self._stop is not None:
-                    return _Acquired(open_file(file))
-            finally:
-                (folder / path.name).unlink(missing_ok=True)  # a download; a local lake gives its own file
-        bad_crc32c: str | None = None
-        while True:
-            body = self._folder() / "body.csv.gz"
-            answer = await self._client.download(tick_file, body)
-            if isinstance(answer, NotOffered):
-                return _Acquired(_not_offered(file, answer))
-            try:
-                decoded = await self._on(self._cpu, self._decode, tick_file, body)
-            except TickFileInvalid as error:
-                if bad_crc32c is not None:
-                    text = "the vendor sent the same bytes twice" if bad_crc32c == answer.crc32c else "and so before"
-                    raise TickFileInvalid(f"{error}; {text}") from error
-                bad_crc32c = answer.crc32c
-                body.unlink()
-                continue
-            put = partial(self._put_raw, body)
-            stat = await self._on(self._io, attempt.put_raw, file, put)
-            body.unlink()
-            return _Acquired(self._stored(attempt, _answered(file, answer), decoded, stat), decoded, is_downloaded=True)
+    async def _obtain(self, attempt: Attempt, file: FileEvidence) -> Acquired:
+        """Acquire a file that is wanted; what goes wrong with it stands in its evidence."""
+        if self._stop is not None and not attempt.has_raw(file.vendor_symbol):
+            return self._left_untried(file)
+        try:
+            return await self._acquirer.obtain(attempt, file, may_download=lambda: self._stop is None)
+        except (VendorAccessDenied, VendorBusy) as error:
+            self._stop = self._stop or error
+            return self._left_untried(file)
+        except (VendorError, TickFileInvalid) as error:
+            return Acquired(_failed(file, error))
 
-    def _put_raw(self, body: Path, key: str, if_generation: int) -> ObjectStat:
-        return self._lake.put_file(body, key, if_generation=if_generation, content_type=_GZIP_CONTENT)
+    async def _ask_again(self, attempt: Attempt, file: FileEvidence) -> _Done:
+        """Ask for a file that is accounted for; whatever goes wrong, it stays as it is."""
+        if self._stop is not None:
+            return _Done(Acquired(file), not_refreshed=f"{attempt.unit} {file.vendor_symbol}: {self._stop}")
+        try:
+            acquired = await self._acquirer.refresh(attempt, file)
+        except (VendorError, RefreshFailed) as error:
+            if isinstance(error, VendorAccessDenied | VendorBusy):
+                self._stop = self._stop or error
+            return _Done(Acquired(file), not_refreshed=str(error))
+        return _Done(acquired, is_replaced=acquired.evidence.previous != file.previous)
 
-    def _decode(self, tick_file: TickFile, body: Path) -> DecodedFile | None:
-        rows = verify_tick_file(body, tick_file)
-        if rows == 0:
-            return None
-        decoded = decode_tick_file(body, tick_file, self._known_keys, self._folder())
-        if decoded.rows != rows:
-            raise TickFileInvalid(f"{tick_file}: {rows} lines became {decoded.rows} rows")
-        return decoded
+    def _left_untried(self, file: FileEvidence) -> Acquired:
+        """Return the evidence of a file after the run's stop: one names what stopped it, the others stay untried."""
+        if self._stop is None or self._is_stop_told:
+            return Acquired(open_file(file))
+        self._is_stop_told = True
+        return Acquired(_failed(file, self._stop))
 
-    def _decode_held(self, attempt: Attempt, file: FileEvidence, tick_file: TickFile, path: Path) -> _Acquired:
-        decoded = self._decode(tick_file, path)
-        stat = attempt.observed[raw_key(attempt.unit, file.vendor_symbol)]
-        if attempt.is_takeover:  # as with published objects: void what the other writer may still write
-            stat = attempt.put_raw(file, partial(self._put_raw, path))
-        return _Acquired(self._stored(attempt, file, decoded, stat), decoded)
-
-    def _stored(
-        self, attempt: Attempt, file: FileEvidence, decoded: DecodedFile | None, stat: ObjectStat
-    ) -> FileEvidence:
-        stored = _stored(file, decoded, stat)
-        if decoded is None:
-            return stored
-        rules = self._day.rules[attempt.unit.data_type]
-        findings = judge_ticks(decoded.stats, file.instrument_type, rules)
-        return stored.model_copy(update={"stats": decoded.stats, "findings": findings})
-
-    def _folder(self) -> Path:
-        return Path(tempfile.mkdtemp(dir=self._scratch))
+    async def _look_at_quota(self) -> None:
+        await self._on(self._units, self._quota.save)
+        try:
+            await self._on(self._units, self._quota.ensure)
+        except VendorBusy as error:
+            self._stop = self._stop or error
 
     async def _on(self, pool: ThreadPoolExecutor, call: Callable[..., _T], *args: object) -> _T:
         assert self._loop is not None  # noqa: S101  set before any unit runs
         return await self._loop.run_in_executor(pool, call, *args)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """One file at its end; `not_refreshed` says why one that was asked for again stayed as it was."""
+
+    acquired: Acquired
+    is_replaced: bool = False
+    not_refreshed: str | None = None
+
+    @property
+    def evidence(self) -> FileEvidence:
+        return self.acquired.evidence
 
 
 def _cause_of(error: BaseException) -> BaseException:
@@ -307,53 +341,12 @@ def _cause_of(error: BaseException) -> BaseException:
     return next((cause for cause in causes if not isinstance(cause, LakeConflict)), causes[0])
 
 
-@dataclass(frozen=True, slots=True)
-class _Acquired:
-    """One file's evidence, with its Parquet on scratch where it has rows."""
-
-    evidence: FileEvidence
-    decoded: DecodedFile | None = None
-    is_downloaded: bool = False
-
-    def with_evidence(self, **fields: object) -> _Acquired:
-        return _Acquired(self.evidence.model_copy(update=fields), self.decoded, self.is_downloaded)
-
-    def discard(self) -> None:
-        for item in self.decoded.objects if self.decoded else ():
-            item.path.unlink()
-
-
-def _answered(file: FileEvidence, answer: Downloaded | NotOffered) -> FileEvidence:
-    facts: dict[str, object] = {"url": answer.url, "status": answer.status, "attempts": answer.attempts}
-    if isinstance(answer, Downloaded):
-        facts |= {"etag": answer.etag, "last_modified": answer.last_modified}
-    return file.model_copy(update=facts)
-
-
-def _stored(file: FileEvidence, decoded: DecodedFile | None, stat: ObjectStat) -> FileEvidence:
-    facts: Mapping[str, object] = {
-        "outcome": Outcome.STORED if decoded else Outcome.VENDOR_EMPTY,
-        "size_bytes": stat.size_bytes,
-        "crc32c": stat.crc32c,
-        "generation": stat.generation,
-        "rows": decoded.rows if decoded else 0,
-        "first_local_timestamp": decoded.first_local_timestamp if decoded else None,
-        "last_local_timestamp": decoded.last_local_timestamp if decoded else None,
-        "unknown_symbols": decoded.unknown_symbols if decoded else (),
-    }
-    return file.model_copy(update=facts)
-
-
-def _not_offered(file: FileEvidence, answer: NotOffered) -> FileEvidence:
-    answered = _answered(file, answer)
-    return answered.model_copy(update={"outcome": Outcome.NOT_OFFERED, "error": answer.message})
-
-
 def _failed(file: FileEvidence, error: MarketDataError) -> FileEvidence:
     facts: Mapping[str, object] = {
         "outcome": Outcome.FAILED,
         "error_class": type(error).__name__,
         "error": str(error),
         "is_transient": error.is_transient,
+        "not_before": error.not_before if isinstance(error, VendorBusy) else None,
     }
     return file.model_copy(update=facts)

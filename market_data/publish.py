@@ -29,6 +29,8 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -38,11 +40,15 @@ from market_data.domain.layouts import (
     LAYOUTS,
     DataTypeDay,
     PublishedName,
+    failed_key,
+    failed_prefix,
     object_key,
     object_prefix,
     raw_key,
     raw_prefix,
     receipt_key,
+    staging_key,
+    staging_prefix,
 )
 from market_data.domain.receipt import FileEvidence, PublishedObject, Receipt, open_file
 from market_data.domain.tick_file import Outcome, TickFile
@@ -50,6 +56,7 @@ from market_data.errors import LakeConflict, LakeError, LakeObjectMissing
 
 _PARQUET_CONTENT = "application/vnd.apache.parquet"
 _JSON_CONTENT = "application/json"
+_GZIP_CONTENT = "application/gzip"
 _WRITE_ATTEMPTS = 5
 
 
@@ -76,6 +83,13 @@ def load_receipt(lake: TickLake, unit: DataTypeDay) -> tuple[Receipt | None, int
     return parse_receipt(data, lake.uri(key)), stat.generation
 
 
+def save_receipt(lake: TickLake, receipt: Receipt, if_generation: int) -> int:
+    """Write a receipt on condition that nobody did since; return its generation. Raises LakeConflict (transient)."""
+    data = receipt.model_dump_json(indent=1).encode()
+    stat = lake.put_bytes(data, receipt_key(receipt.unit), if_generation=if_generation, content_type=_JSON_CONTENT)
+    return stat.generation
+
+
 def parse_receipt(data: bytes, uri: str) -> Receipt:
     """Return the receipt in a document; raises LakeError (permanent) that names the document."""
     try:
@@ -90,14 +104,17 @@ def parse_receipt(data: bytes, uri: str) -> Receipt:
 
 @dataclass(slots=True)
 class Attempt:
-    """A unit at work. `to_acquire` are the files without proof; `to_rebuild` those to be decoded (again) from raw/.
+    """A unit at work.
 
+    `to_acquire` are the files without proof; `to_rebuild` those to be decoded (again) from raw/; `to_refresh` those
+    with proof that the vendor may have changed, or may offer by now.
     The unit is claimed unless the attempt `is_current`: then there is nothing to do, and `receipt` is as it was found.
     """
 
     lake: TickLake
     unit: DataTypeDay
     target: PublicationTarget
+    writer: str
     receipt: Receipt
     generation: int
     observed: dict[str, ObjectStat]
@@ -105,6 +122,7 @@ class Attempt:
     is_takeover: bool
     to_acquire: tuple[FileEvidence, ...] = ()
     to_rebuild: tuple[FileEvidence, ...] = ()
+    to_refresh: tuple[FileEvidence, ...] = ()
 
     def has_raw(self, vendor_symbol: str) -> bool:
         """Whether the vendor's bytes of a file are in the lake (puts are whole, and only verified bytes are put)."""
@@ -144,6 +162,16 @@ class Attempt:
         """Store the vendor's bytes of a file through `put(key, if_generation)`."""
         return self._write(raw_key(self.unit, file.vendor_symbol), put)
 
+    def keep_aside(self, file: FileEvidence, body: Path) -> None:
+        """Keep the bytes that were refused for a file, instead of those kept before."""
+        self.lake.put_file(body, failed_key(self.unit, file.vendor_symbol), content_type=_GZIP_CONTENT)
+
+    def stage(self, item: DecodedObject) -> DecodedObject:
+        """Move a decoded file from scratch into the lake, where it waits for the rest of its unit."""
+        key = staging_key(self.unit, self.writer, item.instrument_type, item.stem)
+        self.lake.take_file(item.path, key, content_type=_PARQUET_CONTENT)
+        return replace(item, staged_key=key)
+
     def _changes_named_objects(self, new: Sequence[tuple[str, DecodedObject]]) -> bool:
         crc32c_by_name = {item.name(self.unit): item.crc32c for item in self.receipt.objects}
         names = {_planned(symbol, item).name(self.unit): item.crc32c for symbol, item in new}
@@ -171,19 +199,22 @@ class Attempt:
             generations = {layout: self.observed[key].generation for layout, key in keys.items()}
         else:
             generations = self._write_object(item, keys)
+        if item.staged_key is not None:
+            self.lake.delete(item.staged_key)
         return planned.model_copy(update={"generations": generations})
 
     def _write_object(self, item: DecodedObject, keys: Mapping[str, str]) -> dict[str, int]:
-        (first_layout, first_key), *others = keys.items()
-        put = self._write(
-            first_key,
-            lambda key, gen: self.lake.put_file(item.path, key, if_generation=gen, content_type=_PARQUET_CONTENT),
-        )
-        generations = {first_layout: put.generation}
-        for layout, other_key in others:
-            copied = self._write(other_key, lambda key, gen: self.lake.copy(first_key, key, if_generation=gen))
-            generations[layout] = copied.generation
+        source, generations = item.staged_key, {}
+        for layout, key in keys.items():
+            written = self._write(key, partial(self._put_object, item, source))
+            generations[layout] = written.generation
+            source = source or key
         return generations
+
+    def _put_object(self, item: DecodedObject, source: str | None, key: str, if_generation: int) -> ObjectStat:
+        if source is not None:
+            return self.lake.copy(source, key, if_generation=if_generation)
+        return self.lake.take_file(item.path, key, if_generation=if_generation, content_type=_PARQUET_CONTENT)
 
     def _write(self, key: str, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
         seen = self.observed.get(key)
@@ -209,14 +240,11 @@ class Attempt:
 
     def save(self, receipt: Receipt) -> Receipt:
         """Write the receipt on condition that nobody else did; raises LakeConflict (transient) when another run has."""
-        data = receipt.model_dump_json(indent=1).encode()
         try:
-            stat = self.lake.put_bytes(
-                data, receipt_key(self.unit), if_generation=self.generation, content_type=_JSON_CONTENT
-            )
+            self.generation = save_receipt(self.lake, receipt, self.generation)
         except LakeConflict as error:
             raise LakeConflict(f"{self.unit}: another run took the unit over ({error})") from error
-        self.receipt, self.generation = receipt, stat.generation
+        self.receipt = receipt
         return receipt
 
     def _delete(self, stat: ObjectStat) -> None:
@@ -225,9 +253,18 @@ class Attempt:
 
 
 def begin(
-    lake: TickLake, unit: DataTypeDay, expected: Sequence[TickFile], target: PublicationTarget, writer: str
+    lake: TickLake,
+    unit: DataTypeDay,
+    expected: Sequence[TickFile],
+    target: PublicationTarget,
+    writer: str,
+    *,
+    waived: Mapping[str, str] | None = None,
+    is_refresh: bool = False,
 ) -> Attempt:
     """Read, observe and claim a unit; nothing is written when the unit is published whole and current.
+
+    `waived` gives the reasons of waived files by vendor symbol; `is_refresh` asks the vendor about every file.
 
     Raises LakeConflict (transient) when another writer claims at the same moment, LakeError (permanent) when the unit
     was filled from another origin.
@@ -240,6 +277,7 @@ def begin(
     observed = _observe(lake, known, claimed, target)
     is_takeover = known.claim is not None or known.state == "replacing"
     claimed = claimed.with_evidence(open_file(file) for file in claimed.files if not _has_proof(unit, file, observed))
+    claimed = claimed.with_waivers(waived or {})
     to_acquire = claimed.open_files
     has_objects = (
         not is_takeover
@@ -250,9 +288,28 @@ def begin(
     to_rebuild = tuple(
         file for file in claimed.files if file.outcome is Outcome.STORED and file.vendor_symbol not in published
     )
-    has_work = bool(to_acquire or to_rebuild or _unnamed(known, observed))
+    wanted = {file.vendor_symbol for file in expected}
+    to_refresh = tuple(
+        file
+        for file in claimed.files
+        if file.vendor_symbol in wanted and (file.is_provisional or (is_refresh and _can_change(file)))
+    )
+    has_work = bool(to_acquire or to_rebuild or to_refresh or _unnamed(known, observed))
     is_current = has_objects and not has_work and claimed.files == known.files
-    attempt = Attempt(lake, unit, target, known, generation, observed, is_current, is_takeover, to_acquire, to_rebuild)
+    attempt = Attempt(
+        lake,
+        unit,
+        target,
+        writer,
+        known,
+        generation,
+        observed,
+        is_current,
+        is_takeover,
+        to_acquire,
+        to_rebuild,
+        to_refresh,
+    )
     if not is_current:
         attempt.save(claimed)
     return attempt
@@ -265,7 +322,7 @@ def _observe(lake: TickLake, known: Receipt, claimed: Receipt, target: Publicati
     """
     types = {file.instrument_type for file in (*known.files, *claimed.files)}
     types |= {item.instrument_type for item in known.objects}
-    prefixes = [raw_prefix(known.unit)]
+    prefixes = [raw_prefix(known.unit), failed_prefix(known.unit), staging_prefix(known.unit)]
     for layout in dict.fromkeys((*LAYOUTS, *target.layouts, *known.layouts)):
         prefixes += [object_prefix(layout, known.unit, instrument_type) for instrument_type in sorted(types)]
     observed = {stat.key: stat for prefix in prefixes for stat in lake.list_objects(prefix)}
@@ -295,10 +352,15 @@ def _is_held(unit: DataTypeDay, item: PublishedObject, observed: Mapping[str, Ob
 
 
 def _unnamed(receipt: Receipt, observed: Mapping[str, ObjectStat]) -> list[ObjectStat]:
-    """Return the observed published objects that the receipt does not name."""
+    """Return the observed objects that the receipt does not name: published, staged, or kept aside for no reason."""
     named = {object_key(layout, item.name(receipt.unit)) for item in receipt.objects for layout in item.generations}
+    named |= {failed_key(receipt.unit, file.vendor_symbol) for file in receipt.open_files}
     folder = raw_prefix(receipt.unit)
     return [stat for key, stat in observed.items() if key not in named and not key.startswith(folder)]
+
+
+def _can_change(file: FileEvidence) -> bool:
+    return file.outcome in {Outcome.STORED, Outcome.VENDOR_EMPTY, Outcome.NOT_OFFERED}
 
 
 def _has_proof(unit: DataTypeDay, file: FileEvidence, observed: Mapping[str, ObjectStat]) -> bool:

@@ -42,6 +42,10 @@ class UncheckedTicksWarning(UserWarning):
     """Some of the days read were published by a version that had no rules about their ticks."""
 
 
+class WaivedTicksWarning(UserWarning):
+    """Some of the days read stand without a file, on a person's word; the text names each with its reason."""
+
+
 class IncompleteTicksWarning(UserWarning):
     """Some of the days asked for are not whole; the text names each with its cause."""
 
@@ -133,6 +137,18 @@ def scan_ticks(
     if unchecked:
         text = f"{len(unchecked)} venue-days are unchecked (no rule has looked at their ticks), from {unchecked[0]} on"
         warnings.warn(f"{text}. An earlier version published them", UncheckedTicksWarning, stacklevel=2)
+    waived = [
+        f"  {receipt.unit} {file.vendor_symbol}: {file.error}"
+        for receipt in readable
+        for file in filter(wanted.takes, receipt.files)
+        if file.outcome is Outcome.WAIVED
+    ]
+    if waived:
+        more = f"\n  ... and {len(waived) - _NAMED_AT_MOST} more" if len(waived) > _NAMED_AT_MOST else ""
+        text = "\n".join(waived[:_NAMED_AT_MOST]) + more
+        warnings.warn(
+            f"{len(waived)} files are waived, and not in what is read:\n{text}", WaivedTicksWarning, stacklevel=2
+        )
     rows = _scan(store, kind, readable, wanted, layout)
     return rows.filter(pl.col("local_timestamp") >= since, pl.col("local_timestamp") < until)
 

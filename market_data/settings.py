@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -27,15 +28,24 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 
 from market_data.domain.data_types import DataType, parse_data_type
 from market_data.domain.instruments import INSTRUMENT_TYPES
 from market_data.domain.layouts import LAYOUTS
+from market_data.domain.limits import (
+    DEFAULT_FILES_AT_ONCE,
+    DEFAULT_MAX_INFLATION_RATIO,
+    GIGABYTE,
+    RunLimits,
+    size_limits_of,
+)
 from market_data.domain.tick_rules import RULE_NAMES, Override, Rule, Severity, rules_for
 from market_data.domain.universe import GROUP_TYPES, Selection
 from market_data.domain.venues import parse_venue
+from market_data.domain.waivers import Waiver
 from market_data.errors import ConfigurationError
 
 DEFAULT_VENUES_FILE = Path(__file__).with_name("venues.yaml")
@@ -89,6 +99,16 @@ def _refuse_repeated(values: tuple[str, ...]) -> tuple[str, ...]:
 _Once = AfterValidator(_refuse_repeated)
 
 
+_OWNER = re.compile(r"team:\S.*|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+
+
+def _check_owner(value: str) -> str:
+    if _OWNER.fullmatch(value) is None:
+        raise ValueError(f"owner {value!r} is neither a team (team:market-data) nor an e-mail address (ann@firm.com)")
+    return value
+
+
+_Owner = Annotated[str, AfterValidator(_check_owner)]
 _RuleName = Annotated[str, _known(RULE_NAMES, "rule")]
 
 
@@ -104,8 +124,39 @@ class RuleSettings(_Model):
     is_off: bool = False
 
 
+class WaiverSettings(_Model):
+    """A person's word that a day stands without some files: see `Waiver`. `day`, or `from` and `to` (inclusive)."""
+
+    data_type: _ConfiguredDataType
+    symbol: str = Field(min_length=1)
+    day: date | None = None
+    first_day: date | None = Field(default=None, alias="from")
+    last_day: date | None = Field(default=None, alias="to")
+    reason: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_day_or_a_range(self) -> Self:
+        first, last = self._bounds
+        if first is None or last is None or (self.day and (self.first_day or self.last_day)):
+            raise ValueError("give either `day`, or `from` and `to`")
+        if first > last:
+            raise ValueError(f"`from` {first} is after `to` {last}")
+        return self
+
+    @property
+    def _bounds(self) -> tuple[date | None, date | None]:
+        return self.first_day or self.day, self.last_day or self.day
+
+    @property
+    def waiver(self) -> Waiver:
+        """The same as the domain's plain value."""
+        first, last = self._bounds
+        assert first is not None and last is not None  # noqa: S101, PT018  validated above
+        return Waiver(self.data_type, self.symbol, first, last, self.reason)
+
+
 class VenueSettings(_Model):
-    """What is wanted of one venue; see `Selection` for the meaning of each filter."""
+    """What is wanted of one venue; see `Selection` for the meaning of each filter. `owners` are those of its assets."""
 
     data_types: Annotated[tuple[_ConfiguredDataType, ...], _Once] = Field(min_length=1)
     instrument_types: tuple[_InstrumentType, ...] = ()
@@ -114,6 +165,8 @@ class VenueSettings(_Model):
     max_instruments: int | None = Field(default=None, ge=1)
     prefer_grouped: tuple[_Group, ...] = ("OPTIONS",)
     quality: dict[_ConfiguredDataType, dict[_RuleName, RuleSettings]] = Field(default_factory=dict)
+    owners: Annotated[tuple[_Owner, ...], _Once] = ()
+    waivers: tuple[WaiverSettings, ...] = ()
 
     @field_validator("prefer_grouped", mode="before")
     @classmethod
@@ -124,7 +177,7 @@ class VenueSettings(_Model):
     @property
     def selection(self) -> Selection:
         """The same as the domain's plain value."""
-        return Selection(**self.model_dump(exclude={"quality"}))
+        return Selection(**self.model_dump(exclude={"quality", "owners", "waivers"}))
 
     @property
     def rules(self) -> dict[DataType, tuple[Rule, ...]]:
@@ -134,6 +187,26 @@ class VenueSettings(_Model):
             for data_type, named in self.quality.items()
         }
         return {data_type: rules_for(data_type, changes.get(data_type, {})) for data_type in self.data_types}
+
+
+class LimitSettings(_Model):
+    """What one run may take; see `RunLimits`. Gigabytes are 10^9 bytes."""
+
+    files_at_once: int = Field(default=DEFAULT_FILES_AT_ONCE, ge=1)
+    scratch_gb: float | None = Field(default=None, gt=0)
+    daily_quota_gb: float | None = Field(default=None, gt=0)
+    max_csv_gb: dict[_ConfiguredDataType, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    max_inflation_ratio: float = Field(default=DEFAULT_MAX_INFLATION_RATIO, gt=1)
+
+    @property
+    def run_limits(self) -> RunLimits:
+        """The same as the domain's plain value."""
+        return RunLimits(
+            files_at_once=self.files_at_once,
+            scratch_bytes=None if self.scratch_gb is None else round(self.scratch_gb * GIGABYTE),
+            daily_quota_bytes=None if self.daily_quota_gb is None else round(self.daily_quota_gb * GIGABYTE),
+            sizes=size_limits_of(self.max_csv_gb, self.max_inflation_ratio),
+        )
 
 
 class AutomationSettings(_Model):
@@ -149,12 +222,13 @@ class AutomationSettings(_Model):
 
 
 class VenuesFile(_Model):
-    """The venues file: the first day of all partitions, the venues, the layouts."""
+    """The venues file: the first day of all partitions, the venues, the layouts, limits and automation."""
 
     start_date: date = Field(default=_FIRST_VENDOR_DAY, ge=_FIRST_VENDOR_DAY)
     venues: dict[str, VenueSettings] = Field(min_length=1)
     layouts: Annotated[tuple[_Layout, ...], _Once] = Field(default=LAYOUTS, min_length=1)
     automation: AutomationSettings = AutomationSettings()
+    limits: LimitSettings = LimitSettings()
 
     @field_validator("venues", mode="before")
     @classmethod
@@ -295,9 +369,14 @@ def _describe_fault(fault: ErrorDetails) -> str:
     kind, value = fault["type"], fault["input"]
     found = f"found {'nothing' if value is None else value if isinstance(value, date) else repr(value)}"
     if kind == "extra_forbidden":
-        inner: dict[int | str, type[_Model]] = {"venues": VenueSettings, "automation": AutomationSettings}
+        inner: dict[int | str, type[_Model]] = {
+            "venues": WaiverSettings if "waivers" in fault["loc"] else VenueSettings,
+            "automation": AutomationSettings,
+            "limits": LimitSettings,
+        }
         model = inner[fault["loc"][0]] if len(fault["loc"]) > 1 else VenuesFile
-        return f"unknown key. Known keys: {', '.join(model.model_fields)}"
+        names = (info.alias or name for name, info in model.model_fields.items())
+        return f"unknown key. Known keys: {', '.join(names)}"
     if kind == "greater_than_equal" and isinstance(value, date):
         return f"must not be before {fault['ctx']['ge']}, the vendor's first day; {found}"
     texts = {

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stamina
 
 from market_data.adapters.tick_lake import TickLake, open_lake
+from market_data.domain.universe import Selection
+from market_data.simulator.server import RunningSimulator, run_simulator
 from market_data_tests.gcs_server import GcsServer
 from market_data_tests.gcs_server import gcs_server as start_gcs_server
+from market_data_tests.ingesting import SIMULATOR_OPTIONS, Vendor, contents_of, plan_day, run_day
 
 
 @pytest.fixture(scope="session")
@@ -24,14 +30,25 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
 
 
 @pytest.fixture(params=["local", "gcs"])
-def lake_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty lake: a directory that does not exist yet, or a fresh bucket."""
-    if request.param == "local":
-        return (tmp_path / "lake").as_uri()
-    server: GcsServer = request.getfixturevalue("gcs_server")
-    bucket = f"lake-{uuid.uuid4().hex}"
-    server.create_bucket(bucket)
-    return f"gs://{bucket}/some/prefix"
+def make_lake_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Makes the URL of an empty lake at each call: a directory that does not exist yet, or a fresh bucket."""
+    names = (f"lake-{number}" if number else "lake" for number in count())
+
+    def make() -> str:
+        if request.param == "local":
+            return (tmp_path / next(names)).as_uri()
+        server: GcsServer = request.getfixturevalue("gcs_server")
+        bucket = f"lake-{uuid.uuid4().hex}"
+        server.create_bucket(bucket)
+        return f"gs://{bucket}/some/prefix"
+
+    return make
+
+
+@pytest.fixture
+def lake_url(make_lake_url: Callable[[], str]) -> str:
+    """The URL of an empty lake of each kind."""
+    return make_lake_url()
 
 
 @pytest.fixture
@@ -45,3 +62,39 @@ def retries_without_waits() -> Iterator[None]:
     """As many attempts as in production, with no wait between them."""
     with stamina.set_testing(True, attempts=5):
         yield
+
+
+@pytest.fixture(scope="session")
+def shared_simulator() -> Iterator[RunningSimulator]:
+    """One vendor for all tests of whole runs: it makes each file once."""
+    with run_simulator(SIMULATOR_OPTIONS) as running:
+        yield running
+
+
+@pytest.fixture
+def vendor(shared_simulator: RunningSimulator) -> Vendor:
+    """The vendor without faults, at its clock, asked nothing so far."""
+    vendor = Vendor(shared_simulator)
+    vendor.recover()
+    return vendor
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    shared_simulator: RunningSimulator, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., dict[str, object]]:
+    """Takes what `plan_day` takes; gives what a lake holds after one run of it without any fault.
+
+    Ask before the vendor is spoilt: it forgets its faults and its requests.
+    """
+
+    @cache
+    def run(selection: Selection, **of_what: Any) -> dict[str, object]:
+        vendor = Vendor(shared_simulator)
+        vendor.recover()
+        lake = open_lake(tmp_path_factory.mktemp("undisturbed").as_uri())
+        run_day(lake, vendor, plan_day(lake, vendor, selection, **of_what))
+        vendor.recover()
+        return contents_of(lake)
+
+    return run

@@ -176,6 +176,13 @@ class House:
         }
         return str(self.ask_for("LaunchBackfillSuccess", LAUNCH_BACKFILL, params=params)["backfillId"])
 
+    def launch_job_backfill(self, job: str, days: Sequence[str]) -> str:
+        """Press "Launch backfill" on the Partitions tab of a job."""
+        repository = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY}
+        selector = {"partitionSetName": f"{job}_partition_set", "repositorySelector": repository}
+        params = {"selector": selector, "partitionNames": list(days)}
+        return str(self.ask_for("LaunchBackfillSuccess", LAUNCH_BACKFILL, params=params)["backfillId"])
+
     def reexecute_from_failure(self, run_id: str, strategy: str = "FROM_FAILURE") -> str:
         params = {"parentRunId": run_id, "strategy": strategy}
         return str(self.ask_for("LaunchRunSuccess", REEXECUTE, params=params)["run"]["runId"])

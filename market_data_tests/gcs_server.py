@@ -34,6 +34,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import google_crc32c
 
 _PIECE_BYTES = 256 * 1024
+_DOCUMENT_BYTES = 2048  # an upload's body begins with a document that names its object
+_LATE_SECONDS = 0.2
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 # The emulator has no switch that ends it with its parent: the shell ends it when the parent's end of stdin closes.
 _END_WITH_PARENT = '"$@" & child=$!; cat >/dev/null; kill $child; wait $child'
@@ -41,16 +43,23 @@ _END_WITH_PARENT = '"$@" & child=$!; cat >/dev/null; kill $child; wait $child'
 
 @dataclass(slots=True)
 class Fault:
-    """What happens to the next `times` requests (after letting `after` pass) whose method and path match.
+    """What happens to the next `times` requests (after letting `after` pass) whose method, path and object name match.
 
-    `action`: a status to answer instead; "reset" cuts the connection before the request is served, "drop_answer" after.
+    `action`: a status to answer instead; "reset" cuts the connection before the request is served, "drop_answer" after;
+    "late" answers after a while. `name_part` also finds the object that an upload names in its body.
     """
 
     method: str
     path_part: str
-    action: int | Literal["reset", "drop_answer"]
+    action: int | Literal["reset", "drop_answer", "late"]
     times: int = 1
     after: int = 0
+    name_part: str = ""
+
+    def matches(self, method: str, path: str, body: bytes) -> bool:
+        """Say whether a request is one of those meant."""
+        is_named = self.name_part in unquote(path) or self.name_part.encode() in body[:_DOCUMENT_BYTES]
+        return self.method == method and self.path_part in path and is_named
 
 
 @dataclass(slots=True)
@@ -127,11 +136,11 @@ class GcsServer:
         status, found = self.ask_upstream("GET", f"/storage/v1/b/{quote(bucket)}/o/{quote(name, safe='')}")
         return int(found["generation"]) if status == 200 else 0
 
-    def take_fault(self, method: str, path: str) -> Fault | None:
+    def take_fault(self, method: str, path: str, body: bytes = b"") -> Fault | None:
         """Use up the first fault that matches."""
         with self.lock:
             for fault in self.faults:
-                if fault.method == method and fault.path_part in path and fault.times:
+                if fault.times and fault.matches(method, path, body):
                     if fault.after:
                         fault.after -= 1
                         continue
@@ -160,7 +169,7 @@ class _Proxy(BaseHTTPRequestHandler):
 
     def serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.gcs.take_fault(self.command, self.path)
+        fault = self.gcs.take_fault(self.command, self.path, body)
         if fault and fault.action == "reset":
             self._reset()
         elif fault and isinstance(fault.action, int):
@@ -175,11 +184,13 @@ class _Proxy(BaseHTTPRequestHandler):
                 response, data = write.answer if write and write.is_repeated and write.answer else self._ask(body)
                 if write:
                     write.answer = response, data
-            if fault:
+            if fault and fault.action == "drop_answer":
                 self._count(response.status, 0)
                 self._reset()
-            else:
-                self._answer(response, data)
+                return
+            if fault:
+                time.sleep(_LATE_SECONDS)
+            self._answer(response, data)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve  # noqa: N815  http.server looks these up
 

@@ -6,6 +6,7 @@ What a symbol's vendor bytes and its decoded objects are is fixed by the symbol 
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -66,7 +67,10 @@ def make_tick_file(symbol: str) -> TickFile:
 
 @dataclass(frozen=True)
 class Writer:
-    """What one run wants: its decoder, its expected symbols, its layouts. The vendor fails it for `failing`."""
+    """What one run wants: its decoder, its expected symbols, its layouts. The vendor fails it for `failing`.
+
+    `is_staging`: its scratch disk is short, so what it decodes waits in the lake.
+    """
 
     name: str = "writer"
     decoder_version: str = "1"
@@ -74,6 +78,8 @@ class Writer:
     layouts: tuple[str, ...] = LAYOUTS
     failing: frozenset[str] = frozenset()
     origin: str = ORIGIN
+    waived: tuple[str, ...] = ()
+    is_staging: bool = False
 
     @property
     def target(self) -> PublicationTarget:
@@ -82,29 +88,28 @@ class Writer:
 
     def begin(self, lake: TickLake) -> Attempt:
         """Begin an attempt at UNIT."""
-        return begin(lake, UNIT, [make_tick_file(symbol) for symbol in self.symbols], self.target, self.name)
+        expected = [make_tick_file(symbol) for symbol in self.symbols]
+        waived = dict.fromkeys(self.waived, "the recorder was down")
+        return begin(lake, UNIT, expected, self.target, self.name, waived=waived)
 
 
 class Workshop:
-    """Where decoded files lie on disk, each made once; `now` gives a new minute each time it is asked."""
+    """Where decoded files lie on disk; `now` gives a new minute each time it is asked."""
 
     def __init__(self, folder: Path, executor: Executor | None = None) -> None:
         self._folder = folder
         self._executor = executor or InlineExecutor()
-        self._made: dict[tuple[str, str], tuple[DecodedObject, ...]] = {}
         self._minutes = itertools.count(1)
 
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=next(self._minutes))
 
     def decode(self, symbol: str, decoder_version: str) -> tuple[DecodedObject, ...]:
-        if (symbol, decoder_version) not in self._made:
-            self._made[symbol, decoder_version] = tuple(self._make(symbol, decoder_version))
-        return self._made[symbol, decoder_version]
+        return tuple(self._make(symbol, decoder_version))  # anew each time: publishing takes the files away
 
     def _make(self, symbol: str, decoder_version: str) -> Iterator[DecodedObject]:
         for number, (stem, data) in enumerate(decode(symbol, decoder_version).items()):
-            path = self._folder / f"{symbol}-{decoder_version}-{number}"
+            path = self.new_folder() / f"{symbol}-{decoder_version}-{number}"
             path.write_bytes(data)
             crc32c = encode_crc32c(google_crc32c.value(data))
             file = make_tick_file(symbol)
@@ -117,16 +122,28 @@ class Workshop:
 
     def finish(self, attempt: Attempt, writer: Writer) -> Receipt:
         """Do what follows `begin`: acquire every file asked for, then publish or give back."""
-        wanted = dict.fromkeys((*attempt.to_acquire, *attempt.to_rebuild))
-        evidence = [self._acquire(attempt, file, writer) for file in wanted]
+        evidence = self.acquire_all(attempt, writer)
         if not all(file.is_accounted for file in evidence):
             return attempt.release(evidence)
         decoded = {
-            file.vendor_symbol: self.decode(file.vendor_symbol, writer.decoder_version)
+            file.vendor_symbol: self._decode_for(attempt, file, writer)
             for file in evidence
             if file.outcome is Outcome.STORED
         }
         return attempt.publish(evidence, decoded, self._executor, self.now)
+
+    def acquire_all(self, attempt: Attempt, writer: Writer) -> list[FileEvidence]:
+        """Ask for every file that the attempt wants."""
+        wanted = dict.fromkeys((*attempt.to_acquire, *attempt.to_rebuild))
+        return [self._acquire(attempt, file, writer) for file in wanted]
+
+    def new_folder(self) -> Path:
+        """Make a folder that nothing else uses."""
+        return Path(tempfile.mkdtemp(dir=self._folder))
+
+    def _decode_for(self, attempt: Attempt, file: FileEvidence, writer: Writer) -> tuple[DecodedObject, ...]:
+        decoded = self.decode(file.vendor_symbol, writer.decoder_version)
+        return tuple(attempt.stage(item) for item in decoded) if writer.is_staging else decoded
 
     def _acquire(self, attempt: Attempt, file: FileEvidence, writer: Writer) -> FileEvidence:
         symbol = file.vendor_symbol

@@ -2,149 +2,61 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from threading import Barrier
-from typing import Any
 
 import polars as pl
 import pytest
 
-from market_data.adapters.tardis_http import TardisClient
-from market_data.adapters.tick_lake import ObjectStat, TickLake, open_lake, polars_storage_options
-from market_data.audit import observe_unit
+from market_data.adapters.tick_lake import TickLake, open_lake, polars_storage_options
 from market_data.domain.data_types import TABLES, DataType
 from market_data.domain.layouts import LAYOUTS, DataTypeDay, object_key, raw_key, receipt_key
-from market_data.domain.quality import UNIT_RULES, judge_layout
-from market_data.domain.receipt import FileEvidence, Receipt, lasting_facts
+from market_data.domain.limits import DEFAULT_FILES_AT_ONCE
 from market_data.domain.tick_file import Outcome
 from market_data.domain.universe import Selection
 from market_data.errors import LakeError, VendorNotReady
-from market_data.ingest import FILES_AT_ONCE, UnitResult, VenueDay, ingest_venue_day
-from market_data.listing import learn_universe
+from market_data.ingest import UnitResult, ingest_venue_day
 from market_data.publish import load_receipt
-from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data_tests.ingesting import (
+    ALL_THREE,
+    BOTH,
+    DAY,
+    OPTIONS,
+    QUOTES,
+    SPOT,
+    TICKER,
+    TRADES,
+    Vendor,
+    contents_of,
+    file_of,
+    is_proven,
+    outcomes_of,
+    plan_day,
+    run_day,
+    stats_of,
+)
 
 pytestmark = pytest.mark.usefixtures("retries_without_waits")
-
-DAY = date(2024, 8, 8)
-TODAY = date(2024, 8, 11)
-TRADES, QUOTES, TICKER = DataType.TRADES, DataType.QUOTES, DataType.BOOK_TICKER
-SPOT = ("1INCHUSDT", "BTCUSDT", "ETHBTC", "ETHUSDT")
-BOTH = Selection(data_types=(TRADES, QUOTES))
-OPTIONS = Selection(data_types=(TRADES, QUOTES), instrument_types=("OPTION",), max_instruments=12, prefer_grouped=())
-
-
-@pytest.fixture(scope="module")
-def shared_simulator() -> Iterator[RunningSimulator]:
-    with run_simulator(SimulatorOptions(clock="2024-08-11T07:00:00Z", scale=0.05)) as running:
-        yield running
-
-
-@dataclass(frozen=True)
-class Vendor:
-    """The vendor of a test: its faults, and which tick files it was asked for."""
-
-    simulator: RunningSimulator
-
-    def client(self, key: str | None = DEFAULT_KEY) -> TardisClient:
-        return TardisClient(api_url=self.simulator.api_url, datasets_url=self.simulator.datasets_url, api_key=key)
-
-    def spoil(self, action: str, *, match: str | Iterable[str] = "*.csv.gz", **fields: Any) -> None:
-        globs = [match] if isinstance(match, str) else match
-        self.simulator.set_faults([{"match": glob, "action": action, **fields} for glob in globs])
-
-    def recover(self) -> None:
-        self.simulator.set_faults([])
-        self.simulator.clear_requests()
-
-    def asked_files(self) -> list[str]:
-        """Return `<data type> <symbol>` of each request for a tick file."""
-        paths = [entry["path"].split("/") for entry in self.simulator.requests() if entry["path"].endswith(".csv.gz")]
-        return sorted(f"{path[3]} {path[-1].removesuffix('.csv.gz')}" for path in paths)
-
-
-@pytest.fixture
-def vendor(shared_simulator: RunningSimulator) -> Vendor:
-    vendor = Vendor(shared_simulator)
-    vendor.recover()
-    return vendor
-
-
-def _plan(
-    lake: TickLake, vendor: Vendor, selection: Selection = BOTH, *, venue: str = "BINANCE", day: date = DAY
-) -> VenueDay:
-    async def learn() -> VenueDay:
-        async with vendor.client() as client:
-            universe = await learn_universe(lake, client, venue, day, selection, today=TODAY)
-        return VenueDay(universe, selection, selection.data_types, LAYOUTS, "simulator", "config")
-
-    return asyncio.run(learn())
-
-
-def _run(lake: TickLake, vendor: Vendor, plan: VenueDay, key: str | None = DEFAULT_KEY) -> dict[DataType, UnitResult]:
-    results = list(ingest_venue_day(lake, lambda: vendor.client(key), plan))
-    by_type = {result.receipt.data_type: result for result in results}
-    assert len(by_type) == len(results) == len(plan.data_types)
-    return by_type
-
-
-def _outcomes(receipt: Receipt) -> dict[str, Outcome | None]:
-    return {file.vendor_symbol: file.outcome for file in receipt.files}
-
-
-def _file(receipt: Receipt, symbol: str) -> FileEvidence:
-    return next(file for file in receipt.files if file.vendor_symbol == symbol)
-
-
-def _stats(lake: TickLake) -> list[ObjectStat]:
-    return lake.list_objects("", with_crc32c=True)
-
-
-def _contents(lake: TickLake) -> dict[str, object]:
-    """Return what a lake holds, receipts without what may differ between two equal runs."""
-    contents: dict[str, object] = {}
-    for stat in _stats(lake):
-        data = lake.get_bytes(stat.key)[0]
-        contents[stat.key] = _lasting(json.loads(data)) if stat.key.startswith("receipt/") else data
-    return contents
-
-
-def _lasting(receipt: dict[str, Any]) -> object:
-    for file in receipt["files"]:
-        # how the vendor answered is not known of a file that a stopped run left in raw/
-        file.update(status=None, etag=None)
-    return lasting_facts(receipt)
-
-
-def _is_proven(lake: TickLake, plan: VenueDay, data_types: Sequence[DataType] | None = None) -> bool:
-    units = [DataTypeDay(plan.universe.venue, item, plan.universe.day) for item in data_types or plan.data_types]
-    facts = [observe_unit(lake, unit) for unit in units]
-    verdicts = [rule(item) for item in facts for rule in UNIT_RULES.values()]
-    verdicts += [judge_layout(item, layout) for item in facts for layout in LAYOUTS]
-    assert [verdict for verdict in verdicts if not verdict.is_passed] == []
-    return True
 
 
 @pytest.fixture
 def undisturbed(tmp_path: Path, vendor: Vendor) -> dict[str, object]:
     """What a lake holds after one run without any fault."""
     lake = open_lake((tmp_path / "undisturbed").as_uri())
-    plan = _plan(lake, vendor, replace(BOTH, data_types=(TRADES, QUOTES, TICKER)))
-    _run(lake, vendor, plan)
+    plan = plan_day(lake, vendor, ALL_THREE)
+    run_day(lake, vendor, plan)
     vendor.recover()
-    return _contents(lake)
+    return contents_of(lake)
 
 
 def test_a_venue_day_is_published_whole_in_every_layout(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor)
-    results = _run(lake, vendor, plan)
+    plan = plan_day(lake, vendor)
+    results = run_day(lake, vendor, plan)
     assert vendor.asked_files() == sorted(f"{data_type} {symbol}" for data_type in (TRADES, QUOTES) for symbol in SPOT)
     for data_type, result in results.items():
         receipt = result.receipt
@@ -162,12 +74,12 @@ def test_a_venue_day_is_published_whole_in_every_layout(lake: TickLake, vendor: 
             assert frame.height == item.rows == len(lines) - 1
             assert frame["price" if data_type is TRADES else "bid_price"].null_count() == 0
             assert set(frame["instrument_key"]) == {item.instrument_key}
-    assert _is_proven(lake, plan)
+    assert is_proven(lake, plan)
 
 
 def test_the_receipt_says_where_each_file_came_from(lake: TickLake, vendor: Vendor) -> None:
-    receipt = _run(lake, vendor, _plan(lake, vendor))[TRADES].receipt
-    file = _file(receipt, "BTCUSDT")
+    receipt = run_day(lake, vendor, plan_day(lake, vendor))[TRADES].receipt
+    file = file_of(receipt, "BTCUSDT")
     assert file.url == f"{vendor.simulator.datasets_url}/binance/trades/2024/08/08/BTCUSDT.csv.gz"
     assert (file.outcome, file.status, file.attempts, file.error) == (Outcome.STORED, 200, 1, None)
     stat = lake.stat(raw_key(receipt.unit, "BTCUSDT"))
@@ -179,24 +91,24 @@ def test_the_receipt_says_where_each_file_came_from(lake: TickLake, vendor: Vend
 
 
 def test_a_second_run_asks_for_no_tick_file_and_writes_nothing(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor)
-    _run(lake, vendor, plan)
-    before = _stats(lake)
+    plan = plan_day(lake, vendor)
+    run_day(lake, vendor, plan)
+    before = stats_of(lake)
     vendor.recover()
-    again = _run(lake, vendor, _plan(lake, vendor))
+    again = run_day(lake, vendor, plan_day(lake, vendor))
     assert vendor.asked_files() == []
-    assert _stats(lake) == before
+    assert stats_of(lake) == before
     assert {(result.was_current, result.downloads, result.receipt.is_complete) for result in again.values()} == {
         (True, 0, True)
     }
 
 
 def test_a_few_bad_files_hold_back_their_data_type_and_nothing_else(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor, OPTIONS, venue="DERIBIT")
+    plan = plan_day(lake, vendor, OPTIONS, venue="DERIBIT")
     bad = [item.vendor_symbol for item in plan.universe.selected[1:12:4]]
     assert len(bad) == 3
     vendor.spoil("html_200", match=[f"*/trades/*/{symbol}.csv.gz" for symbol in bad])
-    results = _run(lake, vendor, plan)
+    results = run_day(lake, vendor, plan)
     trades = results[TRADES].receipt
     assert (trades.state, trades.objects, len(trades.files), results[TRADES].downloads) == ("open", (), 12, 9)
     assert [file.vendor_symbol for file in trades.open_files] == bad
@@ -209,33 +121,33 @@ def test_a_few_bad_files_hold_back_their_data_type_and_nothing_else(lake: TickLa
     assert all(lake.stat(raw_key(trades.unit, symbol)) for symbol in stored)
     assert not any(lake.stat(raw_key(trades.unit, symbol)) for symbol in bad)
     assert not any("data_type=trades" in stat.key for stat in lake.list_objects("ticks/"))
-    assert _is_proven(lake, plan, [QUOTES])
+    assert is_proven(lake, plan, [QUOTES])
     assert [line for line in vendor.asked_files() if line.split()[1] in bad and "trades" in line] == sorted(
         [f"trades {symbol}" for symbol in bad] * 2
     )
 
 
 def test_the_next_run_asks_for_exactly_the_bad_files(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor, OPTIONS, venue="DERIBIT")
+    plan = plan_day(lake, vendor, OPTIONS, venue="DERIBIT")
     bad = [item.vendor_symbol for item in plan.universe.selected[1:12:4]]
     vendor.spoil("truncate", match=[f"*/trades/*/{symbol}.csv.gz" for symbol in bad])
-    _run(lake, vendor, plan)
-    quotes_before = [stat for stat in _stats(lake) if "data_type=quotes" in stat.key]
+    run_day(lake, vendor, plan)
+    quotes_before = [stat for stat in stats_of(lake) if "data_type=quotes" in stat.key]
     vendor.recover()
-    results = _run(lake, vendor, plan)
+    results = run_day(lake, vendor, plan)
     assert vendor.asked_files() == [f"trades {symbol}" for symbol in bad]
     assert results[TRADES].downloads == 3
-    assert _is_proven(lake, plan)
+    assert is_proven(lake, plan)
     assert all(file.error is None for file in results[TRADES].receipt.files)
-    assert [stat for stat in _stats(lake) if "data_type=quotes" in stat.key] == quotes_before
+    assert [stat for stat in stats_of(lake) if "data_type=quotes" in stat.key] == quotes_before
 
 
 def test_a_body_that_is_bad_once_is_fetched_once_more(lake: TickLake, vendor: Vendor) -> None:
     vendor.spoil("truncate", match="*/ETHBTC.csv.gz", attempts=1)
-    plan = _plan(lake, vendor)
-    _run(lake, vendor, plan)
+    plan = plan_day(lake, vendor)
+    run_day(lake, vendor, plan)
     assert vendor.asked_files().count("trades ETHBTC") == 2
-    assert _is_proven(lake, plan)
+    assert is_proven(lake, plan)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +171,7 @@ def test_a_body_that_is_bad_once_is_fetched_once_more(lake: TickLake, vendor: Ve
 def test_no_damaged_body_is_ever_stored_or_published(tmp_path: Path, vendor: Vendor, action: str, words: str) -> None:
     lake = open_lake((tmp_path / "lake").as_uri())
     vendor.spoil(action, match="*/ETHBTC.csv.gz")
-    results = _run(lake, vendor, _plan(lake, vendor))
+    results = run_day(lake, vendor, plan_day(lake, vendor))
     for result in results.values():
         (file,) = result.receipt.open_files
         assert file.error is not None
@@ -274,24 +186,24 @@ def test_a_file_without_rows_is_kept_and_accounted_for_without_an_object(
     lake: TickLake, vendor: Vendor, action: str
 ) -> None:
     vendor.spoil(action, match="*/trades/*/ETHBTC.csv.gz")
-    plan = _plan(lake, vendor)
-    receipt = _run(lake, vendor, plan)[TRADES].receipt
-    assert _outcomes(receipt) == dict.fromkeys(SPOT, Outcome.STORED) | {"ETHBTC": Outcome.VENDOR_EMPTY}
-    assert _file(receipt, "ETHBTC").rows == 0
+    plan = plan_day(lake, vendor)
+    receipt = run_day(lake, vendor, plan)[TRADES].receipt
+    assert outcomes_of(receipt) == dict.fromkeys(SPOT, Outcome.STORED) | {"ETHBTC": Outcome.VENDOR_EMPTY}
+    assert file_of(receipt, "ETHBTC").rows == 0
     assert lake.stat(raw_key(receipt.unit, "ETHBTC")) is not None
     assert "ETHBTC" not in {item.vendor_symbol for item in receipt.objects}
-    assert _is_proven(lake, plan)
+    assert is_proven(lake, plan)
     vendor.recover()
-    _run(lake, vendor, plan)
+    run_day(lake, vendor, plan)
     assert vendor.asked_files() == []
 
 
 def test_a_day_of_empty_files_is_published_as_a_day_without_rows(lake: TickLake, vendor: Vendor) -> None:
     vendor.spoil("empty_gzip")
-    plan = _plan(lake, vendor)
-    receipt = _run(lake, vendor, plan)[TRADES].receipt
+    plan = plan_day(lake, vendor)
+    receipt = run_day(lake, vendor, plan)[TRADES].receipt
     assert (receipt.is_complete, receipt.objects) == (True, ())
-    assert _is_proven(lake, plan)
+    assert is_proven(lake, plan)
 
 
 @pytest.mark.parametrize(("code", "error_code"), [(400, 140), (400, 300), (404, None)])
@@ -300,19 +212,19 @@ def test_a_file_that_the_vendor_does_not_have_is_accounted_for(
 ) -> None:
     fault = {"code": code, "message": "There is no such dataset."} | ({"error_code": error_code} if error_code else {})
     vendor.spoil("status", match="*/trades/*/ETHBTC.csv.gz", **fault)
-    plan = _plan(lake, vendor)
-    receipt = _run(lake, vendor, plan)[TRADES].receipt
-    file = _file(receipt, "ETHBTC")
+    plan = plan_day(lake, vendor)
+    receipt = run_day(lake, vendor, plan)[TRADES].receipt
+    file = file_of(receipt, "ETHBTC")
     assert (file.outcome, file.status, receipt.is_complete) == (Outcome.NOT_OFFERED, code, True)
     assert file.error is not None
     assert "There is no such dataset" in file.error
     assert vendor.asked_files().count("trades ETHBTC") == 1
-    assert _is_proven(lake, plan)
+    assert is_proven(lake, plan)
 
 
 def test_without_a_key_a_paid_day_stops_the_asking_and_names_the_fault_once(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor, OPTIONS, venue="DERIBIT")
-    results = _run(lake, vendor, plan, key=None)
+    plan = plan_day(lake, vendor, OPTIONS, venue="DERIBIT")
+    results = run_day(lake, vendor, plan, key=None)
     files = [file for result in results.values() for file in result.receipt.files]
     named = [file for file in files if file.error]
     assert len(files) == 24
@@ -321,127 +233,127 @@ def test_without_a_key_a_paid_day_stops_the_asking_and_names_the_fault_once(lake
     assert named[0].error.endswith("only the first day of each month is free: set TARDIS_API_KEY")
     assert (named[0].error_class, named[0].is_transient) == ("VendorAccessDenied", False)
     assert {file.outcome for file in files} == {Outcome.FAILED, None}
-    assert len(vendor.asked_files()) <= FILES_AT_ONCE
+    assert len(vendor.asked_files()) <= DEFAULT_FILES_AT_ONCE
     assert {result.receipt.state for result in results.values()} == {"open"}
 
 
 def test_a_used_up_quota_stops_the_asking_and_says_when_to_go_on(lake: TickLake, vendor: Vendor) -> None:
     vendor.spoil("status", code=429, retry_after=16_912, error_code=277, message="Quota exceeded.")
-    results = _run(lake, vendor, _plan(lake, vendor, OPTIONS, venue="DERIBIT"))
+    results = run_day(lake, vendor, plan_day(lake, vendor, OPTIONS, venue="DERIBIT"))
     (named,) = [file for result in results.values() for file in result.receipt.files if file.error]
     assert (named.error_class, named.is_transient) == ("VendorQuotaExceeded", True)
-    assert len(vendor.asked_files()) <= FILES_AT_ONCE
+    assert len(vendor.asked_files()) <= DEFAULT_FILES_AT_ONCE
 
 
 def test_a_vendor_that_is_down_leaves_every_file_open_for_a_later_run(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor)
+    plan = plan_day(lake, vendor)
     vendor.spoil("status", code=503, message="overloaded")
-    results = _run(lake, vendor, plan)
+    results = run_day(lake, vendor, plan)
     files = [file for result in results.values() for file in result.receipt.files]
     assert {(file.outcome, file.error_class, file.is_transient) for file in files} == {
         (Outcome.FAILED, "VendorUnavailable", True)
     }
     vendor.recover()
-    _run(lake, vendor, plan)
-    assert _is_proven(lake, plan)
+    run_day(lake, vendor, plan)
+    assert is_proven(lake, plan)
 
 
 def test_a_day_that_is_not_exported_yet_is_not_run(lake: TickLake, vendor: Vendor) -> None:
     with pytest.raises(VendorNotReady, match="BINANCE 2024-08-11: not exported yet"):
-        _plan(lake, vendor, day=date(2024, 8, 11))
+        plan_day(lake, vendor, day=date(2024, 8, 11))
     assert vendor.asked_files() == []
 
 
 def test_a_day_on_which_nothing_is_listed_is_published_as_that(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor, day=date(2019, 1, 1))
-    results = _run(lake, vendor, plan)
+    plan = plan_day(lake, vendor, day=date(2019, 1, 1))
+    results = run_day(lake, vendor, plan)
     assert {(result.receipt.is_complete, result.receipt.files) for result in results.values()} == {(True, ())}
     assert vendor.asked_files() == []
 
 
 def test_another_decoder_publishes_from_raw_without_asking_the_vendor(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor)
-    _run(lake, vendor, plan)
-    raw_before = [stat for stat in _stats(lake) if stat.key.startswith("raw/")]
+    plan = plan_day(lake, vendor)
+    run_day(lake, vendor, plan)
+    raw_before = [stat for stat in stats_of(lake) if stat.key.startswith("raw/")]
     vendor.recover()
-    results = _run(lake, vendor, replace(plan, decoder_version="next"))
+    results = run_day(lake, vendor, replace(plan, decoder_version="next"))
     assert vendor.asked_files() == []
     assert {result.receipt.decoder_version for result in results.values()} == {"next"}
     assert {(result.was_current, result.downloads) for result in results.values()} == {(False, 0)}
-    assert [stat for stat in _stats(lake) if stat.key.startswith("raw/")] == raw_before
-    assert _is_proven(lake, plan)
+    assert [stat for stat in stats_of(lake) if stat.key.startswith("raw/")] == raw_before
+    assert is_proven(lake, plan)
 
 
 def test_another_decoder_publishes_from_raw_also_when_the_vendor_denies_access(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor)
-    _run(lake, vendor, replace(plan, data_types=(TRADES,)))
+    plan = plan_day(lake, vendor)
+    run_day(lake, vendor, replace(plan, data_types=(TRADES,)))
     both = replace(plan, data_types=(QUOTES, TRADES), decoder_version="next")
-    results = _run(lake, vendor, both, key=None)
+    results = run_day(lake, vendor, both, key=None)
     assert (results[TRADES].receipt.is_complete, results[TRADES].receipt.decoder_version) == (True, "next")
     assert len(results[TRADES].receipt.objects) == 4
     assert results[QUOTES].receipt.state == "open"
-    assert _is_proven(lake, plan, [TRADES])
+    assert is_proven(lake, plan, [TRADES])
 
 
 def test_raw_bytes_that_were_damaged_are_fetched_again(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor)
-    _run(lake, vendor, plan)
+    plan = plan_day(lake, vendor)
+    run_day(lake, vendor, plan)
     key = raw_key(DataTypeDay("BINANCE", TRADES, DAY), "ETHBTC")
     whole, _ = lake.get_bytes(key)
     lake.put_bytes(whole[:-20], key)
     vendor.recover()
-    _run(lake, vendor, plan)
+    run_day(lake, vendor, plan)
     assert vendor.asked_files() == ["trades ETHBTC"]
     assert lake.get_bytes(key)[0] == whole
-    assert _is_proven(lake, plan)
+    assert is_proven(lake, plan)
 
 
 def test_a_published_object_that_was_deleted_is_made_again_from_raw(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor)
-    receipt = _run(lake, vendor, plan)[TRADES].receipt
+    plan = plan_day(lake, vendor)
+    receipt = run_day(lake, vendor, plan)[TRADES].receipt
     lake.delete(object_key("by_type", receipt.objects[0].name(receipt.unit)))
     vendor.recover()
-    _run(lake, vendor, plan)
+    run_day(lake, vendor, plan)
     assert vendor.asked_files() == []
-    assert _is_proven(lake, plan)
+    assert is_proven(lake, plan)
 
 
 def test_a_narrower_selection_keeps_what_is_published_and_a_wider_one_asks_for_the_rest(
     lake: TickLake, vendor: Vendor
 ) -> None:
-    narrow = _plan(lake, vendor, replace(BOTH, include=("BTC*",)))
-    _run(lake, vendor, narrow)
+    narrow = plan_day(lake, vendor, replace(BOTH, include=("BTC*",)))
+    run_day(lake, vendor, narrow)
     vendor.recover()
-    wide = _plan(lake, vendor)
-    _run(lake, vendor, wide)
+    wide = plan_day(lake, vendor)
+    run_day(lake, vendor, wide)
     assert vendor.asked_files() == sorted(
         f"{kind} {symbol}" for kind in (TRADES, QUOTES) for symbol in SPOT[::2] + SPOT[3:]
     )
-    before = _contents(lake)
-    results = _run(lake, vendor, narrow)
+    before = contents_of(lake)
+    results = run_day(lake, vendor, narrow)
     assert {len(result.receipt.objects) for result in results.values()} == {4}
-    assert {key: value for key, value in _contents(lake).items() if "receipt" not in key} == {
+    assert {key: value for key, value in contents_of(lake).items() if "receipt" not in key} == {
         key: value for key, value in before.items() if "receipt" not in key
     }
-    assert _is_proven(lake, wide)
+    assert is_proven(lake, wide)
 
 
 def test_a_unit_of_another_origin_is_refused_with_a_plain_error(lake: TickLake, vendor: Vendor) -> None:
-    plan = _plan(lake, vendor)
-    _run(lake, vendor, plan)
+    plan = plan_day(lake, vendor)
+    run_day(lake, vendor, plan)
     with pytest.raises(LakeError, match="was filled from simulator, this run reads from elsewhere: use another lake"):
-        _run(lake, vendor, replace(plan, origin="elsewhere"))
+        run_day(lake, vendor, replace(plan, origin="elsewhere"))
 
 
 def test_a_grouped_file_is_published_by_base_asset(lake: TickLake, vendor: Vendor) -> None:
     selection = Selection(data_types=(DataType.OPTIONS_CHAIN,), instrument_types=("OPTION",))
-    plan = _plan(lake, vendor, selection, venue="DERIBIT")
-    receipt = _run(lake, vendor, plan)[DataType.OPTIONS_CHAIN].receipt
+    plan = plan_day(lake, vendor, selection, venue="DERIBIT")
+    receipt = run_day(lake, vendor, plan)[DataType.OPTIONS_CHAIN].receipt
     assert vendor.asked_files() == ["options_chain OPTIONS"]
     assert [item.stem for item in receipt.objects] == ["BTC~OPTIONS", "ETH~OPTIONS", "XRP~OPTIONS"]
-    assert _file(receipt, "OPTIONS").unknown_symbols == ()
-    assert sum(item.rows for item in receipt.objects) == _file(receipt, "OPTIONS").rows
-    assert _is_proven(lake, plan)
+    assert file_of(receipt, "OPTIONS").unknown_symbols == ()
+    assert sum(item.rows for item in receipt.objects) == file_of(receipt, "OPTIONS").rows
+    assert is_proven(lake, plan)
 
 
 def test_two_runs_of_one_venue_day_at_once_end_in_one_consistent_lake(
@@ -449,14 +361,14 @@ def test_two_runs_of_one_venue_day_at_once_end_in_one_consistent_lake(
 ) -> None:
     monkeypatch.setattr("market_data.ingest._OTHER_WRITER_POLL_SECONDS", 0.02)
     lake = open_lake(lake_url)
-    plan = _plan(lake, vendor, replace(BOTH, data_types=(TRADES, QUOTES, TICKER)))
+    plan = plan_day(lake, vendor, ALL_THREE)
     together = Barrier(2)
 
     def run() -> dict[DataType, UnitResult] | None:
         mine = open_lake(lake_url)
         together.wait()
         try:
-            return _run(mine, vendor, plan)
+            return run_day(mine, vendor, plan)
         except LakeError as error:
             if not error.is_transient:
                 raise
@@ -467,8 +379,8 @@ def test_two_runs_of_one_venue_day_at_once_end_in_one_consistent_lake(
     finished = [results for results in both if results is not None]
     assert finished
     assert all(result.receipt.is_complete for results in finished for result in results.values())
-    assert _is_proven(lake, plan)
-    assert _contents(lake) == undisturbed
+    assert is_proven(lake, plan)
+    assert contents_of(lake) == undisturbed
     for result in finished[0].values():
         receipt, _ = load_receipt(lake, result.receipt.unit)
         assert receipt is not None
@@ -478,7 +390,7 @@ def test_two_runs_of_one_venue_day_at_once_end_in_one_consistent_lake(
 def test_a_run_that_was_stopped_in_the_middle_and_run_again_equals_an_undisturbed_one(
     lake: TickLake, vendor: Vendor, undisturbed: dict[str, object]
 ) -> None:
-    plan = _plan(lake, vendor, replace(BOTH, data_types=(TRADES, QUOTES, TICKER)))
+    plan = plan_day(lake, vendor, ALL_THREE)
     vendor.spoil("stall", match=["*/trades/*/ETHBTC.csv.gz", "*/quotes/*/1INCHUSDT.csv.gz"])
     results = ingest_venue_day(lake, vendor.client, plan)
     assert isinstance(results, Iterator)
@@ -490,7 +402,7 @@ def test_a_run_that_was_stopped_in_the_middle_and_run_again_equals_an_undisturbe
     assert (stopped.state, stopped.claim is None) == ("open", False)
     assert lake.stat(receipt_key(first.receipt.unit)) is not None
     vendor.recover()
-    _run(lake, vendor, plan)
+    run_day(lake, vendor, plan)
     assert {line for line in vendor.asked_files() if "book_ticker" in line} == set()
-    assert _is_proven(lake, plan)
-    assert _contents(lake) == undisturbed
+    assert is_proven(lake, plan)
+    assert contents_of(lake) == undisturbed

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from market_data.adapters.tick_lake import ObjectStat, TickLake
-from market_data.domain.layouts import LAYOUTS, object_key, raw_key, receipt_key
+from market_data.domain.layouts import LAYOUTS, failed_key, object_key, raw_key, receipt_key
 from market_data.domain.receipt import Receipt, lasting_facts, open_file
 from market_data.domain.tick_file import Outcome
 from market_data.errors import LakeConflict, LakeError
@@ -227,7 +227,7 @@ def test_a_raw_object_that_is_lost_or_damaged_is_asked_for_again(
     assert_published(lake, V1, workshop)
 
 
-@pytest.mark.parametrize("outcome", [Outcome.VENDOR_EMPTY, Outcome.NOT_OFFERED, Outcome.WAIVED])
+@pytest.mark.parametrize("outcome", [Outcome.VENDOR_EMPTY, Outcome.NOT_OFFERED])
 def test_a_file_that_turns_out_to_hold_nothing_is_no_longer_published(
     lake: TickLake, workshop: Workshop, outcome: Outcome
 ) -> None:
@@ -243,6 +243,56 @@ def test_a_file_that_turns_out_to_hold_nothing_is_no_longer_published(
     assert [item.vendor_symbol for item in receipt.objects] == ["BTCUSDT", "ETHUSDT"]
     assert [lake.stat(key) for key in keys] == [None] * len(LAYOUTS)
     assert V1.begin(lake).is_current
+
+
+def test_a_waived_file_holds_nothing_back_as_long_as_the_waiver_stands(lake: TickLake, workshop: Workshop) -> None:
+    failing = replace(V1, failing=frozenset({"XBTUSD"}))
+    assert workshop.run(lake, failing).state == "open"
+    waiving = replace(failing, waived=("XBTUSD",))
+    receipt = workshop.run(lake, waiving)
+    assert receipt.is_complete
+    assert receipt.counts()["waived"] == 1
+    assert [file.error for file in receipt.files if file.outcome is Outcome.WAIVED] == ["the recorder was down"]
+    assert [item.vendor_symbol for item in receipt.objects] == ["BTCUSDT", "ETHUSDT"]
+    assert waiving.begin(lake).is_current
+    assert [file.vendor_symbol for file in V1.begin(lake).to_acquire] == ["XBTUSD"]
+
+
+def test_what_is_stored_needs_no_waiver(lake: TickLake, workshop: Workshop) -> None:
+    workshop.run(lake, V1)
+    assert replace(V1, waived=("XBTUSD",)).begin(lake).is_current
+
+
+def test_a_waiver_lets_go_what_was_published_and_is_lost(lake: TickLake, workshop: Workshop) -> None:
+    keys = keys_of(workshop.run(lake, V1), "XBTUSD")
+    lake.delete(raw_key(UNIT, "XBTUSD"))
+    receipt = workshop.run(lake, replace(V1, waived=("XBTUSD",)))
+    assert receipt.is_complete
+    assert [lake.stat(key) for key in keys] == [None] * len(LAYOUTS)
+
+
+def test_a_staged_file_is_published_like_any_other_and_leaves_nothing(lake: TickLake, workshop: Workshop) -> None:
+    workshop.run(lake, replace(V1, is_staging=True))
+    assert lake.list_objects("staging/") == []
+    assert_published(lake, V1, workshop)
+
+
+def test_what_a_killed_run_staged_or_kept_aside_is_removed_with_the_next_publication(
+    lake: TickLake, workshop: Workshop
+) -> None:
+    failing = replace(V1, failing=frozenset({"BTCUSDT"}))
+    killed = failing.begin(lake)
+    (refused, stored, *_) = workshop.acquire_all(killed, failing)
+    body = workshop.new_folder() / "body"
+    body.write_bytes(b"refused")
+    killed.keep_aside(refused, body)
+    killed.stage(workshop.decode(stored.vendor_symbol, "1")[0])
+    fresh = Workshop(workshop.new_folder())
+    fresh.run(lake, failing)
+    assert [stat.key for stat in lake.list_objects("failed/")] == [failed_key(UNIT, "BTCUSDT")]
+    fresh.run(lake, V1)
+    assert lake.list_objects("failed/") == lake.list_objects("staging/") == []
+    assert_published(lake, V1, fresh)
 
 
 def test_another_origin_is_refused_and_nothing_is_written(lake: TickLake, workshop: Workshop) -> None:

@@ -280,6 +280,7 @@ def writers(name: str) -> st.SearchStrategy[Writer]:
         symbols=st.sampled_from(EXPECTED_SETS),
         layouts=st.sampled_from(LAYOUT_SETS),
         failing=st.sampled_from((frozenset(), frozenset({"ETHUSDT"}), frozenset({"BTCUSDT", "BTC-C", GROUP}))),
+        is_staging=st.booleans(),
     )
 
 

@@ -83,6 +83,23 @@ def test_every_spelling_of_names_is_understood(tmp_path: Path) -> None:
     assert config.venues["DERIBIT"].prefer_grouped == ()
 
 
+def test_owners_are_teams_and_e_mail_addresses(tmp_path: Path) -> None:
+    text = "venues: {{binance: {{data_types: [trades], owners: {}}}}}"
+    owners = (
+        _load(tmp_path, text.format("[team:market-data, ann.lee+ticks@firm.co.uk]")).config.venues["BINANCE"].owners
+    )
+    assert owners == ("team:market-data", "ann.lee+ticks@firm.co.uk")
+    assert _load(tmp_path, GOOD).config.venues["BINANCE"].owners == ()
+    for wrong in ("market-data", "team:", "team: x", "ann@firm", ".ann@firm.com"):
+        (fault,) = _faults(tmp_path, text.format(f"[team:a, '{wrong}']"))
+        told = f"owner {wrong!r} is neither a team (team:market-data) nor an e-mail address (ann@firm.com)"
+        assert fault == f"venues.BINANCE.owners, item 2: {told}"
+    assert _faults(tmp_path, text.format("[team:a, team:a]")) == ["venues.BINANCE.owners: team:a is named twice"]
+    assert _faults(tmp_path, text.format("team:a")) == [
+        "venues.BINANCE.owners: must be a list, such as [a, b]; found 'team:a'"
+    ]
+
+
 def test_the_hash_names_the_meaning_of_the_file_and_not_its_spelling(tmp_path: Path) -> None:
     one = _load(tmp_path, GOOD).config_hash
     assert _load(tmp_path, "# a comment\nvenues:\n  BINANCE:\n    data_types:\n    - Trades\n").config_hash == one
@@ -103,11 +120,14 @@ def test_an_unknown_venue_is_named_with_the_known_ones(tmp_path: Path) -> None:
             [
                 (
                     "venues.BINANCE.filter: unknown key. Known keys: data_types, instrument_types, include, exclude, "
-                    "max_instruments, prefer_grouped, quality"
+                    "max_instruments, prefer_grouped, quality, owners, waivers"
                 )
             ],
         ),
-        (f"layout: [by_date]\n{GOOD}", ["layout: unknown key. Known keys: start_date, venues, layouts, automation"]),
+        (
+            f"layout: [by_date]\n{GOOD}",
+            ["layout: unknown key. Known keys: start_date, venues, layouts, automation, limits"],
+        ),
         (
             "venues: {binance: {data_types: [trades, trade]}}",
             [f"venues.BINANCE.data_types, item 2: unknown data type 'trade'. Known data types: {KNOWN_TYPES}"],

@@ -1,14 +1,15 @@
 """The vendor's HTTP API: exchange details, instruments, tick files.
 
 Sources: docs.tardis.dev, "HTTP API" and "Downloadable CSV files". Statuses: 401 and 403 are faults of the key, 400 and
-404 say that a file does not exist, 429 and 5xx pass. The key travels only in the Authorization header, and httpx drops
-that header when a redirect leads to another origin.
+404 with the vendor's own body say that a file does not exist, 429 and 5xx pass. The key travels only in the
+Authorization header, and httpx drops that header when a redirect leads to another origin.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from market_data.domain.venues import exchange_id_of
 from market_data.errors import (
     VendorAccessDenied,
     VendorError,
+    VendorKeyInUse,
     VendorQuotaExceeded,
     VendorUnavailable,
 )
@@ -39,6 +41,14 @@ _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 300
 _MAX_REDIRECTS = 3
 _BODY_EXCERPT_CHARACTERS = 200
+_DEFAULT_PATIENCE_SECONDS = 60.0
+# A body that brings less than this while one waits for `patience_seconds` will not arrive today.
+_LEAST_BYTES = 64 * 2**10
+_ABSENT_STATUSES = {httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND}
+# A parameter fault that passes: the vendor's own clients send such a request again.
+_PASSING_BAD_REQUEST = "ISO 8601 format"
+_IN_USE_CODE = 274
+_IN_USE_WAIT_SECONDS = 900  # what the vendor says is 893 s; this when it says nothing
 
 
 class _Transient(Exception):
@@ -66,6 +76,33 @@ class Downloaded:
     crc32c: str
     etag: str | None
     last_modified: str | None
+    x_md5: str | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """What the vendor's headers said of a file that is held; None where they said nothing."""
+
+    size_bytes: int
+    etag: str | None
+    x_md5: str | None
+
+    def is_of(self, headers: httpx.Headers) -> bool:
+        """Whether an answer is of the very bytes that are held: same length, and a same ETag or MD5."""
+        if headers.get("Content-Length") != str(self.size_bytes):
+            return False
+        pairs = ((self.etag, headers.get("ETag")), (self.x_md5, headers.get("x-md5")))
+        told = [held == offered for held, offered in pairs if held and offered]
+        return bool(told) and all(told)
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The vendor's headers say that a file is still the one that is held; its body was not read."""
+
+    url: str
+    status: int
     attempts: int
 
 
@@ -83,19 +120,29 @@ class TardisClient:
     """One account's view of the vendor; use it as an async context manager, from one event loop.
 
     `api_key` None asks for what is free. Requests that fail in a way that passes are sent again, with growing waits or
-    as long as the vendor's Retry-After says.
+    as long as the vendor's Retry-After says. `patience_seconds` is the longest silence of a connection, and the time in
+    which a body must bring at least 64 KiB.
     """
 
-    def __init__(self, *, api_url: str, datasets_url: str, api_key: str | None, connections: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        datasets_url: str,
+        api_key: str | None,
+        connections: int = 16,
+        patience_seconds: float = _DEFAULT_PATIENCE_SECONDS,
+    ) -> None:
         self._api_url = api_url.rstrip("/")
         self._datasets_url = datasets_url.rstrip("/")
         # a line end from a secrets file is no part of the key
         api_key = (api_key or "").strip()
         self._has_key = bool(api_key)
+        self._patience_seconds = patience_seconds
         self._http = httpx.AsyncClient(
             transport=AiohttpTransport(limits=httpx.Limits(max_connections=connections)),
             headers={"User-Agent": _USER_AGENT} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
-            timeout=httpx.Timeout(60, connect=10, pool=None),
+            timeout=httpx.Timeout(patience_seconds, connect=min(10, patience_seconds), pool=None),
             follow_redirects=True,
             max_redirects=_MAX_REDIRECTS,
         )
@@ -135,10 +182,30 @@ class TardisClient:
             raise VendorError(f"instruments of {venue}: {url} answered {type(answer).__name__}, not a list")
         return answer
 
-    async def download(self, file: TickFile, destination: Path) -> Downloaded | NotOffered:
+    async def key_info(self) -> list[dict[str, Any]]:
+        """Return what the key opens: one plan for each exchange, data plan and period (`/api-key-info`).
+
+        Raises VendorAccessDenied, VendorError (permanent) without a key that the vendor accepts; VendorUnavailable.
+        """
+        url = f"{self._api_url}/api-key-info"
+        answer = await self._get_json(url, "what the key opens")
+        if not isinstance(answer, list):
+            raise VendorError(f"what the key opens: {url} answered {type(answer).__name__}, not a list")
+        return answer
+
+    async def download(
+        self,
+        file: TickFile,
+        destination: Path,
+        *,
+        admit: Callable[[int | None], Awaitable[None]] | None = None,
+        held: HeldFile | None = None,
+    ) -> Downloaded | Unchanged | NotOffered:
         """Stream a tick file's bytes, as they are, to a local path; its length is checked, its content is not.
 
-        Raises VendorUnavailable, VendorQuotaExceeded (transient); VendorAccessDenied, VendorError (permanent).
+        `admit` is told the declared length and awaited before a body is read. With `held`, the body is not read when
+        the answer's headers prove that it is the file that is held.
+        Raises VendorUnavailable, VendorQuotaExceeded, VendorKeyInUse (transient); VendorAccessDenied, VendorError.
         """
         url = self.tick_file_url(file)
         attempts = 0
@@ -147,9 +214,14 @@ class TardisClient:
                 attempts = attempt.num
                 async with self._get(url, str(file), absent_is_answer=True) as response:
                     if response.status_code != httpx.codes.OK:
-                        message = f"the vendor answered {await _describe(response)}"
+                        message = f"the vendor answered {_describe(response)}"
                         return NotOffered(url, response.status_code, message, attempts)
-                    return await _store_body(response, url, destination, attempts)
+                    if held is not None and held.is_of(response.headers):
+                        return Unchanged(url, response.status_code, attempts)
+                    if admit is not None:
+                        declared = response.headers.get("Content-Length")
+                        await admit(None if declared is None else int(declared))
+                    return await self._store_body(response, url, destination, attempts)
         raise AssertionError(f"no attempt was made on {url} after {attempts}")
 
     async def _get_json(self, url: str, what: str) -> Any:
@@ -181,27 +253,22 @@ class TardisClient:
     async def _get(self, url: str, what: str, *, absent_is_answer: bool = False) -> AsyncIterator[httpx.Response]:
         try:
             async with self._http.stream("GET", url) as response:
-                absent = absent_is_answer and response.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND}
-                if response.status_code != httpx.codes.OK and not absent:
-                    await self._raise_for_status(response, url, what)
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+                    if not (absent_is_answer and _says_absent(response)):
+                        self._raise_for_status(response, url, what)
                 yield response
         except httpx.TooManyRedirects as error:
             raise VendorError(f"{what}: {url} redirects more than {_MAX_REDIRECTS} times") from error
         except httpx.TransportError as error:
             raise _Transient(f"{url}: {type(error).__name__} {error}".rstrip(), status=None) from error
 
-    async def _raise_for_status(self, response: httpx.Response, url: str, what: str) -> None:
+    def _raise_for_status(self, response: httpx.Response, url: str, what: str) -> None:
         status = response.status_code
-        answer = f"{url} answered {await _describe(response)}"
-        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            remedy = (
-                "The key in TARDIS_API_KEY is not accepted for this: see whether it is right, still valid, and used "
-                "from one address only"
-                if self._has_key
-                else "No key is set, and without one only the first day of each month is free: set TARDIS_API_KEY"
-            )
-            raise VendorAccessDenied(f"{what}: {answer}. {remedy}")
+        answer = f"{url} answered {_describe(response)}"
         wait_seconds = _retry_after_seconds(response)
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            self._raise_for_key(response, f"{what}: {answer}", wait_seconds)
         if status == httpx.codes.TOO_MANY_REQUESTS:
             if wait_seconds is not None and wait_seconds > _LONGEST_WAIT_SECONDS:
                 not_before = datetime.now(UTC) + timedelta(seconds=wait_seconds)
@@ -210,45 +277,89 @@ class TardisClient:
                     not_before=not_before,
                 )
             raise _Transient(answer, status=status, wait_seconds=wait_seconds)
-        if response.is_server_error:
+        if response.is_server_error or _PASSING_BAD_REQUEST in response.text:
             raise _Transient(answer, status=status)
+        if status in _ABSENT_STATUSES:
+            raise VendorError(
+                f"{what}: {answer}. That is no answer of the vendor's: see whether TARDIS_API_URL and "
+                "TARDIS_DATASETS_URL are right, and what stands between here and there"
+            )
         raise VendorError(f"{what}: {answer}. This status is not in the vendor's documentation for this request")
 
+    def _raise_for_key(self, response: httpx.Response, answer: str, wait_seconds: float | None) -> None:
+        if _vendor_fields(response).get("code") == _IN_USE_CODE:
+            not_before = datetime.now(UTC) + timedelta(seconds=wait_seconds or _IN_USE_WAIT_SECONDS)
+            raise VendorKeyInUse(
+                f"{answer}. One key works from one address at a time: stop the other use, or go on after "
+                f"{not_before:%Y-%m-%d %H:%M} UTC",
+                not_before=not_before,
+            )
+        remedy = (
+            "The key in TARDIS_API_KEY is not accepted for this: see whether it is right, still valid, and used "
+            "from one address only"
+            if self._has_key
+            else "No key is set, and without one only the first day of each month is free: set TARDIS_API_KEY"
+        )
+        raise VendorAccessDenied(f"{answer}. {remedy}")
 
-async def _store_body(response: httpx.Response, url: str, destination: Path, attempts: int) -> Downloaded:
-    crc32c, size_bytes = 0, 0
-    with destination.open("wb") as sink:
-        async for chunk in response.aiter_raw():
-            sink.write(chunk)
-            crc32c = google_crc32c.extend(crc32c, chunk)
-            size_bytes += len(chunk)
-    declared = response.headers.get("Content-Length")
-    if declared is not None and int(declared) != size_bytes:
-        raise _Transient(f"{url}: received {size_bytes} of {declared} bytes", status=response.status_code)
-    return Downloaded(
-        url=url,
-        status=response.status_code,
-        size_bytes=size_bytes,
-        crc32c=encode_crc32c(crc32c),
-        etag=response.headers.get("ETag"),
-        last_modified=response.headers.get("Last-Modified"),
-        attempts=attempts,
-    )
+    async def _store_body(self, response: httpx.Response, url: str, destination: Path, attempts: int) -> Downloaded:
+        crc32c, size_bytes = 0, 0
+        window_ends, window_bytes = time.monotonic() + self._patience_seconds, 0
+        with destination.open("wb") as sink:
+            async for chunk in response.aiter_raw():
+                sink.write(chunk)
+                crc32c = google_crc32c.extend(crc32c, chunk)
+                size_bytes += len(chunk)
+                if time.monotonic() > window_ends:
+                    if size_bytes - window_bytes < _LEAST_BYTES:
+                        slow = f"{size_bytes - window_bytes} bytes in {self._patience_seconds:g} s"
+                        raise _Transient(f"{url}: the body drips, {slow}", status=response.status_code)
+                    window_ends, window_bytes = time.monotonic() + self._patience_seconds, size_bytes
+        declared = response.headers.get("Content-Length")
+        if declared is not None and int(declared) != size_bytes:
+            raise _Transient(f"{url}: received {size_bytes} of {declared} bytes", status=response.status_code)
+        return Downloaded(
+            url=url,
+            status=response.status_code,
+            size_bytes=size_bytes,
+            crc32c=encode_crc32c(crc32c),
+            etag=response.headers.get("ETag"),
+            last_modified=response.headers.get("Last-Modified"),
+            x_md5=response.headers.get("x-md5"),
+            attempts=attempts,
+        )
 
 
-async def _describe(response: httpx.Response) -> str:
-    """Return the status with the vendor's `code` and `message`, or the start of a body that is not its JSON."""
-    body = await response.aread()
+def _says_absent(response: httpx.Response) -> bool:
+    """Whether a status of absence comes from the vendor: with its JSON body, or with none.
+
+    A page in HTML comes from somewhere else, and taking it for absence would lose files without a word.
+    """
+    if response.status_code not in _ABSENT_STATUSES or _PASSING_BAD_REQUEST in response.text:
+        return False
+    return "message" in _vendor_fields(response) or not response.content.strip()
+
+
+def _vendor_fields(response: httpx.Response) -> Mapping[str, Any]:
+    """Return the fields of the vendor's error body, none where the body is not its JSON."""
     try:
-        fields = json.loads(body)
+        fields = json.loads(response.content)
     except ValueError:
-        fields = None
-    if not isinstance(fields, Mapping):
-        return f"{response.status_code} ({body[:_BODY_EXCERPT_CHARACTERS].decode('utf-8', 'replace')!r})"
+        return {}
+    return fields if isinstance(fields, Mapping) else {}
+
+
+def _describe(response: httpx.Response) -> str:
+    """Return the status with the vendor's `code` and `message`, or the start of a body that is not its JSON."""
+    fields = _vendor_fields(response)
+    if not fields:
+        excerpt = response.content[:_BODY_EXCERPT_CHARACTERS].decode("utf-8", "replace")
+        return f"{response.status_code} ({excerpt!r})"
     code = f"code {fields['code']}: " if fields.get("code") is not None else ""
     return f"{response.status_code} ({code}{str(fields.get('message')).rstrip('.')})"
 
 
 def _retry_after_seconds(response: httpx.Response) -> float | None:
-    text = response.headers.get("Retry-After", "")
+    """Return how long to wait: of the header, else of the body."""
+    text = response.headers.get("Retry-After") or str(_vendor_fields(response).get("retryAfterSeconds", ""))
     return float(text) if text.isdigit() else None

@@ -85,6 +85,17 @@ class TickLake(ABC):
     ) -> ObjectStat:
         """Publish the bytes of a file, which stays the caller's. `LakeConflict` (transient)."""
 
+    def take_file(
+        self, path: Path, key: str, *, if_generation: int | None = None, content_type: str = DEFAULT_CONTENT_TYPE
+    ) -> ObjectStat:
+        """Publish a file that is given away: it is gone afterwards, or still there when this raises.
+
+        `LakeConflict` (transient).
+        """
+        published = self.put_file(path, key, if_generation=if_generation, content_type=content_type)
+        path.unlink()
+        return published
+
     @abstractmethod
     def put_bytes(
         self, data: bytes, key: str, *, if_generation: int | None = None, content_type: str = DEFAULT_CONTENT_TYPE

@@ -11,6 +11,7 @@ from market_data.defs.executors import build_executor
 from market_data.defs.launches import build_launches
 from market_data.defs.partitions import daily_partitions
 from market_data.defs.resources import build_resources
+from market_data.defs.runs import RECHECK_JOB, REFRESH_TAG
 from market_data.settings import Settings
 
 
@@ -20,6 +21,19 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     # the picture of coverage is of many days: it belongs to no run of one
     venue_assets = dg.AssetSelection.all() - dg.AssetSelection.groups(LAKE_GROUP)
     job = dg.define_asset_job("all_venues", venue_assets, description="Every asset of every venue.")
+    recheck = dg.define_asset_job(
+        RECHECK_JOB,
+        dg.AssetSelection.all_asset_checks(),
+        # a job without assets takes its partitions from nowhere else
+        config=dg.PartitionedConfig(partitions_def=days, run_config_for_partition_key_fn=lambda _: {}),
+        description="Judges days again by the limits as they are now; asks the vendor for nothing, downloads nothing.",
+    )
+    refresh = dg.define_asset_job(
+        "refresh",
+        venue_assets,
+        tags={REFRESH_TAG: "true"},
+        description="Asks the vendor whether files that are held have changed, and replaces those that have.",
+    )
     sensors, schedules = build_launches(settings, job)
     return dg.Definitions(
         assets=[
@@ -27,7 +41,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             build_coverage(settings),
             build_combined_universe(settings, days),
         ],
-        jobs=[job],
+        jobs=[job, recheck, refresh],
         sensors=sensors,
         schedules=schedules,
         resources=build_resources(settings),

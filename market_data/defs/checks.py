@@ -24,10 +24,18 @@ from market_data.domain.tick_rules import FAMILIES, Family, rules_for
 _DESCRIPTIONS = {name: (rule.__doc__ or "").removeprefix("Judge that ").strip() for name, rule in UNIT_RULES.items()}
 
 
+_ABOUT_TICKS = "ticks_"
+
+
+def is_about_ticks(check_name: str) -> bool:
+    """Whether a check judges the ticks themselves, by the findings in the receipt."""
+    return check_name.startswith(_ABOUT_TICKS)
+
+
 def _families(data_type: DataType) -> dict[str, Family]:
     """Return the families of rules about the ticks of a data type, by check name."""
     used = {rule.family for rule in rules_for(data_type, {})}
-    return {f"ticks_{family}": family for family in FAMILIES if family in used}
+    return {f"{_ABOUT_TICKS}{family}": family for family in FAMILIES if family in used}
 
 
 def build_check_specs(

@@ -11,6 +11,7 @@ import dagster as dg
 
 from market_data.adapters.tick_lake import TickLake
 from market_data.domain.data_types import INSTRUMENT_KEY, TableSpec
+from market_data.domain.instruments import KeySource
 from market_data.domain.layouts import object_key, raw_prefix
 from market_data.domain.quality import summarize_coverage
 from market_data.domain.receipt import FileEvidence, Receipt
@@ -48,7 +49,8 @@ def describe_universe(universe: Universe, changes: Sequence[Change], uri: str, n
         "delisted": sum(change.what == "delisted" for change in changes),
         "dagster/partition_row_count": len(universe.listed),
         "selected": len(universe.selected),
-        "keys in vendor form": sum(item.key_source == "vendor_symbol" for item in universe.listed),
+        "keys in vendor form": sum(item.key_source is not KeySource.SYMBOLOGY for item in universe.listed),
+        "vendor's definition disagrees": _disagreements_table(universe),
         "instruments by type": _counts_table(Counter(item.instrument_type for item in universe.listed)),
         "grouped files offered": ", ".join(sorted(universe.group_data_types)) or "none",
         "object": dg.MetadataValue.path(uri),
@@ -74,11 +76,16 @@ def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
         "files stored": counts["stored"],
         "files empty": counts["vendor_empty"],
         "files not offered": counts["not_offered"],
+        "files waived": counts["waived"],
         "raw folder": dg.MetadataValue.path(f"{lake.url}/{raw_prefix(receipt.unit)}"),
     }
     if receipt.objects:
         first = object_key(receipt.layouts[0], receipt.objects[0].name(receipt.unit))
         metadata[f"first of {len(receipt.objects)} objects"] = dg.MetadataValue.path(lake.uri(first))
+    if result.replaced:
+        metadata["replaced by a refresh"] = _replaced_table(result.replaced)
+    if result.not_refreshed:
+        metadata["not refreshed"] = dg.MetadataValue.md("\n".join(f"- {why}" for why in result.not_refreshed))
     return metadata | {
         "read it": dg.MetadataValue.md(_snippet(receipt)),
         "already current": result.was_current,
@@ -86,6 +93,22 @@ def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
         "downloaded MB": round(result.downloaded_bytes / _MEGABYTE, 3),
         "seconds": round(result.seconds, 1),
     }
+
+
+def _replaced_table(files: Sequence[FileEvidence]) -> dg.TableMetadataValue:
+    records = [
+        dg.TableRecord(
+            {
+                "vendor symbol": file.vendor_symbol,
+                "rows before": file.previous[-1].rows or 0,
+                "rows now": file.rows or 0,
+                "bytes before": file.previous[-1].size_bytes or 0,
+                "bytes now": file.size_bytes or 0,
+            }
+        )
+        for file in files[:_NAMED_FILES]
+    ]
+    return dg.MetadataValue.table(records)
 
 
 def describe_layout(layout: str, results: Sequence[UnitResult], lake: TickLake) -> Metadata:
@@ -126,10 +149,12 @@ def describe_open_files(venue: str, day: date, results: Sequence[UnitResult]) ->
     if len(opened) > _NAMED_FILES:
         lines.append(f"- ... and {len(opened) - _NAMED_FILES} more: see the receipts")
     lines += ["", *_explain(opened, is_transient=is_transient)]
-    metadata = {
+    metadata: Metadata = {
         "is_transient": dg.MetadataValue.bool(is_transient),
         "open files": _files_table([file for _, file in opened[:_NAMED_FILES]]),
     }
+    if waits := [file.not_before for _, file in opened if file.not_before]:
+        metadata["not before"] = dg.MetadataValue.text(max(waits).isoformat())
     return {"description": "\n".join(lines), "metadata": metadata}
 
 
@@ -138,6 +163,7 @@ _FAULTS = {
     "VendorUnavailable": "vendor unavailable",
     "VendorAccessDenied": "access denied",
     "VendorQuotaExceeded": "quota used up",
+    "VendorKeyInUse": "key in use from another address",
     None: "not tried",
 }
 
@@ -155,6 +181,8 @@ def _explain(opened: Sequence[tuple[Receipt, FileEvidence]], *, is_transient: bo
         whose = "Whose fault: the account's. See TARDIS_API_KEY, its plan, and from where it is used."
     elif classes <= {"VendorQuotaExceeded", None}:
         whose = "Whose fault: nobody's; the account's quota is used up until the time named above."
+    elif classes <= {"VendorKeyInUse", None}:
+        whose = "Whose fault: the account's; its key works from one address at a time, and another one uses it."
     else:
         whose = "Whose fault: the vendor's answers, as quoted above."
     again = (
@@ -214,6 +242,24 @@ def _changes_table(changes: Sequence[Change]) -> dg.TableMetadataValue | str:
     records = [
         dg.TableRecord({"what": change.what, "instrument": change.instrument_key, "detail": change.detail})
         for change in changes[:_NAMED_FILES]
+    ]
+    return dg.MetadataValue.table(records)
+
+
+def _disagreements_table(universe: Universe) -> dg.TableMetadataValue | str:
+    pairs = [(item, disagreement) for item in universe.listed for disagreement in item.disagreements]
+    if not pairs:
+        return "none"
+    records = [
+        dg.TableRecord(
+            {
+                "instrument": item.instrument_key,
+                "attribute": disagreement.attribute,
+                "by its symbol (kept)": disagreement.of_symbol,
+                "by the vendor's definition": disagreement.of_vendor,
+            }
+        )
+        for item, disagreement in pairs[:_NAMED_FILES]
     ]
     return dg.MetadataValue.table(records)
 

@@ -1,20 +1,26 @@
 """What the instance knows of venue-days: which runs concern one, which of them live, how they failed.
 
-A run concerns a venue when its `venue` tag says so, or its asset selection holds an asset of the venue's group: runs
-that people launch in the UI have no tag, and one of them may hold several venues.
+A run concerns a venue when its `venue` tag says so, or its selection holds an asset or a check of the venue's group:
+runs that people launch in the UI have no tag, and one of them may hold several venues. A run of checks alone is no
+attempt at a venue-day: it finds out about a day and fills none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
+from market_data.defs.keys import venue_asset_keys
 from market_data.domain.venues import group_name_of
+from market_data.settings import Settings
 
 VENUE_TAG = "venue"
 RERUN_TAG = "market_data/rerun"
+# A run with this tag asks the vendor whether files that are held have changed, and replaces those that have.
+REFRESH_TAG = "market_data/refresh"
+RECHECK_JOB = "recheck"
 _PARTITION_TAG = "dagster/partition"
 # A run that outlived the instance's longest run time lost its process together with its code server.
 _LONGEST_LIFE = timedelta(hours=7)
@@ -27,6 +33,7 @@ class Failure:
 
     error: str | None
     is_transient: bool
+    not_before: datetime | None = None
 
 
 def runs_of(instance: dg.DagsterInstance, venue: str, day: str) -> list[dg.RunRecord]:
@@ -36,11 +43,18 @@ def runs_of(instance: dg.DagsterInstance, venue: str, day: str) -> list[dg.RunRe
 
 
 def concerns(run: dg.DagsterRun, venue: str) -> bool:
-    """Whether a run holds assets of a venue; a run of a whole job holds all of them."""
+    """Whether a run holds assets or checks of a venue; a run of a whole job holds all of them."""
     group = group_name_of(venue)
     if VENUE_TAG in run.tags:
         return run.tags[VENUE_TAG] == venue
-    return not run.asset_selection or any(key.path[0] == group for key in run.asset_selection)
+    keys = {*(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())}
+    return not keys or any(key.path[0] == group for key in keys)
+
+
+def is_attempt(run: dg.DagsterRun) -> bool:
+    """Whether a run tried to fill what it concerns, instead of running checks alone."""
+    has_checks_alone = bool(run.asset_check_selection) and not run.asset_selection
+    return run.job_name != RECHECK_JOB and not has_checks_alone
 
 
 def is_live(record: dg.RunRecord, now: datetime) -> bool:
@@ -70,6 +84,16 @@ def ended_runs_since(
     return list(instance.get_run_records(dg.RunsFilter(statuses=list(statuses), updated_after=since)))
 
 
+def request_venue_day(settings: Settings, venue: str, day: str, why: str, tags: Mapping[str, str]) -> dg.RunRequest:
+    """Return a request to fill a venue-day; it is granted once for the same `why`."""
+    return dg.RunRequest(
+        run_key=f"{venue}|{day}|{why}",
+        partition_key=day,
+        asset_selection=venue_asset_keys(settings, venue),
+        tags={VENUE_TAG: venue, **tags},
+    )
+
+
 def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str) -> Failure:
     """Return how a run failed for a venue; a run whose process died says nothing, so another attempt may help."""
     records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
@@ -80,19 +104,36 @@ def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str) -> 
         said = event.step_failure_data.user_failure_data
         metadata = said.metadata if said else {}
         if "is_transient" in metadata:
-            error = metadata.get("error")
-            return Failure(str(error.value) if error else None, bool(metadata["is_transient"].value))
+            error, not_before = metadata.get("error"), metadata.get("not before")
+            return Failure(
+                str(error.value) if error else None,
+                bool(metadata["is_transient"].value),
+                datetime.fromisoformat(str(not_before.value)) if not_before else None,
+            )
     return Failure(None, is_transient=True)
 
 
-def failed_checks_of(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, names: Sequence[str]
-) -> Iterator[dg.AssetCheckKey]:
-    """Yield the checks of a run that failed, of those names."""
-    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
-    for record in records:
-        event = record.event_log_entry.dagster_event
-        if event is not None:
-            evaluation = event.asset_check_evaluation_data
-            if not evaluation.passed and evaluation.check_name in names:
-                yield evaluation.asset_check_key
+class CheckResults:
+    """What the checks of some names said in runs; each run's events are read once, so make a new one for each look."""
+
+    def __init__(self, instance: dg.DagsterInstance, names: Collection[str]) -> None:
+        self._instance = instance
+        self._names = names
+        self._by_run: dict[str, dict[dg.AssetCheckKey, bool]] = {}
+
+    def of_run(self, run: dg.DagsterRun) -> dict[dg.AssetCheckKey, bool]:
+        """Return whether each check of a run passed; a check that was not executed in it is absent."""
+        if run.run_id not in self._by_run:
+            self._by_run[run.run_id] = self._read(run)
+        return self._by_run[run.run_id]
+
+    def has_failed(self, run: dg.DagsterRun, asset_keys: Collection[dg.AssetKey]) -> bool:
+        """Whether a check of one of the assets failed in a run."""
+        return any(not passed and check.asset_key in asset_keys for check, passed in self.of_run(run).items())
+
+    def _read(self, run: dg.DagsterRun) -> dict[dg.AssetCheckKey, bool]:
+        kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        records = self._instance.get_records_for_run(run.run_id, of_type=kind).records
+        events = [record.event_log_entry.dagster_event for record in records]
+        evaluations = [event.asset_check_evaluation_data for event in events if event is not None]
+        return {item.asset_check_key: item.passed for item in evaluations if item.check_name in self._names}

@@ -1,6 +1,6 @@
 """Which venue-days are launched by themselves: new days, and failed days that are worth another attempt.
 
-Pure functions of what was found; `defs/sensors.py` finds it and carries the decisions out.
+Pure functions of what was found; `defs/launches.py` and `defs/failed_days.py` find it and carry the decisions out.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ class FailedDay:
     """A venue-day whose newest run failed, or whose newest check failed.
 
     `attempts` counts the automatic re-runs since the last success; one that only found that the vendor was not ready
-    counts nothing.
+    counts nothing. `not_before` is when the vendor serves the account again, where it said so.
     """
 
     failed_run_id: str
     failed_at: datetime
     attempts: int
     is_transient: bool
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def decide_rerun(failed: FailedDay, now: datetime, rules: RerunRules) -> RerunDe
         )
     # the exponent is capped: the wait is at its longest long before it could overflow
     wait = min(rules.first_wait * 2 ** min(failed.attempts, 20), rules.longest_wait)
-    due_at = failed.failed_at + wait
+    due_at = max(failed.failed_at + wait, failed.not_before or failed.failed_at)
     if now < due_at:
         text = f"re-run {failed.attempts + 1} of {rules.max_attempts} is due at {due_at:%Y-%m-%d %H:%M} UTC"
         return RerunDecision(is_due=False, reason=text)

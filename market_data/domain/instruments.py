@@ -37,10 +37,11 @@ def file_symbol(vendor_id: str) -> str:
 
 
 class KeySource(StrEnum):
-    """Where an instrument's key and attributes come from."""
+    """Where an instrument's key and attributes come from; a key comes from the symbol alone (`definitions.py`)."""
 
     SYMBOLOGY = "symbology"  # a parser of this project read the vendor symbol
     VENDOR_SYMBOL = "vendor_symbol"  # no parser knows the symbol: the key holds the vendor's form
+    VENDOR_DEFINITION = "vendor_definition"  # the same, with the attributes of the vendor's `/instruments` answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,15 @@ def unparsed_symbol(vendor_symbol: str) -> ParsedSymbol:
 
 
 @dataclass(frozen=True, slots=True)
+class Disagreement:
+    """One attribute in an instrument's key that the vendor's definition tells otherwise; the key stays as it is."""
+
+    attribute: str
+    of_symbol: str
+    of_vendor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Instrument:
     """One instrument of a venue as it was listed on a day.
 
@@ -85,6 +95,7 @@ class Instrument:
     last_day: date
     contract_multiplier: float | None = None
     tick_size: float | None = None
+    disagreements: tuple[Disagreement, ...] = ()
 
     @property
     def instrument_key(self) -> str:

@@ -97,6 +97,26 @@ def raw_key(unit: DataTypeDay, vendor_symbol: str) -> str:
     return f"{raw_prefix(unit)}{_encode(vendor_symbol)}.csv.gz"
 
 
+def failed_prefix(unit: DataTypeDay) -> str:
+    """Return the folder of what the vendor last sent for files that were refused; the receipt tells why."""
+    return f"failed/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
+
+
+def failed_key(unit: DataTypeDay, vendor_symbol: str) -> str:
+    """Return the object key of the refused bytes of one tick file."""
+    return f"{failed_prefix(unit)}{_encode(vendor_symbol)}.csv.gz"
+
+
+def staging_prefix(unit: DataTypeDay) -> str:
+    """Return the folder of decoded files that wait for the rest of their unit when the scratch disk is short."""
+    return f"staging/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
+
+
+def staging_key(unit: DataTypeDay, writer: str, instrument_type: str, stem: str) -> str:
+    """Return the object key of a decoded file that waits; each writer has keys of its own."""
+    return f"{staging_prefix(unit)}{writer}/{_encode(instrument_type)}/{_encode(stem)}{_PARQUET}"
+
+
 def receipt_key(unit: DataTypeDay) -> str:
     """Return the object key of a unit's receipt."""
     return f"{receipt_prefix(unit.venue, unit.data_type)}date={unit.day.isoformat()}.json"
@@ -125,3 +145,13 @@ def combined_universe_key(day: date) -> str:
 def vendor_answer_key(venue: str, asked: date) -> str:
     """Return the object key of the vendor's metadata answer as it was on the day it was asked."""
     return f"vendor/venue={_encode(venue)}/asked={asked.isoformat()}.json.gz"
+
+
+def quota_prefix(day: date) -> str:
+    """Return the folder in which runs tell what they fetched from the vendor on a UTC day."""
+    return f"quota/fetched_on={day.isoformat()}/"
+
+
+def quota_key(day: date, writer: str) -> str:
+    """Return the object key under which one run tells what it fetched on a UTC day."""
+    return f"{quota_prefix(day)}{writer}.json"

@@ -43,6 +43,8 @@ VOLATILE_FIELDS = frozenset(
         "status",
         "etag",
         "last_modified",
+        "x_md5",
+        "not_before",
         "attempts",
         "seconds",
     }
@@ -53,15 +55,28 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class PastFile(_Model):
+    """What a stored file was before the vendor changed it: bytes of its gzip, rows, and what its headers said."""
+
+    size_bytes: int | None
+    crc32c: str | None
+    rows: int | None
+    last_modified: str | None
+
+
 class FileEvidence(_Model):
     """What happened to one expected tick file; `outcome` is None while nobody has tried yet.
 
-    Times are UTC microsecond instants, sizes bytes of the vendor's gzip, `crc32c` base64 as GCS prints it.
+    Times are UTC microsecond instants, sizes bytes of the vendor's gzip, `crc32c` base64 as GCS prints it. `error` is
+    also the reason of a waiver and the words of an absence. `is_provisional`: the vendor said that it has no such file
+    when the day had just been exported, so it is asked again. `previous`: what a refresh replaced, oldest first.
     """
 
     vendor_symbol: str
     instrument_type: str
     instrument_key: str | None
+    is_first_day: bool = False
+    is_last_day: bool = False
     outcome: Outcome | None = None
     url: str | None = None
     status: int | None = None
@@ -73,12 +88,16 @@ class FileEvidence(_Model):
     last_local_timestamp: datetime | None = None
     etag: str | None = None
     last_modified: str | None = None
+    x_md5: str | None = None
+    is_provisional: bool = False
+    previous: tuple[PastFile, ...] = ()
     unknown_symbols: tuple[str, ...] = ()
     stats: TickStats | None = None
     findings: tuple[Finding, ...] = ()
     error_class: str | None = None
     error: str | None = None
     is_transient: bool | None = None
+    not_before: datetime | None = None
     attempts: int = 0
     seconds: float = 0.0
 
@@ -193,6 +212,10 @@ class Receipt(_Model):
         newer = {file.vendor_symbol: file for file in evidence}
         return self.model_copy(update={"files": tuple(newer.get(file.vendor_symbol, file) for file in self.files)})
 
+    def with_waivers(self, reasons: Mapping[str, str]) -> Self:
+        """Return the receipt with exactly these files waived, by vendor symbol; what is stored needs no waiver."""
+        return self.model_copy(update={"files": tuple(_waive(file, reasons) for file in self.files)})
+
     def replacing(self) -> Self:
         """Return the receipt while its named objects are overwritten."""
         return self.model_copy(update={"state": "replacing"})
@@ -225,12 +248,25 @@ def _evidence_of(file: TickFile, known: FileEvidence | None) -> FileEvidence:
     return known if known is not None and known.instrument_key == file.instrument_key else open_file(file)
 
 
+def _waive(file: FileEvidence, reasons: Mapping[str, str]) -> FileEvidence:
+    if file.outcome in {Outcome.STORED, Outcome.VENDOR_EMPTY}:
+        return file
+    reason = reasons.get(file.vendor_symbol)
+    if reason is None:
+        return open_file(file) if file.outcome is Outcome.WAIVED else file
+    return open_file(file).model_copy(update={"outcome": Outcome.WAIVED, "error": reason})
+
+
 def open_file(source: TickFile | FileEvidence | PublishedObject) -> FileEvidence:
-    """Return the evidence of a file that nobody has tried yet."""
+    """Return the evidence of a file that nobody has tried yet; what was replaced before stays known."""
     return FileEvidence(
         vendor_symbol=source.vendor_symbol,
         instrument_type=source.instrument_type,
         instrument_key=source.instrument_key,
+        # what was published says nothing of it
+        is_first_day=not isinstance(source, PublishedObject) and source.is_first_day,
+        is_last_day=not isinstance(source, PublishedObject) and source.is_last_day,
+        previous=source.previous if isinstance(source, FileEvidence) else (),
     )
 
 

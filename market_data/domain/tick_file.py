@@ -27,13 +27,16 @@ class Outcome(StrEnum):
 class TickFile:
     """One expected file of a unit.
 
-    `instrument_key` is None for a grouped file (`OPTIONS`), whose rows belong to many instruments.
+    `instrument_key` is None for a grouped file (`OPTIONS`), whose rows belong to many instruments. On its first and its
+    last day an instrument may be listed for a part of the day only.
     """
 
     unit: DataTypeDay
     vendor_symbol: str
     instrument_type: str
     instrument_key: str | None
+    is_first_day: bool = False
+    is_last_day: bool = False
 
     @property
     def is_group(self) -> bool:

@@ -20,6 +20,7 @@ from market_data.domain.instruments import COMBO, FUTURE, OPTION
 
 Family = Literal["order", "values", "timing", "book", "identity"]
 FAMILIES: tuple[Family, ...] = ("order", "values", "timing", "book", "identity")
+_DAY_SECONDS = 86_400
 
 
 class Severity(StrEnum):
@@ -32,8 +33,8 @@ class Severity(StrEnum):
 class TickStats(BaseModel):
     """Statistics of one tick file, measured on what was published.
 
-    X
-        empty cells of nullable columns that have any.
+    `counts` are numbers of rows or cells, `measures` seconds and prices (`first_row_seconds` and `last_row_seconds` are
+    of arrival, into the UTC day), `nulls` the empty cells of nullable columns that have any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,12 +48,17 @@ class TickStats(BaseModel):
         """Return a measure, or the share of the rows that a count is; None where it does not apply."""
         if statistic in self.counts:
             return self.counts[statistic] / self.rows
+        if statistic == "seconds_after_last_row" and "last_row_seconds" in self.measures:
+            return _DAY_SECONDS - self.measures["last_row_seconds"]
         return self.measures.get(statistic)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: `abs(value of the statistic) > limit` is a finding of that severity."""
+    """One rule: `abs(value of the statistic) > limit` is a finding of that severity.
+
+    It does not hold for files of `exempt_types`, nor on the first or last day of an instrument where `exempt_day` says.
+    """
 
     name: str
     family: Family
@@ -62,6 +68,7 @@ class Rule:
     why: str
     data_types: frozenset[DataType]
     exempt_types: frozenset[str] = frozenset()
+    exempt_day: Literal["first", "last"] | None = None
 
 
 class Finding(BaseModel):
@@ -79,6 +86,9 @@ _ALL = frozenset(DataType)
 _BOOKS = frozenset({DataType.BOOK_SNAPSHOT_5, DataType.BOOK_SNAPSHOT_25, DataType.QUOTES, DataType.BOOK_TICKER})
 _TRADED = frozenset({DataType.TRADES, DataType.LIQUIDATIONS})
 _PRICED = _TRADED | _BOOKS | {DataType.INCREMENTAL_BOOK_L2}
+# What changes all the time in a living market; dated contracts are silent for hours.
+_ALWAYS_ACTIVE = _BOOKS | {DataType.INCREMENTAL_BOOK_L2}
+_OFTEN_SILENT = frozenset({FUTURE, OPTION, COMBO})
 _ERROR, _WARN = Severity.ERROR, Severity.WARN
 
 RULES: tuple[Rule, ...] = (
@@ -109,6 +119,15 @@ RULES: tuple[Rule, ...] = (
         _ERROR,
         "An amount below 0 does not exist.",
         _PRICED,
+    ),
+    Rule(
+        "not_finite",
+        "values",
+        "cells_not_finite",
+        0,
+        _WARN,
+        "A cell that is not a number (NaN) or infinite poisons every sum and mean over it.",
+        _ALL,
     ),
     Rule(
         "unknown_side",
@@ -171,8 +190,31 @@ RULES: tuple[Rule, ...] = (
         3600,
         _WARN,
         "An hour without a change of the book is a gap in the recording, or a thin market (dated contracts often are).",
-        _BOOKS | {DataType.INCREMENTAL_BOOK_L2},
-        frozenset({FUTURE, OPTION, COMBO}),
+        _ALWAYS_ACTIVE,
+        _OFTEN_SILENT,
+    ),
+    Rule(
+        "late_start",
+        "timing",
+        "first_row_seconds",
+        3600,
+        _WARN,
+        "A book that is silent from 00:00 UTC on for an hour: the recording began late, unless the market is thin.",
+        _ALWAYS_ACTIVE,
+        _OFTEN_SILENT,
+        exempt_day="first",
+    ),
+    Rule(
+        "early_end",
+        "timing",
+        "seconds_after_last_row",
+        3600,
+        _WARN,
+        "A book that is silent for the last hour before 24:00 UTC: the recording broke off, unless the market is thin "
+        "or ended.",
+        _ALWAYS_ACTIVE,
+        _OFTEN_SILENT,
+        exempt_day="last",
     ),
     Rule(
         "crossed",
@@ -244,12 +286,24 @@ def rules_for(data_type: DataType, overrides: Mapping[str, Override]) -> tuple[R
     return tuple(chosen)
 
 
-def judge_ticks(stats: TickStats, instrument_type: str, rules: Iterable[Rule]) -> tuple[Finding, ...]:
-    """Return the findings of one tick file, in the order of the rules."""
+def judge_ticks(
+    stats: TickStats,
+    instrument_type: str,
+    rules: Iterable[Rule],
+    *,
+    is_first_day: bool = False,
+    is_last_day: bool = False,
+) -> tuple[Finding, ...]:
+    """Return the findings of one tick file, in the order of the rules; a rule whose statistic is absent is skipped.
+
+    On the first and the last day of an instrument its file may begin late and end early.
+    """
+    days = {"first": is_first_day, "last": is_last_day, None: False}
     findings = []
     for rule in rules:
         value = stats.value(rule.statistic)
-        if value is None or instrument_type in rule.exempt_types or abs(value) <= rule.limit:
+        is_exempt = instrument_type in rule.exempt_types or days[rule.exempt_day]
+        if value is None or is_exempt or abs(value) <= rule.limit:
             continue
         text = f"{rule.name}: {_describe(stats, rule, value)}. {rule.why}"
         findings.append(Finding(rule=rule.name, family=rule.family, severity=rule.severity, text=text))

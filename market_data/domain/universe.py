@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from market_data.domain.data_types import DataType
+from market_data.domain.definitions import apply_definition
 from market_data.domain.instruments import (
     COMBO,
     FUTURE,
@@ -84,7 +85,8 @@ class Selection:
 class Universe:
     """The instruments of one venue on one day, sorted by vendor symbol.
 
-    `group_data_types` names the grouped files offered that day; `left_out` counts instruments by the filter that took
+    `exported_until` is the first day that was not exported when the vendor was asked. `group_data_types` names the
+    grouped files offered that day; `left_out` counts instruments by the filter that took
     them away; `notes` say what the filters changed beyond that.
     """
 
@@ -94,6 +96,7 @@ class Universe:
     selected: tuple[Instrument, ...]
     group_data_types: Mapping[str, tuple[DataType, ...]]
     left_out: Mapping[str, int]
+    exported_until: date
 
 
 def instruments_on(
@@ -105,7 +108,8 @@ def instruments_on(
 ) -> Universe:
     """Return the universe of a day from the vendor's exchange details.
 
-    `definitions` are the vendor's instrument definitions by vendor symbol, empty where the key's plan has none.
+    `definitions` are the vendor's instrument definitions by vendor symbol, empty where the key's plan has none; no
+    instrument key depends on them (`definitions.py`).
 
     Raises VendorNotReady (transient) when the day is not exported yet, VendorError (permanent) when the answer lacks
     what is needed.
@@ -133,24 +137,26 @@ def instruments_on(
         last_day = to - timedelta(days=1)
         parsed, source = parse_symbol(venue, instrument_type, symbol, since, last_day)
         definition = definitions.get(symbol, {})
+        defined = apply_definition(parsed, source, instrument_type, definition)
         instrument = Instrument(
             venue=venue,
             vendor_symbol=symbol,
             instrument_type=instrument_type,
-            parsed=parsed,
-            key_source=source,
+            parsed=defined.parsed,
+            key_source=defined.source,
             data_types=data_types,
             first_day=since,
             last_day=last_day,
             contract_multiplier=_number(definition.get("contractMultiplier")),
             tick_size=_number(definition.get("priceIncrement")),
+            disagreements=defined.disagreements,
         )
         twin = listed.get((symbol, instrument_type))
         listed[symbol, instrument_type] = _merged(twin, instrument) if twin else instrument
     instruments = tuple(sorted(listed.values(), key=lambda instrument: instrument.vendor_symbol))
     _refuse_shared_keys(instruments)
     selected, left_out = _select(instruments, selection)
-    return Universe(venue, day, instruments, selected, groups, left_out)
+    return Universe(venue, day, instruments, selected, groups, left_out, bound)
 
 
 def _merged(one: Instrument, other: Instrument) -> Instrument:
@@ -258,11 +264,24 @@ def expected_tick_files(universe: Universe, selection: Selection, data_type: Dat
     grouped_types = set(groups.values())
     files = [TickFile(unit, group, instrument_type, None) for group, instrument_type in groups.items()]
     files += [
-        TickFile(unit, instrument.vendor_symbol, instrument.instrument_type, instrument.instrument_key)
+        _expected_file(unit, instrument, universe.exported_until)
         for instrument in universe.selected
         if data_type in instrument.data_types and instrument.instrument_type not in grouped_types
     ]
     return tuple(sorted(files, key=lambda file: file.vendor_symbol))
+
+
+def _expected_file(unit: DataTypeDay, instrument: Instrument, exported_until: date) -> TickFile:
+    # what is listed on the newest exported day has its end there too, whether or not it goes on
+    has_ended = instrument.last_day + timedelta(days=1) < exported_until
+    return TickFile(
+        unit,
+        instrument.vendor_symbol,
+        instrument.instrument_type,
+        instrument.instrument_key,
+        is_first_day=instrument.first_day == unit.day,
+        is_last_day=has_ended and instrument.last_day == unit.day,
+    )
 
 
 def group_only_notes(universe: Universe, selection: Selection) -> tuple[str, ...]:

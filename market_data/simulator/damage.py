@@ -6,6 +6,7 @@ bytes; damage in transit keeps the header's checksum of the undamaged file.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from isal import igzip
 
 _DAY_US = 86_400_000_000
 _TIMES = ("timestamp", "local_timestamp")
+_GZIP_BITS = 31
+_BOMB_MEMBER_BYTES, _BOMB_MEMBERS = 16 * 2**20, 128
 
 Lines = list[str]
 
@@ -73,6 +76,17 @@ def _split_members(body: bytes) -> bytes:
     return _deflate(text[:middle]) + _deflate(text[middle:])
 
 
+def _make_bomb(body: bytes) -> bytes:
+    """Let the first row's last number go on for 2 GiB, in 2 MB.
+
+    The end is cut off, so that nobody can store what it inflates to.
+    """
+    lines = igzip.decompress(body).splitlines(keepends=True)
+    start = zlib.compress(b"".join(lines[:2]).rstrip() + b".", wbits=_GZIP_BITS)
+    zeros = zlib.compress(b"0" * _BOMB_MEMBER_BYTES, 9, wbits=_GZIP_BITS)
+    return (start + zeros * _BOMB_MEMBERS)[:-8]
+
+
 def _rename_last(lines: Lines) -> Lines:
     return [lines[0].rsplit(",", 1)[0] + ",renamed", *lines[1:]]
 
@@ -84,6 +98,7 @@ BODY_ACTIONS: dict[str, BodyAction] = {
     # gzip
     "empty_gzip": BodyAction(lambda _: _deflate("")),
     "two_members": BodyAction(_split_members),  # valid: readers must go on after the first member
+    "bomb": BodyAction(_make_bomb),
     "trailing_garbage": BodyAction(lambda body: body + b"garbage after the gzip", is_content=False),
     # header
     "header_only": _on_lines(lambda lines: lines[:1]),

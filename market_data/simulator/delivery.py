@@ -56,6 +56,8 @@ def _status(rule: FaultRule, _request: web.Request, _storage_url: str) -> web.Re
         if rule.retry_after is not None:
             page.headers["Retry-After"] = str(rule.retry_after)
         return page
+    if rule.no_body:
+        return web.Response(status=rule.code)
     return error_answer(Refusal(rule.code, rule.error_code, rule.message), rule.retry_after)
 
 

@@ -17,7 +17,7 @@ from market_data.simulator.damage import BODY_ACTIONS
 
 # Instead of the answer: the fields that each action takes.
 ANSWER_ACTIONS: dict[str, frozenset[str]] = {
-    "status": frozenset({"code", "retry_after", "error_code", "html", "message"}),
+    "status": frozenset({"code", "retry_after", "error_code", "html", "no_body", "message"}),
     "html_200": frozenset(),
     "json_200": frozenset({"message"}),
     "redirect_loop": frozenset(),
@@ -52,6 +52,7 @@ class FaultRule(BaseModel):
     retry_after: int | None = Field(None, ge=0)  # seconds
     message: str = "scripted fault"
     html: bool = False
+    no_body: bool = False
     after_bytes: int = Field(100, ge=0)
     seconds: float = Field(3600.0, ge=0)
     bytes_per_second: int = Field(1000, ge=1)

@@ -22,6 +22,7 @@ from market_data.errors import (
     MarketDataError,
     VendorAccessDenied,
     VendorError,
+    VendorKeyInUse,
     VendorQuotaExceeded,
     VendorUnavailable,
 )
@@ -179,18 +180,22 @@ def test_a_wrong_key_is_denied_with_the_remedy_and_without_the_key(download: Dow
     assert download.asked == [401]
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        ({"action": "ip_bound"}, "answered 403 (code 274: The API key is in use from another IP address)"),
-        ({"action": "status", "code": 403, "html": True}, "answered 403 ('<!DOCTYPE html>"),
-    ],
-    ids=["other address", "page"],
-)
-def test_403_is_denied_and_not_asked_again(download: Download, fault: dict[str, Any], words: str) -> None:
-    text = download.fails(VendorAccessDenied, **fault)
-    assert words in text
+def test_403_is_denied_and_not_asked_again(download: Download) -> None:
+    text = download.fails(VendorAccessDenied, action="status", code=403, html=True)
+    assert "answered 403 ('<!DOCTYPE html>" in text
     assert "used from one address only" in text
+    assert download.asked == [403]
+
+
+def test_a_key_in_use_from_another_address_ends_the_run_with_the_time_to_go_on(download: Download) -> None:
+    before = datetime.now(UTC)
+    with pytest.raises(VendorKeyInUse) as caught:
+        download(action="ip_bound", retry_after=893)
+    not_before = caught.value.not_before
+    assert before + timedelta(seconds=893) <= not_before <= datetime.now(UTC) + timedelta(seconds=893)
+    text = str(caught.value)
+    assert "answered 403 (code 274: The API key is in use from another IP address)" in text
+    assert f"stop the other use, or go on after {not_before:%Y-%m-%d %H:%M} UTC" in text
     assert download.asked == [403]
 
 
@@ -307,6 +312,23 @@ def test_instruments_are_none_where_the_key_does_not_offer_them(simulator: Runni
     instruments = _ask(simulator, lambda client: client.instruments("BINANCE"))
     assert instruments is not None
     assert {"btcusdt", "ethusdt"} <= {item["id"] for item in instruments}
+
+
+def test_what_a_key_opens_is_asked_with_the_key_and_refused_without_one(simulator: RunningSimulator) -> None:
+    plans = _ask(simulator, lambda client: client.key_info())
+    assert "full" in {plan["accessType"] for plan in plans if plan["exchange"] == "binance"}
+    (asked,) = simulator.requests()
+    assert (asked["method"], asked["path"], asked["has_authorization"]) == ("GET", "/v1/api-key-info", True)
+    for key in (None, "secret-canary"):
+        with pytest.raises(VendorAccessDenied, match=r"^what the key opens: .*/v1/api-key-info answered 401") as caught:
+            _ask(simulator, lambda client: client.key_info(), key)
+        assert "secret-canary" not in str(caught.value)
+
+
+def test_an_answer_about_the_key_that_is_no_list_is_refused(simulator: RunningSimulator) -> None:
+    simulator.set_faults([{"match": "*/api-key-info", "action": "json_200"}])
+    with pytest.raises(VendorError, match=r"what the key opens: .*/api-key-info answered dict, not a list"):
+        _ask(simulator, lambda client: client.key_info())
 
 
 @pytest.mark.parametrize(

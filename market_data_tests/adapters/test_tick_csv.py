@@ -13,7 +13,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from market_data.adapters.tick_csv import DecodedFile, decode_tick_file, verify_tick_file
+from market_data.adapters.tick_csv import DecodedFile, decode_tick_file
+from market_data.adapters.tick_gzip import verify_tick_file
 from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, DataType
 from market_data.domain.layouts import DataTypeDay
 from market_data.domain.tick_file import TickFile
@@ -335,7 +336,10 @@ CORRUPT: dict[str, tuple[bytes, str]] = {
     "no final line end": (gzip.compress(_text(TRADES)[:-1]), "the last line is cut short (no line end)"),
     "other symbol": (gzip.compress(_with_column("symbol", lambda _: "ETHUSDT")), "rows are of symbol ETHUSDT, not BTC"),
     "one row of another symbol": (gzip.compress(_with_cell("symbol", "ETHUSDT")), "of symbol BTCUSDT and ETHUSDT, not"),
-    "other venue": (gzip.compress(_with_cell("exchange", "binance-us")), "'binance' to 'binance-us', not 'binance'"),
+    "other venue": (
+        gzip.compress(_with_cell("exchange", "binance-us")),
+        "rows are of exchange 'binance-us', not 'binance'",
+    ),
     "day before": (
         gzip.compress(_with_column("local_timestamp", lambda cell: str(int(cell) - 86_400_000_000))),
         "rows are of 2024-08-07 00:00:00 to 2024-08-07 00:09:00 UTC by local_timestamp, outside the day 2024-08-08",

@@ -595,3 +595,27 @@ def start_python(script: Path, *arguments: str) -> Iterator[subprocess.Popen[str
             yield process
         finally:
             process.kill()
+
+
+def test_a_file_that_is_given_away_is_published_and_gone(lake: TickLake, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.write_bytes(b"ticks")
+    taken = lake.take_file(scratch, "d/a", if_generation=0)
+    assert not scratch.exists()
+    assert (lake.stat("d/a"), lake.get_bytes("d/a")[0]) == (taken, b"ticks")
+    scratch.write_bytes(b"other")
+    with pytest.raises(LakeConflict):
+        lake.take_file(scratch, "d/a", if_generation=0)
+    assert scratch.read_bytes() == b"other"
+    assert lake.stat("d/a") == taken
+
+
+def test_a_file_with_another_link_is_copied_when_it_is_given_away(tmp_path: Path) -> None:
+    lake = open_lake((tmp_path / "lake").as_uri())
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"ticks")
+    second.hardlink_to(first)
+    published = lake.take_file(first, "a", if_generation=0)
+    lake.take_file(second, "b", if_generation=0)
+    assert lake.stat("a") == published
+    assert Path(lake.uri("a")).stat().st_nlink == 1

@@ -1,7 +1,5 @@
 """What reading one column of one instrument-day in GCS asks of the store, by each way of reading.
 
-    python -m market_data_tests.benchmarks.read_paths
-
 Writes a trades-like Parquet object to a GCS server on loopback and counts, in the proxy before it, the bytes that each
 reader requests (the sum of the ranges asked for) and is sent (a reader may stop early).
 """
@@ -14,11 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import polars as pl
 import pyarrow.parquet as pq
 
 from market_data.adapters.tick_lake import TickLake, open_lake, polars_storage_options
+from market_data_tests.benchmarks.measured import Measured, Options, Results
 from market_data_tests.gcs_server import GcsServer, Traffic, gcs_server
 
 ROWS = 3_750_000
@@ -27,26 +25,22 @@ BUCKET = "benchmark"
 KEY = "ticks/by_date/date=2024-08-08/venue=BINANCE/data_type=trades/instrument_type=SPOT_PAIR/BTC-USDT.parquet"
 
 
-def main() -> None:
-    """Write the object, read one column each way, print the table."""
+def measure(_: Options) -> Results:
+    """Write the object, read one column each way: MB that were asked for and seconds."""
+    results: Results = {}
     with tempfile.TemporaryDirectory() as scratch, gcs_server(Path(scratch, "objects")) as server:
         os.environ.update(server.environment)
         server.create_bucket(BUCKET)
         lake = open_lake(f"gs://{BUCKET}")
         path = Path(scratch, "trades.parquet")
         make_trades().write_parquet(path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS)
-        stat = lake.put_file(path, KEY)
-        click.echo(
-            f"object: {stat.size_bytes / 1e6:.1f} MB, {ROWS:,} rows, 8 columns, {ROWS // ROW_GROUP_ROWS} row groups; "
-            f"its column `price`: {compute_column_bytes(path, 'price') / 1e6:.2f} MB"
-        )
-        click.echo(f"{'one column read by':<44}{'MB requested':>13}{'MB sent':>9}{'requests':>9}{'seconds':>9}")
+        lake.put_file(path, KEY)
+        results["read_paths.column_itself"] = Measured((compute_column_bytes(path, "price") / 1e6,), "MB")
         for name, read in make_readers(lake).items():
-            seconds, traffic = measure(server, read)
-            click.echo(
-                f"{name:<44}{traffic.bytes_requested / 1e6:>13.2f}{traffic.bytes_sent / 1e6:>9.2f}"
-                f"{traffic.requests:>9}{seconds:>9.2f}"
-            )
+            seconds, traffic = read_twice(server, read)
+            note = f"{seconds:.2f} s, {traffic.requests} requests, {traffic.bytes_sent / 1e6:.2f} MB sent"
+            results[f"read_paths.{name}"] = Measured((traffic.bytes_requested / 1e6,), "MB", note)
+    return results
 
 
 def make_trades() -> pl.DataFrame:
@@ -103,15 +97,15 @@ def make_readers(lake: TickLake) -> dict[str, Callable[[], float]]:
             )
 
     return {
-        "Polars, gs:// with storage_options": lambda: read_by_polars(["price"]),
-        "Polars, 8 of 8 columns": lambda: read_by_polars(["*"]),
-        "pyarrow dataset over gcsfs": lambda: read_by_arrow(pre_buffer=True),
-        "pyarrow dataset over gcsfs, pre_buffer off": lambda: read_by_arrow(pre_buffer=False),
-        "TickLake.fetch_file, then Polars": read_whole_object,
+        "polars": lambda: read_by_polars(["price"]),
+        "polars_all_8_columns": lambda: read_by_polars(["*"]),
+        "pyarrow_gcsfs": lambda: read_by_arrow(pre_buffer=True),
+        "pyarrow_gcsfs_unbuffered": lambda: read_by_arrow(pre_buffer=False),
+        "fetch_file_then_polars": read_whole_object,
     }
 
 
-def measure(server: GcsServer, read: Callable[[], float]) -> tuple[float, Traffic]:
+def read_twice(server: GcsServer, read: Callable[[], float]) -> tuple[float, Traffic]:
     """Read twice, so that imports and connections are paid for, and measure the second time (in seconds)."""
     read()
     server.traffic.clear()
@@ -119,7 +113,3 @@ def measure(server: GcsServer, read: Callable[[], float]) -> tuple[float, Traffi
     read()
     seconds = time.perf_counter() - start
     return seconds, server.traffic[f"{BUCKET}/{KEY}"]
-
-
-if __name__ == "__main__":
-    main()

@@ -60,6 +60,17 @@ def test_every_raw_asset_and_layout_has_partitioned_checks(definitions: dg.Defin
     assert "deribit/instruments" not in names
 
 
+def test_every_asset_of_a_venue_has_the_venues_owners(tmp_path: Path) -> None:
+    owners = ["team:market-data", "ann@firm.com"]
+    venues = {"binance": {"data_types": ["trades"], "owners": owners}, "deribit": {"data_types": ["trades"]}}
+    (tmp_path / "venues.yaml").write_text(yaml.safe_dump({"venues": venues}))
+    graph = build(MARKET_DATA_CONFIG=str(tmp_path / "venues.yaml")).resolve_asset_graph()
+    owned = {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).owners}
+    names = ("instruments", "raw/trades", "by_date", "by_venue", "by_type")
+    assert owned == {f"binance/{name}" for name in names}
+    assert all(sorted(graph.get(dg.AssetKey(name.split("/"))).owners) == sorted(owners) for name in owned)
+
+
 @pytest.mark.parametrize(
     ("engine", "executor"),
     [

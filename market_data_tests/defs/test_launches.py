@@ -180,6 +180,28 @@ def test_a_failed_check_on_a_leaf_is_healed_by_a_re_run(deployment: Deployment) 
     assert len(deployment.runs(day)) == 3
 
 
+def test_a_range_of_days_is_judged_again_by_a_backfill_of_the_job_that_asks_the_vendor_for_nothing(
+    deployment: Deployment,
+) -> None:
+    never_run = FIRST_DAY
+    day = FIRST_DAY + timedelta(days=1)  # the first day that this deployment ran
+    deployment.simulator.clear_requests()
+    house = deployment.house
+    assert house.wait_for_backfill(house.launch_job_backfill("recheck", [str(never_run), str(day)])) == (
+        "COMPLETED_SUCCESS"
+    )
+    assert deployment.statuses(never_run) == ["SUCCESS"]
+    assert deployment.statuses(day) == ["SUCCESS", "SUCCESS"]
+    assert [run.job_name for run in deployment.runs(day)] == ["all_venues", "recheck"]
+    (execution, _) = house.check_executions("binance/raw/trades", str(day))
+    assert (execution["runId"], execution["partition"]) == (deployment.runs(day)[-1].run_id, str(day))
+    (execution,) = house.check_executions("binance/raw/trades", str(never_run))
+    assert (execution["status"], execution["evaluation"]["success"]) == ("FAILED", False)
+    assert [entry["path"] for entry in deployment.simulator.requests() if entry["path"].endswith(".csv.gz")] == []
+    deployment.wait_for_looks("failed_venue_days", 2)
+    assert len(deployment.runs(never_run)) == 1  # history is launched by people only
+
+
 @pytest.mark.long
 def test_a_cancelled_day_is_left_to_people(deployment: Deployment) -> None:
     day = FIRST_DAY + timedelta(days=9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import DataTypeDay, PublishedName
-from market_data.domain.receipt import VOLATILE_FIELDS, FileEvidence, PublishedObject, Receipt, lasting_facts
+from market_data.domain.receipt import VOLATILE_FIELDS, FileEvidence, PublishedObject, Receipt, lasting_facts, open_file
 from market_data.domain.tick_file import Outcome, TickFile
 
 UNIT = DataTypeDay("BINANCE", DataType.TRADES, date(2024, 8, 8))
@@ -246,3 +247,10 @@ def test_a_receipt_survives_its_own_json() -> None:
 def test_a_document_of_another_schema_is_no_receipt(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Receipt.model_validate(EMPTY.model_dump() | change)
+
+
+def test_a_file_that_is_opened_again_is_still_of_the_first_or_last_day_of_its_instrument() -> None:
+    file = replace(tick_file("BTCUSDT"), is_first_day=True)
+    for opened in (open_file(file), open_file(open_file(file))):
+        assert (opened.is_first_day, opened.is_last_day) == (True, False)
+    assert not open_file(published(file)).is_first_day

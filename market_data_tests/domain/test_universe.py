@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from market_data.domain.data_types import DataType
-from market_data.domain.instruments import KeySource
+from market_data.domain.instruments import Disagreement, KeySource
 from market_data.domain.universe import (
     Selection,
     Universe,
@@ -111,6 +111,24 @@ def test_an_instrument_knows_its_key_its_days_and_the_vendors_definition() -> No
     assert item.data_types == (TRADES,), "data types that this project does not know are left alone"
 
 
+def test_a_definition_fills_in_what_the_symbol_of_an_unknown_market_does_not_say_and_leaves_its_key() -> None:
+    definitions = {"2048": {"type": "spot", "baseCurrency": "eth", "quoteCurrency": "USDC", "priceIncrement": 0.01}}
+    answer = _answer(_row("2048"))
+    (without,) = instruments_on("LIGHTER", answer, DAY, EVERYTHING, {}).listed
+    (item,) = instruments_on("LIGHTER", answer, DAY, EVERYTHING, definitions).listed
+    assert item.instrument_key == without.instrument_key == "LIGHTER:SPOT_PAIR:2048"
+    assert (item.parsed.base, item.parsed.quote) == ("ETH", "USDC")
+    assert (without.key_source, item.key_source) == (KeySource.VENDOR_SYMBOL, KeySource.VENDOR_DEFINITION)
+
+
+def test_a_definition_that_disagrees_with_a_key_is_told_and_changes_nothing() -> None:
+    definitions = {"BTCUSDT": {"type": "spot", "baseCurrency": "BTC", "quoteCurrency": "USD"}}
+    (item,) = instruments_on("BINANCE", _answer(_row("BTCUSDT")), DAY, EVERYTHING, definitions).listed
+    assert (item.instrument_key, item.parsed.quote) == ("BINANCE:SPOT_PAIR:BTC-USDT", "USDT")
+    assert item.disagreements == (Disagreement("quote", "USDT", "USD"),)
+    assert item.key_source is KeySource.SYMBOLOGY
+
+
 def test_a_symbol_that_no_parser_knows_keeps_the_vendors_form() -> None:
     universe = _universe(_row("kraken/usd:x"), _row("BTC-USDT"), venue="LIGHTER")
     assert [item.instrument_key for item in universe.listed] == [
@@ -160,6 +178,29 @@ def test_a_file_is_expected_for_each_instrument_that_offers_the_data_type() -> N
     assert str(files[0]) == "BINANCE trades 2024-08-08 BTCUSDT"
     assert _files(universe, EVERYTHING, QUOTES) == ["BTCUSDT"]
     assert _files(universe, EVERYTHING, DataType.LIQUIDATIONS) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "is_first_day", "is_last_day"),
+    [
+        (_row("BTCUSDT"), False, False),
+        (_row("BTCUSDT", since="2024-08-08"), True, False),
+        (_row("BTCUSDT", to="2024-08-09"), False, True),
+        (_row("BTCUSDT", since="2024-08-08", to="2024-08-09"), True, True),
+    ],
+)
+def test_a_file_knows_that_its_instrument_was_listed_or_ended_that_day(
+    row: dict[str, Any], *, is_first_day: bool, is_last_day: bool
+) -> None:
+    (file,) = expected_tick_files(_universe(row), EVERYTHING, TRADES)
+    assert (file.is_first_day, file.is_last_day) == (is_first_day, is_last_day)
+
+
+def test_what_is_listed_on_the_newest_exported_day_is_not_taken_for_ended() -> None:
+    answer = _answer(_row("BTCUSDT", to="2024-08-09"), until="2024-08-09")
+    universe = instruments_on("BINANCE", answer, DAY, EVERYTHING, {})
+    (file,) = expected_tick_files(universe, EVERYTHING, TRADES)
+    assert not file.is_last_day
 
 
 def test_a_group_stands_for_all_instruments_of_its_type() -> None:

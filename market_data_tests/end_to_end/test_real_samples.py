@@ -6,8 +6,6 @@ they are absent.
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import cache
@@ -26,6 +24,7 @@ from market_data.domain.venues import exchange_id_of, group_name_of
 from market_data.read import scan_ticks
 from market_data.settings import load_settings
 from market_data.simulator.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data_tests.vendor_csv import in_vendor_names, read_csv
 
 SAMPLES = Path(__file__).parents[3] / "shared/samples"
 VENUES_FILE = """
@@ -41,8 +40,6 @@ SYMBOLS = {"BINANCE": "BTCUSDT", "BINANCE-DELIVERY": "ETHUSD_PERP"}
 KEYS = {"BINANCE": "BINANCE:SPOT_PAIR:BTC-USDT", "BINANCE-DELIVERY": "BINANCE-DELIVERY:PERPETUAL:ETH-USD"}
 VENUE_DAYS = [("BINANCE", FIRST), ("BINANCE", SECOND), ("BINANCE-DELIVERY", FIRST)]
 RAW_CHECKS = {"coverage", "schema", "row_conservation", "inside_day"}
-TEXT = {"exchange", "symbol", "id", "side"}
-TIMES = {"timestamp", "local_timestamp"}
 
 pytestmark = pytest.mark.skipif(
     not (SAMPLES / "manifest.csv").is_file(),
@@ -54,35 +51,9 @@ def _sample(venue: str, data_type: DataType, day: date) -> bytes:
     return (SAMPLES / f"{exchange_id_of(venue)}_{data_type}_{day}_{SYMBOLS[venue]}.csv.gz").read_bytes()
 
 
-def _column(name: str, cells: tuple[str, ...]) -> pl.Series:
-    if name in TEXT:
-        return pl.Series([cell or None for cell in cells], dtype=pl.String)
-    if name in TIMES:
-        return pl.Series([int(cell) for cell in cells], dtype=pl.Int64)
-    if name == "is_snapshot":
-        return pl.Series([{"true": True, "false": False}[cell] for cell in cells], dtype=pl.Boolean)
-    return pl.Series([float(cell) if cell else None for cell in cells], dtype=pl.Float64)
-
-
 @cache  # both lakes are compared with one reading
 def _read_csv(venue: str, data_type: DataType, day: date) -> pl.DataFrame:
-    """Read a sample with Python's csv module; columns keep the vendor's names, times stay integers."""
-    rows = csv.reader(gzip.decompress(_sample(venue, data_type, day)).decode().splitlines())
-    header = next(rows)
-    return pl.DataFrame(
-        {name: _column(name, cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}
-    )
-
-
-def _in_vendor_names(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the published table's vendor columns as the CSV has them: `ask_price_0` as `asks[0].price`."""
-
-    def vendor_name(name: str) -> str:
-        side, _, rest = name.partition("_")
-        field, _, level = rest.partition("_")
-        return f"{side}s[{level}].{field}" if level.isdecimal() else name
-
-    return frame.with_columns(pl.col(*TIMES).to_physical()).rename(vendor_name)
+    return read_csv(_sample(venue, data_type, day))
 
 
 class Filled:
@@ -145,7 +116,7 @@ def test_what_is_read_is_what_the_vendor_wrote_cell_by_cell(
     wanted = _read_csv(venue, data_type, day)
     added = found.select("date", "venue", "instrument_type", "instrument_key").unique()
     assert added.rows() == [(day, venue, KEYS[venue].split(":")[1], KEYS[venue])]
-    cells = _in_vendor_names(found.drop("date", "venue", "instrument_type", "instrument_key"))
+    cells = in_vendor_names(found.drop("date", "venue", "instrument_type", "instrument_key"))
     assert cells.schema == wanted.schema
     assert cells.equals(wanted)
 

@@ -13,7 +13,8 @@ import httpx
 import polars as pl
 import pytest
 
-from market_data.adapters.tick_csv import decode_tick_file, verify_tick_file
+from market_data.adapters.tick_csv import decode_tick_file
+from market_data.adapters.tick_gzip import verify_tick_file
 from market_data.domain.data_types import DataType
 from market_data.domain.instruments import file_symbol, instrument_type_of, unparsed_symbol
 from market_data.domain.layouts import DataTypeDay

@@ -42,6 +42,8 @@ def test_a_status_carries_the_vendors_code_and_its_waiting_time(
     assert answer.status_code == 429
     assert answer.headers["Retry-After"] == "16912"
     assert answer.json() == {"code": 277, "message": "quota", "retryAfterSeconds": 16912}
+    nothing = _get(client, simulator, "status", code=404, no_body=True)
+    assert (nothing.status_code, nothing.content) == (404, b"")
     page = _get(client, simulator, "status", code=503, html=True)
     assert page.status_code == 503
     assert page.text.startswith("<!DOCTYPE html>")
@@ -148,6 +150,18 @@ def test_two_members_hold_the_same_rows(client: httpx.Client, simulator: Running
 def test_trailing_garbage_follows_a_whole_file(client: httpx.Client, simulator: RunningSimulator) -> None:
     whole = client.get(FILE).content
     assert _get(client, simulator, "trailing_garbage").content == whole + b"garbage after the gzip"
+
+
+def test_a_bomb_inflates_a_thousandfold(client: httpx.Client, simulator: RunningSimulator, good: list[str]) -> None:
+    bomb = _get(client, simulator, "bomb").content
+    start = zlib.decompressobj(wbits=31)
+    assert start.decompress(bomb).decode() == f"{HEADER}\n{good[1]}."
+    member = zlib.decompressobj(wbits=31)
+    zeros = member.decompress(start.unused_data)
+    packed_bytes = len(start.unused_data) - len(member.unused_data)
+    assert zeros == b"0" * len(zeros)
+    assert len(zeros) > 1000 * packed_bytes
+    assert len(zeros) * (len(start.unused_data) // packed_bytes) > 2e9
 
 
 def test_header_and_row_defects_stand_alone(client: httpx.Client, simulator: RunningSimulator, good: list[str]) -> None:

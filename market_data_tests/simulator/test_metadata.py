@@ -82,10 +82,22 @@ def test_a_large_answer_is_compressed(simulator: RunningSimulator) -> None:
     assert len(answer.json()["datasets"]["symbols"]) > 3000
 
 
-def test_instruments_need_a_key(client: httpx.Client, anonymous: httpx.Client) -> None:
+def test_instruments_need_a_key(anonymous: httpx.Client) -> None:
     assert anonymous.get("/instruments/deribit").status_code == 401
     assert anonymous.get("/api-key-info").status_code == 401
-    assert client.get("/api-key-info").json()[0]["accessType"] == "full"
+
+
+def test_a_key_opens_every_exchange_of_today(client: httpx.Client) -> None:
+    plans = {plan["exchange"]: plan for plan in client.get("/api-key-info").json()}
+    assert plans.keys() == {exchange["id"] for exchange in client.get("/exchanges").json()}
+    assert plans["deribit"] == {
+        "exchange": "deribit",
+        "accessType": "full",
+        "from": "2019-03-30T00:00:00.000Z",
+        "to": "2024-08-11T00:00:00.000Z",
+        "symbols": [],
+        "dataPlan": "pro",
+    }
 
 
 def test_an_instrument_is_found_in_any_case(client: httpx.Client) -> None:

@@ -1,0 +1,163 @@
+"""Which failed venue-days are run again, and which are left to people; what the sensor `failed_venue_days` does."""
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+
+from market_data.adapters.tick_lake import TickLake
+from market_data.defs.keys import venue_asset_keys
+from market_data.defs.runs import (
+    RERUN_TAG,
+    CheckResults,
+    concerns,
+    day_of,
+    ended_at,
+    ended_runs_since,
+    failure_of,
+    is_attempt,
+    is_live,
+    request_venue_day,
+    runs_of,
+)
+from market_data.domain.automation import FailedDay, RerunRules, decide_rerun
+from market_data.domain.layouts import DataTypeDay
+from market_data.domain.quality import LAYOUT_RULE, UNIT_RULES
+from market_data.errors import VendorQuotaExceeded
+from market_data.publish import load_receipt
+from market_data.quota import refuse_beyond_quota
+from market_data.settings import Settings
+
+_LOOK_BACK = timedelta(days=14)
+# A day of these can be healed by running it again; what the data themselves are cannot.
+_HEALED_BY_A_RERUN = (*UNIT_RULES, LAYOUT_RULE)
+
+
+class FailedDays:
+    """One look at the venue-days that failed in the last 14 days.
+
+    `cursor` remembers the runs that succeeded with a failed check, by `venue|day`, and until when runs were read: a
+    successful run does not show its failed checks in its status.
+    """
+
+    def __init__(
+        self, settings: Settings, instance: dg.DagsterInstance, lake: TickLake, known: Mapping[str, object]
+    ) -> None:
+        self._settings = settings
+        self._instance = instance
+        self._lake = lake
+        self._known = known
+        self._checks = CheckResults(instance, _HEALED_BY_A_RERUN)
+        self._keys = {venue: set(venue_asset_keys(settings, venue)) for venue in settings.config.venues}
+        automation = settings.config.automation
+        self._rules = RerunRules(
+            first_wait=timedelta(seconds=automation.first_wait_seconds),
+            max_attempts=automation.max_attempts,
+        )
+        self.cursor: dict[str, object] = dict(known)
+
+    def launch(self, now: datetime) -> Iterator[dg.RunRequest | str]:
+        """Yield a request for each re-run that is due, and a sentence for each day that is left alone."""
+        try:
+            quota_bytes = self._settings.config.limits.run_limits.daily_quota_bytes
+            refuse_beyond_quota(self._lake, quota_bytes, now, is_history=True)
+        except VendorQuotaExceeded as error:
+            yield f"nothing is run again today: {error}"
+            return
+        launched = 0
+        for venue, day in self._candidates(now):
+            if launched >= self._settings.config.automation.days_per_check:
+                return
+            found = self._decide(venue, day, now)
+            if isinstance(found, dg.RunRequest):
+                launched += 1
+            if found:
+                yield found
+
+    def _candidates(self, now: datetime) -> list[tuple[str, str]]:
+        since = now - _LOOK_BACK
+        failed = ended_runs_since(self._instance, since, [dg.DagsterRunStatus.FAILURE])
+        pairs = {
+            (venue, day)
+            for record in failed
+            for venue in self._settings.config.venues
+            if concerns(record.dagster_run, venue) and (day := day_of(record.dagster_run))
+        }
+        return sorted(pairs | self._days_with_failed_checks(now), key=lambda pair: pair[::-1])
+
+    def _days_with_failed_checks(self, now: datetime) -> set[tuple[str, str]]:
+        read_until = str(self._known.get("read_until", (now - _LOOK_BACK).isoformat()))
+        remembered = self._known.get("failed_checks", [])
+        pairs = {(str(venue), str(day)) for venue, day in remembered} if isinstance(remembered, list) else set()
+        pairs = {(venue, day) for venue, day in pairs if venue in self._keys}  # the others are configured no more
+        succeeded = ended_runs_since(self._instance, datetime.fromisoformat(read_until), [dg.DagsterRunStatus.SUCCESS])
+        for run in (record.dagster_run for record in succeeded):
+            if day := day_of(run):
+                pairs |= {(venue, day) for venue, keys in self._keys.items() if self._checks.has_failed(run, keys)}
+        # a minute of overlap: a run's record is written a little after it ended
+        self.cursor["read_until"] = (now - timedelta(minutes=1)).isoformat()
+        self.cursor["failed_checks"] = sorted(pair for pair in pairs if self._has_failed_check(*pair))
+        return {(str(venue), str(day)) for venue, day in self.cursor["failed_checks"]}  # type: ignore[attr-defined]
+
+    def _has_failed_check(self, venue: str, day: str) -> bool:
+        """Whether a check of a venue-day failed when it was last executed.
+
+        Runs may execute some of the checks only, and hold other venues. Without any attempt a failed check says that
+        nobody launched the day: that is left to people.
+        """
+        ended = [record.dagster_run for record in runs_of(self._instance, venue, day) if record.end_time is not None]
+        newest: dict[dg.AssetCheckKey, bool] = {}
+        for run in ended:
+            newest = self._checks.of_run(run) | newest
+        failed = {check for check, passed in newest.items() if not passed and check.asset_key in self._keys[venue]}
+        return bool(failed) and any(is_attempt(run) for run in ended)
+
+    def _decide(self, venue: str, day: str, now: datetime) -> dg.RunRequest | str | None:
+        records = runs_of(self._instance, venue, day)
+        attempts = [record for record in records if is_attempt(record.dagster_run)]
+        if not attempts or any(is_live(record, now) for record in records):
+            return None
+        newest = attempts[0]
+        status = newest.dagster_run.status
+        if status is dg.DagsterRunStatus.CANCELED:
+            return f"{venue} {day}: its newest run was cancelled; it is left to people"
+        is_checked = not self._has_failed_check(venue, day)
+        if is_checked and (status is dg.DagsterRunStatus.SUCCESS or self._is_complete(venue, day)):
+            return None
+        failure = failure_of(self._instance, newest.dagster_run, venue)
+        failed = FailedDay(
+            newest.dagster_run.run_id,
+            ended_at(records[0]),
+            self._count_attempts(venue, attempts),
+            failure.is_transient,
+            failure.not_before,
+        )
+        decision = decide_rerun(failed, now, self._rules)
+        if not decision.is_due:
+            return f"{venue} {day}: {decision.reason}"
+        return request_venue_day(
+            self._settings, venue, day, failed.failed_run_id, {RERUN_TAG: str(failed.attempts + 1)}
+        )
+
+    def _is_complete(self, venue: str, day: str) -> bool:
+        """Whether the lake holds the venue-day whole: a run of several venues fails for all when one does."""
+        units = (
+            DataTypeDay(venue, data_type, date.fromisoformat(day))
+            for data_type in self._settings.config.venues[venue].data_types
+        )
+        receipts = (load_receipt(self._lake, unit)[0] for unit in units)
+        return all(receipt is not None and receipt.is_complete for receipt in receipts)
+
+    def _count_attempts(self, venue: str, newest_first: list[dg.RunRecord]) -> int:
+        """Count the automatic re-runs since the last success (a person's success resets the count).
+
+        A run with failed checks of the venue is no success; a re-run that found the vendor not ready counts nothing.
+        """
+        attempts = 0
+        for record in newest_first:
+            run = record.dagster_run
+            if run.status is dg.DagsterRunStatus.SUCCESS and not self._checks.has_failed(run, self._keys[venue]):
+                break
+            if RERUN_TAG in run.tags and failure_of(self._instance, run, venue).error != "VendorNotReady":
+                attempts += 1
+        return attempts
