@@ -8,11 +8,11 @@ the budget is free, and decoded files that wait for the rest of their unit move 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import TypeVar
 from market_data.adapters.scratch import Budget
 from market_data.adapters.tardis_http import Downloaded, HeldFile, NotOffered, TardisClient, Unchanged
 from market_data.adapters.tick_csv import DecodedFile, decode_tick_file
-from market_data.adapters.tick_gzip import Inflation, verify_tick_file
+from market_data.adapters.tick_gzip import verify_tick_file
 from market_data.adapters.tick_lake import ObjectStat, TickLake
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import raw_key
@@ -29,18 +29,17 @@ from market_data.domain.limits import SizeLimits
 from market_data.domain.receipt import FileEvidence, PastFile, open_file
 from market_data.domain.tick_file import Outcome, TickFile
 from market_data.domain.tick_rules import Rule, judge_ticks
-from market_data.errors import RefreshFailed, TickFileInvalid
+from market_data.errors import RefreshFailed, TickFileInvalid, VendorError
 from market_data.publish import Attempt
 
 _GZIP_CONTENT = "application/gzip"
-# What one file needs of scratch, in multiples of its gzip: itself and its Parquet. Its text takes up to 15 times.
-_FILE_SHARE, _TEXT_SHARE = 3, 15
+# What one file needs of scratch, in multiples of its gzip: itself and its Parquet.
+_FILE_SHARE = 3
 _UNKNOWN_BYTES = 64 * 2**20
 # Decoded one at a time: each streams through some 0.4 GB of memory, and Polars has work for every core.
 _LARGE_BYTES = 16 * 2**20
-# Not worth a second visit to a thread.
-_SMALL_BYTES = 256 * 2**10
 _STAGED_FROM_SHARE = 4
+_LONGEST_NAME_BYTES = 255
 _T = TypeVar("_T")
 
 
@@ -77,12 +76,14 @@ class Acquirer:
     is_near_bound: bool
     _large: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiting_bytes: int = 0
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     async def obtain(self, attempt: Attempt, file: FileEvidence, *, may_download: Callable[[], bool]) -> Acquired:
         """Read the file's bytes from raw/ where they are, else from the vendor.
 
         Raises VendorError of any kind and TickFileInvalid; both concern this file, or the account, not the lake.
         """
+        self._refuse_long_names(attempt, file)
         if attempt.has_raw(file.vendor_symbol):
             try:
                 return await self._rebuild(attempt, file)
@@ -91,6 +92,15 @@ class Acquirer:
                 if not may_download():
                     return Acquired(open_file(file))
         return await self._download(attempt, file)
+
+    def _refuse_long_names(self, attempt: Attempt, file: FileEvidence) -> None:
+        """Refuse what no directory can hold before it is fetched: it would stop the other files as well."""
+        longest = max(len(key.rpartition("/")[2]) for key in attempt.object_keys(file))
+        if longest > _LONGEST_NAME_BYTES:
+            raise VendorError(
+                f"{attempt.unit} {file.vendor_symbol[:80]}...: the symbol makes an object name of {longest} bytes, and "
+                f"file systems end at {_LONGEST_NAME_BYTES}: leave it out with `exclude` in the venues file"
+            )
 
     async def refresh(self, attempt: Attempt, file: FileEvidence) -> Acquired:
         """Ask the vendor whether a file that is accounted for has changed; what cannot be replaced stays."""
@@ -115,7 +125,8 @@ class Acquirer:
     async def _rebuild(self, attempt: Attempt, file: FileEvidence) -> Acquired:
         tick_file = _tick_file(attempt, file)
         stat = attempt.observed[raw_key(attempt.unit, file.vendor_symbol)]
-        folder = self._folder()
+        folder = self._new_path(".raw")
+        folder.mkdir()
         share = _FILE_SHARE * stat.size_bytes
         await self.budget.take(share)
         try:
@@ -135,7 +146,7 @@ class Acquirer:
         """Fetch, prove, decode and store a file; a bad body is fetched once more, and kept aside in the end."""
         bad_crc32c: str | None = None
         while True:
-            fetch = _Fetch(self._folder() / "body.csv.gz", self.budget)
+            fetch = _Fetch(self._new_path(".csv.gz"), self.budget)
             try:
                 acquired = await self._fetch(attempt, file, fetch, is_refresh=is_refresh)
             except _BadBody as bad:
@@ -148,7 +159,7 @@ class Acquirer:
                 fetch.share -= acquired.scratch_bytes
                 return acquired
             finally:
-                shutil.rmtree(fetch.body.parent)
+                fetch.body.unlink(missing_ok=True)  # not there before the first byte, and given away at the end
                 await self.budget.give_back(fetch.share)
 
     async def _fetch(self, attempt: Attempt, file: FileEvidence, fetch: _Fetch, *, is_refresh: bool) -> Acquired:
@@ -187,32 +198,20 @@ class Acquirer:
         return Acquired(evidence, decoded, scratch_bytes=size_bytes)
 
     async def _decode(self, tick_file: TickFile, body: Path, gzip_bytes: int) -> DecodedFile | None:
-        """Prove a body and decode it; a large one is inflated once where scratch allows, and decoded alone."""
-        folder = self._folder()
-        text_bytes = _TEXT_SHARE * gzip_bytes
-        has_text = gzip_bytes > _SMALL_BYTES and self.budget.try_take(text_bytes)
-        inflation = Inflation(folder / "text.csv", text_bytes) if has_text else None
-        try:
-            async with self._lane(gzip_bytes):
-                return await self._on(self.pools.cpu, self._decode_now, tick_file, body, inflation)
-        finally:
-            shutil.rmtree(folder)
-            if has_text:
-                await self.budget.give_back(text_bytes)
+        """Prove a body and decode it, a large one alone."""
+        async with self._lane(gzip_bytes):
+            return await self._on(self.pools.cpu, self._decode_now, tick_file, body)
 
     def _lane(self, gzip_bytes: int) -> AbstractAsyncContextManager[None]:
         return self._large if gzip_bytes > _LARGE_BYTES else nullcontext()
 
-    def _decode_now(self, tick_file: TickFile, body: Path, inflation: Inflation | None) -> DecodedFile | None:
-        rows = verify_tick_file(body, tick_file, self.sizes[tick_file.unit.data_type], inflation)
-        source = inflation.path if inflation and inflation.path.exists() else body
-        return self._decode_rows(tick_file, source, rows) if rows else None
-
-    def _decode_rows(self, tick_file: TickFile, source: Path, rows: int) -> DecodedFile:
-        decoded = decode_tick_file(source, tick_file, self.known_keys, self._folder())
-        if decoded.rows != rows:
-            raise TickFileInvalid(f"{tick_file}: {rows} lines became {decoded.rows} rows")
-        return decoded
+    def _decode_now(self, tick_file: TickFile, body: Path) -> DecodedFile | None:
+        rows = verify_tick_file(body, tick_file, self.sizes[tick_file.unit.data_type])
+        if not rows:
+            return None
+        target = self._new_path(".parquet")
+        with _gone_on_failure(target):
+            return decode_tick_file(body, tick_file, rows, self.known_keys, target)
 
     def _stored(
         self, file: FileEvidence, tick_file: TickFile, decoded: DecodedFile | None, stat: ObjectStat
@@ -239,8 +238,9 @@ class Acquirer:
     def _take_raw(self, body: Path, key: str, if_generation: int) -> ObjectStat:
         return self.lake.take_file(body, key, if_generation=if_generation, content_type=_GZIP_CONTENT)
 
-    def _folder(self) -> Path:
-        return Path(tempfile.mkdtemp(dir=self.scratch))
+    def _new_path(self, suffix: str) -> Path:
+        # names instead of folders: making and removing those costs more than a small file's decoding
+        return self.scratch / f"{next(self._numbers)}{suffix}"
 
     async def _on(self, pool: ThreadPoolExecutor, call: Callable[..., _T], *args: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(pool, call, *args)
@@ -268,6 +268,17 @@ class _Fetch:
             share = _FILE_SHARE * (_UNKNOWN_BYTES if size_bytes is None else size_bytes)
             await self._budget.take(share)
             self.share = share
+
+
+@contextmanager
+def _gone_on_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _tick_file(attempt: Attempt, file: FileEvidence) -> TickFile:

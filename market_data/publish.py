@@ -36,6 +36,7 @@ from pydantic import ValidationError
 
 from market_data.adapters.tick_csv import DecodedObject
 from market_data.adapters.tick_lake import ObjectStat, TickLake
+from market_data.domain.instruments import parse_instrument_key
 from market_data.domain.layouts import (
     LAYOUTS,
     DataTypeDay,
@@ -127,6 +128,14 @@ class Attempt:
     def has_raw(self, vendor_symbol: str) -> bool:
         """Whether the vendor's bytes of a file are in the lake (puts are whole, and only verified bytes are put)."""
         return raw_key(self.unit, vendor_symbol) in self.observed
+
+    def object_keys(self, file: FileEvidence) -> tuple[str, ...]:
+        """Return the keys that a file of one instrument will have: raw, and published; of a grouped one, raw alone."""
+        keys = [raw_key(self.unit, file.vendor_symbol)]
+        if file.instrument_key is not None:
+            name = PublishedName(self.unit, file.instrument_type, parse_instrument_key(file.instrument_key)[2])
+            keys += [object_key(layout, name) for layout in self.target.layouts]
+        return tuple(keys)
 
     def release(self, evidence: Iterable[FileEvidence]) -> Receipt:
         """Keep what is proven and give the claim back; what was published before stays as it is."""

@@ -406,3 +406,16 @@ def test_a_run_that_was_stopped_in_the_middle_and_run_again_equals_an_undisturbe
     assert {line for line in vendor.asked_files() if "book_ticker" in line} == set()
     assert is_proven(lake, plan)
     assert contents_of(lake) == undisturbed
+
+
+def test_a_symbol_too_long_for_a_name_fails_alone(lake: TickLake, vendor: Vendor) -> None:
+    plan = plan_day(lake, vendor)
+    first = plan.universe.selected[0]
+    long = replace(first, vendor_symbol="X" * 300, parsed=replace(first.parsed, symbol="X" * 300))
+    plan = replace(plan, universe=replace(plan.universe, selected=(*plan.universe.selected, long)))
+    receipt = run_day(lake, vendor, plan)[TRADES].receipt
+    assert outcomes_of(receipt) == dict.fromkeys(SPOT, Outcome.STORED) | {"X" * 300: Outcome.FAILED}
+    error = file_of(receipt, "X" * 300).error
+    assert error is not None
+    assert "the symbol makes an object name of 308 bytes" in error
+    assert "leave it out with `exclude`" in error

@@ -105,10 +105,10 @@ def test_three_bad_files_of_four_hundred_cost_only_their_data_type_until_the_nex
 
 
 def assert_told_to_people(trades: Receipt, bad: list[str], description: str) -> None:
-    """A failure's first line counts, its next lines name: each bad file once, with what is wrong about it."""
+    """A failure's first line counts and names, the next lines say what is wrong about each bad file, once."""
     first_line, *lines = description.splitlines()
     assert first_line == (
-        f"DERIBIT {DAY}: trades 3 of 400 files failed (3 damaged or not in the vendor's format); "
+        f"DERIBIT {DAY}: trades 3 of 400 files failed ({', '.join(bad)}: 3 damaged or not in the vendor's format); "
         "derivative_ticker, liquidations complete"
     )
     named = [line for line in lines if line.startswith("- ")]

@@ -137,7 +137,7 @@ class TardisClient:
         self._datasets_url = datasets_url.rstrip("/")
         # a line end from a secrets file is no part of the key
         api_key = (api_key or "").strip()
-        self._has_key = bool(api_key)
+        self._api_key = api_key
         self._patience_seconds = patience_seconds
         self._http = httpx.AsyncClient(
             transport=AiohttpTransport(limits=httpx.Limits(max_connections=connections)),
@@ -214,7 +214,7 @@ class TardisClient:
                 attempts = attempt.num
                 async with self._get(url, str(file), absent_is_answer=True) as response:
                     if response.status_code != httpx.codes.OK:
-                        message = f"the vendor answered {_describe(response)}"
+                        message = f"the vendor answered {self._describe(response)}"
                         return NotOffered(url, response.status_code, message, attempts)
                     if held is not None and held.is_of(response.headers):
                         return Unchanged(url, response.status_code, attempts)
@@ -232,7 +232,7 @@ class TardisClient:
                     try:
                         return json.loads(body)
                     except ValueError as error:
-                        excerpt = body[:_BODY_EXCERPT_CHARACTERS].decode("utf-8", "replace")
+                        excerpt = self._hide_key(body.decode("utf-8", "replace"))[:_BODY_EXCERPT_CHARACTERS]
                         raise VendorError(f"{what}: {url} did not answer with JSON but with {excerpt!r}") from error
         raise AssertionError(f"no attempt was made on {url}")
 
@@ -265,7 +265,7 @@ class TardisClient:
 
     def _raise_for_status(self, response: httpx.Response, url: str, what: str) -> None:
         status = response.status_code
-        answer = f"{url} answered {_describe(response)}"
+        answer = f"{url} answered {self._describe(response)}"
         wait_seconds = _retry_after_seconds(response)
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             self._raise_for_key(response, f"{what}: {answer}", wait_seconds)
@@ -297,10 +297,22 @@ class TardisClient:
         remedy = (
             "The key in TARDIS_API_KEY is not accepted for this: see whether it is right, still valid, and used "
             "from one address only"
-            if self._has_key
+            if self._api_key
             else "No key is set, and without one only the first day of each month is free: set TARDIS_API_KEY"
         )
         raise VendorAccessDenied(f"{answer}. {remedy}")
+
+    def _describe(self, response: httpx.Response) -> str:
+        """Return the status with the vendor's `code` and `message`, or the start of a body that is not its JSON."""
+        fields = _vendor_fields(response)
+        if not fields:
+            return f"{response.status_code} ({self._hide_key(response.text)[:_BODY_EXCERPT_CHARACTERS]!r})"
+        code = f"code {fields['code']}: " if fields.get("code") is not None else ""
+        return self._hide_key(f"{response.status_code} ({code}{str(fields.get('message')).rstrip('.')})")
+
+    def _hide_key(self, text: str) -> str:
+        """Return text of the vendor's that may go anywhere: it may repeat the key."""
+        return text.replace(self._api_key, "***") if self._api_key else text
 
     async def _store_body(self, response: httpx.Response, url: str, destination: Path, attempts: int) -> Downloaded:
         crc32c, size_bytes = 0, 0
@@ -347,16 +359,6 @@ def _vendor_fields(response: httpx.Response) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return fields if isinstance(fields, Mapping) else {}
-
-
-def _describe(response: httpx.Response) -> str:
-    """Return the status with the vendor's `code` and `message`, or the start of a body that is not its JSON."""
-    fields = _vendor_fields(response)
-    if not fields:
-        excerpt = response.content[:_BODY_EXCERPT_CHARACTERS].decode("utf-8", "replace")
-        return f"{response.status_code} ({excerpt!r})"
-    code = f"code {fields['code']}: " if fields.get("code") is not None else ""
-    return f"{response.status_code} ({code}{str(fields.get('message')).rstrip('.')})"
 
 
 def _retry_after_seconds(response: httpx.Response) -> float | None:

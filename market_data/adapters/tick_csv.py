@@ -35,6 +35,8 @@ DECODER_VERSION = "3"
 
 # Objects of a grouped file stay below 2 GB: a row of the widest one (options_chain) takes some 60 bytes at most.
 _PART_ROWS = 30_000_000
+# Gzip of files that are decoded in memory at once.
+_SMALL_BYTES = 2**18
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -76,33 +78,40 @@ class DecodedFile:
     unknown_symbols: tuple[str, ...] = ()
 
 
-def decode_tick_file(path: Path, file: TickFile, known_keys: Mapping[str, str], scratch: Path) -> DecodedFile:
-    """Decode a verified tick file with at least one row into Parquet files below `scratch` (an empty folder).
+def decode_tick_file(path: Path, file: TickFile, rows: int, known_keys: Mapping[str, str], target: Path) -> DecodedFile:
+    """Decode a tick file with at least one row to Parquet at `target`, where nothing is yet.
 
-    `path` holds the file's gzip or its inflated text. `known_keys` maps the vendor symbols of the day's universe to
+    It becomes a file, or a folder of files for a grouped one; what is there when this raises is of no use. `path` holds
+    the file's gzip, which was proven to hold `rows` rows. `known_keys` maps the vendor symbols of the day's universe to
     instrument keys; only grouped files use it. Row order is the vendor's. Raises TickFileInvalid (permanent for these
     bytes) when a cell, the symbol or the day is wrong.
     """
     spec = TABLES[file.unit.data_type]
-    text = _scan(path, spec)
-    whole = scratch / "whole.parquet"
+    cells = _scan(path, spec)
     seen = TickRows(file)
     try:
         if file.instrument_key is None:
             # a grouped file gets its keys, and so its published form, when it is split
-            _sink(text, whole, seen)
-            decoded, unknown = _split_group(whole, file, seen.symbols, known_keys, scratch)
+            target.mkdir()
+            whole = target / "whole.parquet"
+            _sink(cells, whole, seen)
+            decoded, unknown = _split_group(whole, file, seen.symbols, known_keys, target)
         else:
             key = pl.lit(file.instrument_key).alias(INSTRUMENT_KEY.name)
-            _sink(text.select(key, pl.all()), whole, seen, _described_schema(file.unit.data_type))
+            schema = _described_schema(file.unit.data_type)
+            write = _write if path.stat().st_size <= _SMALL_BYTES else _sink
+            write(cells.select(key, pl.all()), target, seen, schema)
             stem = parse_instrument_key(file.instrument_key)[2]
-            decoded, unknown = [_describe(whole, stem, file.instrument_type, file.instrument_key)], ()
+            decoded, unknown = [_describe(target, stem, file.instrument_type, file.instrument_key)], ()
     except pl.exceptions.PolarsError as error:
         first_line = str(error).partition("\n")[0]
         raise TickFileInvalid(f"{file}: a cell is not what its column holds ({first_line})") from error
+    decoded_rows = sum(item.rows for item in decoded)
+    if decoded_rows != rows:
+        raise TickFileInvalid(f"{file}: {rows} lines became {decoded_rows} rows")
     return DecodedFile(
         objects=tuple(decoded),
-        rows=sum(item.rows for item in decoded),
+        rows=decoded_rows,
         stats=seen.stats(),
         first_local_timestamp=_instant(seen.first_arrival_us),
         last_local_timestamp=_instant(seen.last_arrival_us),
@@ -111,13 +120,22 @@ def decode_tick_file(path: Path, file: TickFile, known_keys: Mapping[str, str], 
 
 
 def _scan(path: Path, spec: TableSpec) -> pl.LazyFrame:
+    # every column is read: a projection would let rows with too many cells pass
     schema = {
         column.csv_name: pl.Int64() if column.kind is ColumnKind.TIME else column.kind.dtype
         for column in spec.vendor_columns
     }
-    rows = pl.scan_csv(path, schema=schema, quote_char=None, glob=False)
-    columns = [pl.col(c.csv_name).cast(c.kind.dtype).alias(c.name) for c in spec.vendor_columns]
-    return rows.select(columns)
+    cells = pl.scan_csv(path, schema=schema, quote_char=None, glob=False)
+    return cells.select(pl.col(c.csv_name).cast(c.kind.dtype).alias(c.name) for c in spec.vendor_columns)
+
+
+def _write(rows: pl.LazyFrame, target: Path, seen: TickRows, schema: pa.Schema) -> None:
+    """Write a few rows; setting up a stream would cost more than they do."""
+    frame = rows.collect(engine="in-memory")
+    seen.add(frame)
+    if seen.refusal is not None:
+        raise seen.refusal
+    frame.write_parquet(target, **_PARQUET, arrow_schema=schema)
 
 
 def _sink(rows: pl.LazyFrame, target: Path, seen: TickRows, schema: pa.Schema | None = None) -> None:

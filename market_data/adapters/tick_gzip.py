@@ -1,7 +1,7 @@
-"""The vendor's csv.gz as bytes: proven to its very end in one fast inflation, without looking at a cell.
+"""The vendor's csv.gz as bytes: proven to its very end in one fast inflation, before anything is parsed.
 
 Polars would turn a short row into nulls without a word, so lines and commas are counted here; the format has no quotes.
-What is inflated can be kept, so that the decoder need not inflate it a second time.
+(Keeping the inflated text for the decoder was tried: writing and reading it costs what its second inflation costs.)
 Source of the format: docs.tardis.dev, "Downloadable CSV files".
 """
 
@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 import numpy as np
 from isal import igzip, igzip_lib
@@ -31,30 +29,15 @@ _DEFAULT_LIMITS = RunLimits()
 _NEWLINE, _COMMA, _QUOTE = 10, 44, b'"'
 
 
-@dataclass(frozen=True, slots=True)
-class Inflation:
-    """Where inflated text goes while it is verified: to `path`, unless it grows beyond `max_bytes`."""
-
-    path: Path
-    max_bytes: int
-
-
-def verify_tick_file(
-    path: Path, file: TickFile, limits: SizeLimits | None = None, inflation: Inflation | None = None
-) -> int:
+def verify_tick_file(path: Path, file: TickFile, limits: SizeLimits | None = None) -> int:
     """Return the number of rows after proving gzip, size, header, last line and count of cells; 0 for an empty file.
 
-    Text that outgrows `inflation.max_bytes` is proven as well, but `inflation.path` is then not there.
     Raises TickFileInvalid (permanent for these bytes).
     """
     _refuse_other_than_gzip(path, file)
     counter = _Counter(file, path.stat().st_size, limits or _DEFAULT_LIMITS.sizes[file.unit.data_type])
-    with ExitStack() as stack:
-        kept: BinaryIO | None = stack.enter_context(inflation.path.open("wb")) if inflation else None
-        for chunk in _inflate(path, file):
-            counter.add(chunk)
-            if kept is not None and inflation is not None:
-                kept = _keep(kept, chunk, inflation)
+    for chunk in _inflate(path, file):
+        counter.add(chunk)
     return counter.rows()
 
 
@@ -65,14 +48,6 @@ def _inflate(path: Path, file: TickFile) -> Iterator[bytes]:
                 yield chunk
     except (EOFError, OSError, zlib.error, _INFLATE_ERROR) as error:
         raise TickFileInvalid(f"{file}: the gzip stream is damaged or cut short ({error})") from error
-
-
-def _keep(kept: BinaryIO, chunk: bytes, inflation: Inflation) -> BinaryIO | None:
-    if kept.tell() + len(chunk) > inflation.max_bytes:
-        inflation.path.unlink()
-        return None
-    kept.write(chunk)
-    return kept
 
 
 class _Counter:

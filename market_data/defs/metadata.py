@@ -20,6 +20,7 @@ from market_data.domain.universe import Change, Universe
 from market_data.ingest import UnitResult
 
 _NAMED_FILES = 50
+_NAMED_IN_A_LINE = 3
 _MEGABYTE = 1e6
 
 Metadata = dict[str, Any]
@@ -169,10 +170,13 @@ _FAULTS = {
 
 
 def _count_faults(receipt: Receipt) -> str:
-    """Return `trades 3 of 412 files failed (2 damaged ..., 1 vendor unavailable)`."""
+    """Return `trades 3 of 412 files failed (A, B, C: 2 damaged ..., 1 vendor unavailable)`."""
     counts = Counter(_FAULTS.get(file.error_class, file.error_class) for file in receipt.open_files)
     causes = ", ".join(f"{count} {cause}" for cause, count in counts.most_common())
-    return f"{receipt.data_type} {len(receipt.open_files)} of {len(receipt.files)} files failed ({causes})"
+    names = ", ".join(file.vendor_symbol for file in receipt.open_files[:_NAMED_IN_A_LINE])
+    more = f" and {len(receipt.open_files) - _NAMED_IN_A_LINE} more" if receipt.open_files[_NAMED_IN_A_LINE:] else ""
+    count = f"{len(receipt.open_files)} of {len(receipt.files)} files failed"
+    return f"{receipt.data_type} {count} ({names}{more}: {causes})"
 
 
 def _explain(opened: Sequence[tuple[Receipt, FileEvidence]], *, is_transient: bool) -> list[str]:

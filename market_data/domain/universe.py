@@ -129,7 +129,7 @@ def instruments_on(
             continue
         offered = _needed(venue, row, "dataTypes", list)
         data_types = tuple(data_type for data_type in DataType if data_type in offered)
-        symbol = file_symbol(_needed(venue, row, "id", str))
+        symbol = _symbol(venue, row)
         if symbol in GROUP_TYPES:
             groups[symbol] = data_types
             continue
@@ -171,6 +171,14 @@ def _needed(venue: str, row: Mapping[str, Any], field: str, kind: type) -> Any:
     if not isinstance(value, kind):
         raise VendorError(_describe_lack(venue, row, field))
     return value
+
+
+def _symbol(venue: str, row: Mapping[str, Any]) -> str:
+    """Return a row's symbol in file-name form; half of a surrogate pair, which JSON allows, is in no file's name."""
+    symbol = file_symbol(_needed(venue, row, "id", str))
+    if not symbol or any("\ud800" <= letter <= "\udfff" for letter in symbol):
+        raise VendorError(_describe_lack(venue, row, "id"))
+    return symbol
 
 
 def exported_until(venue: str, answer: Mapping[str, Any]) -> date:

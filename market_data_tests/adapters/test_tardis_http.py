@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import google_crc32c
 import pytest
 
-from market_data.adapters.tardis_http import Downloaded, NotOffered, TardisClient
+from market_data.adapters.tardis_http import Downloaded, NotOffered, TardisClient, Unchanged
 from market_data.adapters.tick_lake import encode_crc32c
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import DataTypeDay
@@ -73,7 +73,7 @@ class Download:
 
     def __call__(
         self, file: TickFile | None = None, *, key: str | None = DEFAULT_KEY, **fault: Any
-    ) -> Downloaded | NotOffered:
+    ) -> Downloaded | Unchanged | NotOffered:
         if fault:
             self._simulator.set_faults([{"match": "*.csv.gz", **fault}])
         return _ask(self._simulator, lambda client: client.download(file or _file(), self.path), key)

@@ -73,7 +73,7 @@ class Bench:
         path = folder / "body.csv.gz"
         path.write_bytes(body)
         rows = verify_tick_file(path, file)
-        decoded = decode_tick_file(path, file, known_keys, self._new_folder())
+        decoded = decode_tick_file(path, file, rows, known_keys, self._new_folder() / "decoded")
         assert decoded.rows == rows == sum(item.rows for item in decoded.objects)
         (first, *others) = decoded.objects
         frame = pl.read_parquet(first.path, glob=False) if not others else pl.DataFrame()
@@ -494,3 +494,15 @@ def test_public_fixtures_in_nanoseconds_are_refused_by_name(bench: Bench, name: 
     text = path.read_bytes().rstrip(b"\n") + b"\n"
     with pytest.raises(TickFileInvalid, match=rf"{file}: timestamp \d+ has 19 digits, as nanoseconds have"):
         bench.decode(gzip.compress(text), file)
+
+
+def test_a_long_row_beside_a_short_one_is_refused_where_the_last_cell_may_be_empty(bench: Bench) -> None:
+    """The commas add up, and an empty last cell is legitimate: only reading every column shows the long row."""
+    rows = [f"binance,BTCUSDT,{MIDNIGHT_US + n},{MIDNIGHT_US + n},1,2,3,4" for n in range(10)]
+    rows[3], rows[7] = rows[3].rpartition(",")[0], rows[7] + ",5"
+    header = TABLES[DataType.QUOTES].csv_header
+    file = replace(TRADES_FILE, unit=DataTypeDay("BINANCE", DataType.QUOTES, DAY))
+    body = gzip.compress(_text(rows, header))
+    assert bench.verify(body, file) == 10
+    with pytest.raises(TickFileInvalid, match="a cell is not what its column holds"):
+        bench.decode(body, file)

@@ -141,7 +141,7 @@ def _read(http: httpx.Client, exchange_id: str, symbol: dict[str, Any], unit: Da
     if rows:
         scratch = folder / path.strip("/").replace("/", "_")
         scratch.mkdir()
-        assert decode_tick_file(folder / "file.csv.gz", file, {}, scratch).rows == rows
+        assert decode_tick_file(folder / "file.csv.gz", file, rows, {}, scratch / "decoded").rows == rows
     else:
         assert is_group or unit.data_type in {DataType.TRADES, DataType.LIQUIDATIONS, DataType.OPTIONS_CHAIN}
 

@@ -1,0 +1,77 @@
+"""Whether time grows with what is there already: seconds by file from 1 to 1,000 files, by day from 1 to 365 days."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+from market_data.adapters.tick_lake import TickLake, open_lake
+from market_data.domain.data_types import DataType
+from market_data.listing import learn_universe, store_universe
+from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, measure_in_turn
+from market_data_tests.benchmarks.static_vendor import static_vendor
+from market_data_tests.benchmarks.tick_files import DAY, VENUE, TickFileSpec, keep_tick_files
+from market_data_tests.benchmarks.venue_days import ingest, ingest_into_fresh_lake, open_client, plan_day
+
+_FILE_ROWS, _DAY_ROWS = 400, 20
+
+
+def _many_files(count: int) -> Path:
+    specs = [TickFileSpec(DataType.TRADES, f"X{number:03d}USDT", _FILE_ROWS) for number in range(count)]
+    return keep_tick_files(f"growth-{count}", specs)
+
+
+def measure_files(options: Options) -> Results:
+    """Give the seconds, and the milliseconds by file, of a venue-day with so many small files."""
+    counts = (1, 10, 100) if options.quick else (1, 10, 100, 1000)
+    with static_vendor(_many_files(counts[-1])) as url:
+        sides = {str(n): ingest_into_fresh_lake(url, plan_day(url, max_instruments=n)) for n in counts}
+        measure_in_turn(1, sides)
+        spent = measure_in_turn(options.rounds, sides)
+    results: Results = {}
+    for count in counts:
+        seconds = spent[str(count)].seconds
+        results[f"growth.{count}_files"] = Measured(seconds, "s")
+        results[f"growth.{count}_files.each"] = Measured(tuple(s / count * 1000 for s in seconds), "ms/file")
+    return results
+
+
+def many_days(count: int) -> tuple[Path, list[date]]:
+    days = [DAY + timedelta(days=number) for number in range(count)]
+    types = (DataType.TRADES, DataType.QUOTES)
+    specs = [TickFileSpec(data_type, "BTCUSDT", _DAY_ROWS, day) for day in days for data_type in types]
+    return keep_tick_files(f"growth-{count}-days", specs), days
+
+
+def run_day(lake: TickLake, url: str, day: date) -> float:
+    """Do what a run of the day does: learn and keep the universe, then ingest; give the seconds."""
+    plan = plan_day(url, day)
+    started = time.perf_counter()
+
+    async def learn() -> None:
+        async with open_client(url) as client:
+            universe = await learn_universe(lake, client, VENUE, day, plan.selection, today=DAY + timedelta(days=999))
+        store_universe(lake, universe)
+
+    asyncio.run(learn())
+    ingest(lake, url, plan)
+    return time.perf_counter() - started
+
+
+def measure_days(options: Options) -> Results:
+    """Give the seconds of a tiny day at the start and at the end of a year in one lake."""
+    folder, days = many_days(40 if options.quick else 365)
+    part = len(days) // 12
+    with static_vendor(folder) as url, disk_folder() as home:
+        lake = open_lake((home / "lake").as_uri())
+        seconds = [run_day(lake, url, day) for day in days]
+    # the very first days pay for what a process loads once
+    first, last = seconds[3 : 3 + part], seconds[-part:]
+    results = {
+        "growth.first_days.each": Measured(tuple(first), "s/day"),
+        f"growth.{len(days)}_days.last_each": Measured(tuple(last), "s/day"),
+    }
+    growth = results[f"growth.{len(days)}_days.last_each"].value / results["growth.first_days.each"].value
+    return results | {f"growth.{len(days)}_days": Measured((growth,), "x", "a day at the end over one at the start")}

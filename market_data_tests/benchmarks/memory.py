@@ -1,0 +1,70 @@
+"""`peak_rss_mb`: the most memory that a process needs which ingests one very large tick file.
+
+2 GB of CSV, and 10 GB with --full; what counts is that it does not grow with the file. The file is made as it is served
+(`endless_vendor.py`), the use case runs in a process of its own, and its own peak is read when it is done. Resident
+memory counts pages of files that are mapped too, which the kernel takes back at will; `anonymous` is sampled without.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from market_data.adapters.tick_lake import open_lake
+from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder
+from market_data_tests.benchmarks.static_vendor import run_vendor
+from market_data_tests.benchmarks.venue_days import ingest, plan_day
+
+_POLL_SECONDS = 0.05
+_LONGEST_SECONDS = 3600
+
+
+def measure(options: Options) -> Results:
+    """Give the peaks for a small, a large and (--full) a very large file, and how much they grow."""
+    sizes_gb = (0.1, 0.4) if options.quick else (0.5, 2, 10) if options.full else (0.5, 2)
+    results: Results = {}
+    peaks: list[float] = []
+    for size_gb in sizes_gb:
+        seconds, peak_mb, anonymous_mb = _run_alone(int(size_gb * 1e9))
+        peaks.append(peak_mb)
+        results[f"peak_rss_mb.{size_gb:g}GB"] = Measured(
+            (peak_mb,), "MB", f"{size_gb / seconds * 1000:.0f} MB/s of CSV"
+        )
+        results[f"peak_rss_mb.{size_gb:g}GB.anonymous"] = Measured((anonymous_mb,), "MB", "sampled")
+    name = f"peak_rss_growth.{sizes_gb[-2]:g}_to_{sizes_gb[-1]:g}GB"
+    results[name] = Measured((peaks[-1] / peaks[-2],), "x", "1 is flat")
+    return results
+
+
+def _run_alone(csv_bytes: int) -> tuple[float, float, float]:
+    """Ingest a file of this size in a fresh process; give its seconds, peak and anonymous peak (MB)."""
+    with disk_folder() as folder, run_vendor("endless_vendor", csv_bytes) as url:
+        command = [sys.executable, "-m", "market_data_tests.benchmarks.memory", url, str(folder)]
+        started, anonymous_kb = time.perf_counter(), 0
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            while process.poll() is None:
+                anonymous_kb = max(anonymous_kb, _status_kb(process.pid, "RssAnon"))
+                if time.perf_counter() - started > _LONGEST_SECONDS:
+                    process.kill()
+                time.sleep(_POLL_SECONDS)
+            if process.returncode:
+                raise RuntimeError(f"the use case ended with {process.returncode}")
+            return time.perf_counter() - started, int(process.stdout.read()) / 1e3, anonymous_kb / 1e3
+
+
+def _status_kb(pid: int | str, name: str) -> int:
+    """Return a line of a process's status in kB, 0 when there is none (any more)."""
+    try:
+        found = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(found[1]) if found else 0
+
+
+if __name__ == "__main__":
+    ingest(open_lake(Path(sys.argv[2], "lake").as_uri()), sys.argv[1], plan_day(sys.argv[1]))
+    print(_status_kb("self", "VmHWM"))  # noqa: T201  the answer to the parent
