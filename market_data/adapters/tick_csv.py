@@ -47,6 +47,8 @@ class _ParquetOptions(TypedDict):
 
 
 _PARQUET = _ParquetOptions(compression="zstd", compression_level=1, row_group_size=250_000)
+# All parts of a grouped file are open at once, each with the rows of a group: smaller ones, for 20 bases and more.
+_PARQUET_OF_PARTS = _ParquetOptions(compression="zstd", compression_level=1, row_group_size=100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,10 @@ def decode_tick_file(path: Path, file: TickFile, rows: int, known_keys: Mapping[
     seen = TickRows(file)
     try:
         if file.instrument_key is None:
-            # a grouped file gets its keys, and so its published form, when it is split
+            # read twice: an instrument's key and its part are known once all symbols are
+            _look(cells, seen)
             target.mkdir()
-            whole = target / "whole.parquet"
-            _sink(cells, whole, seen)
-            decoded, unknown = _split_group(whole, file, seen.symbols, known_keys, target)
+            decoded, unknown = _split_group(cells, file, seen.symbols, known_keys, target)
         else:
             key = pl.lit(file.instrument_key).alias(INSTRUMENT_KEY.name)
             schema = _described_schema(file.unit.data_type)
@@ -138,12 +139,21 @@ def _write(rows: pl.LazyFrame, target: Path, seen: TickRows, schema: pa.Schema) 
     frame.write_parquet(target, **_PARQUET, arrow_schema=schema)
 
 
-def _sink(rows: pl.LazyFrame, target: Path, seen: TickRows, schema: pa.Schema | None = None) -> None:
+def _sink(rows: pl.LazyFrame, target: Path, seen: TickRows, schema: pa.Schema) -> None:
     """Write rows to one file while `seen` looks at them; raises what `seen` refuses."""
     written = rows.sink_parquet(target, **_PARQUET, arrow_schema=schema, lazy=True)
     looked_at = rows.sink_batches(seen.add, chunk_size=BATCH_ROWS, lazy=True)
+    _stream([written, looked_at], seen)
+
+
+def _look(rows: pl.LazyFrame, seen: TickRows) -> None:
+    """Let `seen` look at rows that are not written; raises what it refuses."""
+    _stream([rows.sink_batches(seen.add, chunk_size=BATCH_ROWS, lazy=True)], seen)
+
+
+def _stream(sinks: list[pl.LazyFrame], seen: TickRows) -> None:
     try:
-        pl.collect_all([written, looked_at], engine="streaming")
+        pl.collect_all(sinks, engine="streaming")
     except pl.exceptions.PolarsError as error:
         if seen.refusal is None:
             raise
@@ -166,42 +176,41 @@ def _described_schema(data_type: DataType) -> pa.Schema:
 
 
 def _split_group(
-    whole: Path, file: TickFile, symbols: frozenset[str], known_keys: Mapping[str, str], scratch: Path
+    cells: pl.LazyFrame, file: TickFile, symbols: frozenset[str], known_keys: Mapping[str, str], target: Path
 ) -> tuple[list[DecodedObject], tuple[str, ...]]:
     """Split a grouped file by base asset while streaming; rows get their own instrument key and keep their order."""
-    ordered = sorted(symbols)
-    keys, stems, unknown = [], [], []
-    for symbol in ordered:
+    unknown, names = [], []
+    for symbol in sorted(symbols):
         name = file_symbol(symbol)
         parsed, _ = parse_symbol(file.unit.venue, file.instrument_type, name)
         if name not in known_keys:
             unknown.append(name)
         derived_key = format_instrument_key(file.unit.venue, file.instrument_type, parsed.symbol)
-        keys.append(known_keys.get(name, derived_key))
-        stems.append(f"{parsed.base or ''}~{file.vendor_symbol}")
-    numbers = {stem: number for number, stem in enumerate(sorted(set(stems)))}
+        names.append((symbol, known_keys.get(name, derived_key), f"{parsed.base or ''}~{file.vendor_symbol}"))
+    by_symbol = pl.LazyFrame(names, schema=["symbol", INSTRUMENT_KEY.name, "stem"], orient="row")
+    numbers = {stem: number for number, stem in enumerate(sorted({stem for _, _, stem in names}))}
     by_base = pl.PartitionBy(
-        scratch,
-        key=pl.col("symbol").replace_strict(ordered, stems).alias("stem"),
+        target,
+        key="stem",
         include_key=False,
         file_path_provider=lambda part: f"{numbers[part.partition_keys['stem'][0]]}-{part.index_in_partition}.parquet",
         max_rows_per_file=_PART_ROWS,
         approximate_bytes_per_file=None,
     )
-    keyed = pl.scan_parquet(whole, glob=False).select(
-        pl.col("symbol").replace_strict(ordered, keys).alias(INSTRUMENT_KEY.name), pl.all()
-    )
-    keyed.sink_parquet(by_base, **_PARQUET, arrow_schema=_described_schema(file.unit.data_type))
-    whole.unlink()
+    # a join streams; replacing values by values would hold the column in memory
+    named = cells.join(by_symbol, on="symbol", how="left", maintain_order="left")
+    columns = TABLES[file.unit.data_type].published_schema.names()
+    schema = _described_schema(file.unit.data_type)
+    named.select(*columns, "stem").sink_parquet(by_base, **_PARQUET_OF_PARTS, arrow_schema=schema)
     return [
         _describe(path, _part_stem(stem, part), file.instrument_type, None)
         for stem, number in numbers.items()
-        for part, path in enumerate(_parts(scratch, number))
+        for part, path in enumerate(_parts(target, number))
     ], tuple(unknown)
 
 
-def _parts(scratch: Path, number: int) -> list[Path]:
-    return sorted(scratch.glob(f"{number}-*.parquet"), key=lambda path: int(path.stem.partition("-")[2]))
+def _parts(target: Path, number: int) -> list[Path]:
+    return sorted(target.glob(f"{number}-*.parquet"), key=lambda path: int(path.stem.partition("-")[2]))
 
 
 def _part_stem(stem: str, part: int) -> str:

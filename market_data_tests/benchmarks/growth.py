@@ -10,7 +10,7 @@ from pathlib import Path
 from market_data.adapters.tick_lake import TickLake, open_lake
 from market_data.domain.data_types import DataType
 from market_data.listing import learn_universe, store_universe
-from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, measure_in_turn
+from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, measure_in_turn, ratio
 from market_data_tests.benchmarks.static_vendor import static_vendor
 from market_data_tests.benchmarks.tick_files import DAY, VENUE, TickFileSpec, keep_tick_files
 from market_data_tests.benchmarks.venue_days import ingest, ingest_into_fresh_lake, open_client, plan_day
@@ -61,17 +61,18 @@ def run_day(lake: TickLake, url: str, day: date) -> float:
 
 
 def measure_days(options: Options) -> Results:
-    """Give the seconds of a tiny day at the start and at the end of a year in one lake."""
+    """Give the seconds of a tiny day in a lake that holds a year of them, over those in an almost empty one."""
     folder, days = many_days(40 if options.quick else 365)
-    part = len(days) // 12
+    older, newest = days[: -len(days) // 12], days[-len(days) // 12 :]
     with static_vendor(folder) as url, disk_folder() as home:
-        lake = open_lake((home / "lake").as_uri())
-        seconds = [run_day(lake, url, day) for day in days]
-    # the very first days pay for what a process loads once
-    first, last = seconds[3 : 3 + part], seconds[-part:]
-    results = {
-        "growth.first_days.each": Measured(tuple(first), "s/day"),
-        f"growth.{len(days)}_days.last_each": Measured(tuple(last), "s/day"),
+        full, empty = open_lake((home / "full").as_uri()), open_lake((home / "empty").as_uri())
+        for day in older:
+            run_day(full, url, day)
+        # in turn, day by day: a busy minute of the machine is not taken for growth
+        spent = [(run_day(full, url, day), run_day(empty, url, day)) for day in newest]
+    in_full, in_empty = zip(*spent, strict=True)
+    return {
+        f"growth.{len(days)}_days": ratio(in_full, in_empty),
+        f"growth.{len(days)}_days.last_each": Measured(in_full, "s/day"),
+        f"growth.{len(days)}_days.first_each": Measured(in_empty, "s/day"),
     }
-    growth = results[f"growth.{len(days)}_days.last_each"].value / results["growth.first_days.each"].value
-    return results | {f"growth.{len(days)}_days": Measured((growth,), "x", "a day at the end over one at the start")}

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from market_data.adapters.tick_lake import open_lake
@@ -28,7 +29,7 @@ def measure(options: Options) -> Results:
     results: Results = {}
     peaks: list[float] = []
     for size_gb in sizes_gb:
-        seconds, peak_mb, anonymous_mb = _run_alone(int(size_gb * 1e9))
+        seconds, peak_mb, anonymous_mb = _ingest_alone(int(size_gb * 1e9))
         peaks.append(peak_mb)
         results[f"peak_rss_mb.{size_gb:g}GB"] = Measured(
             (peak_mb,), "MB", f"{size_gb / seconds * 1000:.0f} MB/s of CSV"
@@ -39,24 +40,28 @@ def measure(options: Options) -> Results:
     return results
 
 
-def _run_alone(csv_bytes: int) -> tuple[float, float, float]:
+def _ingest_alone(csv_bytes: int) -> tuple[float, float, float]:
     """Ingest a file of this size in a fresh process; give its seconds, peak and anonymous peak (MB)."""
     with disk_folder() as folder, run_vendor("endless_vendor", csv_bytes) as url:
-        command = [sys.executable, "-m", "market_data_tests.benchmarks.memory", url, str(folder)]
-        started, anonymous_kb = time.perf_counter(), 0
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            while process.poll() is None:
-                anonymous_kb = max(anonymous_kb, _status_kb(process.pid, "RssAnon"))
-                if time.perf_counter() - started > _LONGEST_SECONDS:
-                    process.kill()
-                time.sleep(_POLL_SECONDS)
-            if process.returncode:
-                raise RuntimeError(f"the use case ended with {process.returncode}")
-            return time.perf_counter() - started, int(process.stdout.read()) / 1e3, anonymous_kb / 1e3
+        return run_alone("market_data_tests.benchmarks.memory", [url, str(folder)])
 
 
-def _status_kb(pid: int | str, name: str) -> int:
+def run_alone(module: str, arguments: Sequence[str]) -> tuple[float, float, float]:
+    """Run a module that prints its own peak in kB; give its seconds, peak and anonymous peak (MB)."""
+    started, anonymous_kb = time.perf_counter(), 0
+    with subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while process.poll() is None:
+            anonymous_kb = max(anonymous_kb, status_kb(process.pid, "RssAnon"))
+            if time.perf_counter() - started > _LONGEST_SECONDS:
+                process.kill()
+            time.sleep(_POLL_SECONDS)
+        if process.returncode:
+            raise RuntimeError(f"{module} ended with {process.returncode}")
+        return time.perf_counter() - started, int(process.stdout.read()) / 1e3, anonymous_kb / 1e3
+
+
+def status_kb(pid: int | str, name: str) -> int:
     """Return a line of a process's status in kB, 0 when there is none (any more)."""
     try:
         found = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
@@ -67,4 +72,4 @@ def _status_kb(pid: int | str, name: str) -> int:
 
 if __name__ == "__main__":
     ingest(open_lake(Path(sys.argv[2], "lake").as_uri()), sys.argv[1], plan_day(sys.argv[1]))
-    print(_status_kb("self", "VmHWM"))  # noqa: T201  the answer to the parent
+    print(status_kb("self", "VmHWM"))  # noqa: T201  the answer to the parent

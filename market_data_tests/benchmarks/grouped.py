@@ -1,0 +1,89 @@
+"""`grouped`: an OPTIONS file of Deribit's scale (24 columns), split by base asset: seconds, peak memory, order kept.
+
+The simulator makes the file as it serves it; the use case runs in a process of its own. Twice the rows show that time
+grows with them and memory does not; the largest known file has 236 million.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from market_data.adapters.tardis_http import TardisClient
+from market_data.adapters.tick_lake import open_lake
+from market_data.domain.data_types import DataType
+from market_data.domain.layouts import LAYOUTS
+from market_data.domain.universe import Selection
+from market_data.ingest import VenueDay, ingest_venue_day
+from market_data.listing import learn_universe
+from market_data.simulator.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder
+from market_data_tests.benchmarks.memory import run_alone, status_kb
+
+_DAY, _CLOCK = date(2024, 8, 8), "2024-08-11T07:00:00Z"
+_LARGEST_ROWS = 236_000_000
+_SELECTION = Selection(data_types=(DataType.OPTIONS_CHAIN,), instrument_types=("OPTION",))
+
+
+def measure(options: Options) -> Results:
+    """Give seconds and peak for two numbers of rows, and what they mean for the largest known file."""
+    counts = (
+        (500_000, 1_000_000) if options.quick else (15_000_000, 30_000_000) if options.full else (2_000_000, 4_000_000)
+    )
+    results: Results = {}
+    seconds_of: dict[int, float] = {}
+    for rows in counts:
+        with (
+            disk_folder() as folder,
+            run_simulator(SimulatorOptions(clock=_CLOCK, options_rows=rows)) as simulator,
+        ):
+            addresses = [simulator.api_url, simulator.datasets_url]
+            seconds_of[rows], peak_mb, _ = run_alone("market_data_tests.benchmarks.grouped", [*addresses, str(folder)])
+            parts = _check_order(folder, rows)
+        million = f"{rows / 1e6:g}M_rows"
+        results[f"grouped.{million}"] = Measured((seconds_of[rows],), "s", f"{parts} objects, made while it is served")
+        results[f"grouped.{million}.peak_rss_mb"] = Measured((peak_mb,), "MB", "")
+    few, many = counts
+    each = (seconds_of[many] - seconds_of[few]) / (many - few)
+    minutes = each * _LARGEST_ROWS / 60
+    results["grouped.236M_rows"] = Measured((minutes,), "min", "extrapolated from the two")
+    return results
+
+
+def _check_order(folder: Path, rows: int) -> int:
+    """Hold every published part to the vendor's order, and all of them to its number of rows."""
+    parts = sorted((folder / "lake/ticks/by_date").rglob("*.parquet"))
+    found = 0
+    for part in parts:
+        arrivals = pl.scan_parquet(part, glob=False).select("local_timestamp").collect()["local_timestamp"]
+        assert arrivals.is_sorted(), part
+        found += arrivals.len()
+    assert found == rows
+    return len(parts)
+
+
+def _ingest(api_url: str, datasets_url: str, folder: str) -> None:
+    lake = open_lake(Path(folder, "lake").as_uri())
+
+    def client() -> TardisClient:
+        return TardisClient(api_url=api_url, datasets_url=datasets_url, api_key=DEFAULT_KEY)
+
+    async def learn() -> VenueDay:
+        async with client() as asking:
+            universe = await learn_universe(lake, asking, "DERIBIT", _DAY, _SELECTION, today=_DAY)
+        return VenueDay(universe, _SELECTION, _SELECTION.data_types, LAYOUTS, "simulator", "benchmark")
+
+    started = time.perf_counter()
+    (result,) = ingest_venue_day(lake, client, asyncio.run(learn()))
+    assert result.receipt.is_complete, [file.error for file in result.receipt.open_files]
+    print(f"ingested in {time.perf_counter() - started:.1f} s", file=sys.stderr)  # noqa: T201  for who watches
+
+
+if __name__ == "__main__":
+    _ingest(*sys.argv[1:])
+    print(status_kb("self", "VmHWM"))  # noqa: T201  the answer to the parent
