@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from typing import TypeVar
 from market_data.adapters.scratch import Budget
 from market_data.adapters.tardis_http import Downloaded, HeldFile, NotOffered, TardisClient, Unchanged
 from market_data.adapters.tick_csv import DecodedFile, decode_tick_file
-from market_data.adapters.tick_gzip import verify_tick_file
+from market_data.adapters.tick_gzip import KeptText, verify_tick_file
 from market_data.adapters.tick_lake import ObjectStat, TickLake
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import raw_key
@@ -35,10 +36,13 @@ from market_data.publish import Attempt
 _GZIP_CONTENT = "application/gzip"
 # What one file needs of scratch, in multiples of its gzip: itself and its Parquet.
 _FILE_SHARE = 3
+# Of memory, text of the files that are decoded just now, which is up to 15 times their gzip.
+_TEXT_SHARE, _TEXT_BYTES = 15, 256 * 2**20
 _UNKNOWN_BYTES = 64 * 2**20
 # Decoded one at a time: each streams through some 0.4 GB of memory, and Polars has work for every core.
 _LARGE_BYTES = 16 * 2**20
 _STAGED_FROM_SHARE = 4
+DECODERS = (os.cpu_count() or 2) + 2
 _LONGEST_NAME_BYTES = 255
 _T = TypeVar("_T")
 
@@ -75,6 +79,9 @@ class Acquirer:
     rules: Mapping[DataType, tuple[Rule, ...]]
     is_near_bound: bool
     _large: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # as many as `pools.cpu` has threads, so that memory is taken for what is decoded, not for what waits
+    _decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODERS))
+    _memory: Budget = field(default_factory=lambda: Budget(_TEXT_BYTES))
     _waiting_bytes: int = 0
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -176,7 +183,7 @@ class Acquirer:
             decoded = await self._decode(tick_file, fetch.body, answer.size_bytes)
         except TickFileInvalid as error:
             raise _BadBody(error, answer.crc32c) from error
-        stat = await self._on(self.pools.io, attempt.put_raw, file, partial(self._take_raw, fetch.body))
+        stat = await self._on(self.pools.io, attempt.put_raw, file, partial(self._take_raw, fetch.body, answer.crc32c))
         evidence = self._stored(_answered(_with_past(file), answer), tick_file, decoded, stat)
         acquired = await self._keep(attempt, evidence, decoded, fetch.share)
         return replace(acquired, downloaded_bytes=answer.size_bytes)
@@ -199,19 +206,26 @@ class Acquirer:
 
     async def _decode(self, tick_file: TickFile, body: Path, gzip_bytes: int) -> DecodedFile | None:
         """Prove a body and decode it, a large one alone."""
-        async with self._lane(gzip_bytes):
-            return await self._on(self.pools.cpu, self._decode_now, tick_file, body)
+        async with self._lane(gzip_bytes), self._decoders:
+            text_bytes = _TEXT_SHARE * gzip_bytes
+            if not self._memory.try_take(text_bytes):
+                return await self._on(self.pools.cpu, self._decode_now, tick_file, body, None)
+            try:
+                return await self._on(self.pools.cpu, self._decode_now, tick_file, body, KeptText(text_bytes))
+            finally:
+                await self._memory.give_back(text_bytes)
 
     def _lane(self, gzip_bytes: int) -> AbstractAsyncContextManager[None]:
         return self._large if gzip_bytes > _LARGE_BYTES else nullcontext()
 
-    def _decode_now(self, tick_file: TickFile, body: Path) -> DecodedFile | None:
-        rows = verify_tick_file(body, tick_file, self.sizes[tick_file.unit.data_type])
+    def _decode_now(self, tick_file: TickFile, body: Path, kept: KeptText | None) -> DecodedFile | None:
+        rows = verify_tick_file(body, tick_file, self.sizes[tick_file.unit.data_type], kept)
         if not rows:
             return None
+        source = (kept.value() if kept else None) or body
         target = self._new_path(".parquet")
         with _gone_on_failure(target):
-            return decode_tick_file(body, tick_file, rows, self.known_keys, target)
+            return decode_tick_file(source, tick_file, rows, self.known_keys, target)
 
     def _stored(
         self, file: FileEvidence, tick_file: TickFile, decoded: DecodedFile | None, stat: ObjectStat
@@ -235,8 +249,8 @@ class Acquirer:
     def _put_raw(self, body: Path, key: str, if_generation: int) -> ObjectStat:
         return self.lake.put_file(body, key, if_generation=if_generation, content_type=_GZIP_CONTENT)
 
-    def _take_raw(self, body: Path, key: str, if_generation: int) -> ObjectStat:
-        return self.lake.take_file(body, key, if_generation=if_generation, content_type=_GZIP_CONTENT)
+    def _take_raw(self, body: Path, crc32c: str, key: str, if_generation: int) -> ObjectStat:
+        return self.lake.take_file(body, key, crc32c=crc32c, if_generation=if_generation, content_type=_GZIP_CONTENT)
 
     def _new_path(self, suffix: str) -> Path:
         # names instead of folders: making and removing those costs more than a small file's decoding

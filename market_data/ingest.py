@@ -6,7 +6,6 @@ Units (data types) are at work at once, and many files of each (`acquire.py`), o
 from __future__ import annotations
 
 import asyncio
-import os
 import queue
 import threading
 import time
@@ -19,7 +18,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
-from market_data.acquire import Acquired, Acquirer, Pools
+from market_data.acquire import DECODERS, Acquired, Acquirer, Pools
 from market_data.adapters.scratch import Budget, open_scratch
 from market_data.adapters.tardis_http import TardisClient
 from market_data.adapters.tick_csv import DECODER_VERSION
@@ -159,7 +158,7 @@ class _Work:
                 # units wait for their objects' writers, so they need threads apart from them
                 self._units = stack.enter_context(ThreadPoolExecutor(len(DataType), "unit"))
                 io = stack.enter_context(ThreadPoolExecutor(files_at_once, "lake"))
-                cpu = stack.enter_context(ThreadPoolExecutor(os.cpu_count() or 2, "decode"))
+                cpu = stack.enter_context(ThreadPoolExecutor(DECODERS, "decode"))
                 self._pools = Pools(io, cpu)
                 asyncio.run(self._run_units(open_client, scratch_bytes, put))
         except asyncio.CancelledError:

@@ -178,7 +178,7 @@ class Attempt:
     def stage(self, item: DecodedObject) -> DecodedObject:
         """Move a decoded file from scratch into the lake, where it waits for the rest of its unit."""
         key = staging_key(self.unit, self.writer, item.instrument_type, item.stem)
-        self.lake.take_file(item.path, key, content_type=_PARQUET_CONTENT)
+        self.lake.take_file(item.path, key, crc32c=item.crc32c, content_type=_PARQUET_CONTENT)
         return replace(item, staged_key=key)
 
     def _changes_named_objects(self, new: Sequence[tuple[str, DecodedObject]]) -> bool:
@@ -223,7 +223,9 @@ class Attempt:
     def _put_object(self, item: DecodedObject, source: str | None, key: str, if_generation: int) -> ObjectStat:
         if source is not None:
             return self.lake.copy(source, key, if_generation=if_generation)
-        return self.lake.take_file(item.path, key, if_generation=if_generation, content_type=_PARQUET_CONTENT)
+        return self.lake.take_file(
+            item.path, key, crc32c=item.crc32c, if_generation=if_generation, content_type=_PARQUET_CONTENT
+        )
 
     def _write(self, key: str, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
         seen = self.observed.get(key)

@@ -128,13 +128,21 @@ class LocalLake(TickLake):
             return self._publish(temporary, written, if_generation, is_link=False)
 
     def take_file(
-        self, path: Path, key: str, *, if_generation: int | None = None, content_type: str = DEFAULT_CONTENT_TYPE
+        self,
+        path: Path,
+        key: str,
+        *,
+        crc32c: str,
+        if_generation: int | None = None,
+        content_type: str = DEFAULT_CONTENT_TYPE,
     ) -> ObjectStat:
         """Move the file where it lies on the lake's disk, which spares its bytes a copy. See `TickLake.take_file`."""
         with self._named_errors(f"write {check_key(key)} from {path}"), self._incoming_file() as temporary:
             if not _take_over(path, temporary):
-                return super().take_file(path, key, if_generation=if_generation, content_type=content_type)
-            published = self._publish(temporary, _settle_file(temporary, key), if_generation, is_link=False)
+                return super().take_file(
+                    path, key, crc32c=crc32c, if_generation=if_generation, content_type=content_type
+                )
+            published = self._publish(temporary, _settle_file(temporary, key, crc32c), if_generation, is_link=False)
             path.unlink()
             return published
 
@@ -322,9 +330,8 @@ def _take_over(path: Path, temporary: Path) -> bool:
     return True
 
 
-def _settle_file(path: Path, key: str) -> ObjectStat:
+def _settle_file(path: Path, key: str, crc32c: str) -> ObjectStat:
     with path.open("rb", buffering=0) as stream:
-        crc32c = compute_crc32c(stream)
         return _settle(stream, key, crc32c)
 
 

@@ -66,7 +66,7 @@ def _sweep(root: Path) -> None:
 
 
 class Budget:
-    """Bytes of scratch that may be used; for one event loop."""
+    """Bytes that may be used, of scratch or of memory; for one event loop."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes

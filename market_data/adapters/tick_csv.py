@@ -35,8 +35,8 @@ DECODER_VERSION = "3"
 
 # Objects of a grouped file stay below 2 GB: a row of the widest one (options_chain) takes some 60 bytes at most.
 _PART_ROWS = 30_000_000
-# Gzip of files that are decoded in memory at once.
-_SMALL_BYTES = 2**18
+# Decoded at once instead of in a stream.
+_FEW_ROWS = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -80,16 +80,18 @@ class DecodedFile:
     unknown_symbols: tuple[str, ...] = ()
 
 
-def decode_tick_file(path: Path, file: TickFile, rows: int, known_keys: Mapping[str, str], target: Path) -> DecodedFile:
+def decode_tick_file(
+    source: Path | bytes, file: TickFile, rows: int, known_keys: Mapping[str, str], target: Path
+) -> DecodedFile:
     """Decode a tick file with at least one row to Parquet at `target`, where nothing is yet.
 
-    It becomes a file, or a folder of files for a grouped one; what is there when this raises is of no use. `path` holds
-    the file's gzip, which was proven to hold `rows` rows. `known_keys` maps the vendor symbols of the day's universe to
-    instrument keys; only grouped files use it. Row order is the vendor's. Raises TickFileInvalid (permanent for these
-    bytes) when a cell, the symbol or the day is wrong.
+    It becomes a file, or a folder of files for a grouped one; what is there when this raises is of no use. `source` is
+    the file's gzip or its text, which was proven to hold `rows` rows. `known_keys` maps the vendor symbols of the day's
+    universe to instrument keys; only grouped files use it. Row order is the vendor's. Raises TickFileInvalid (permanent
+    for these bytes) when a cell, the symbol or the day is wrong.
     """
     spec = TABLES[file.unit.data_type]
-    cells = _scan(path, spec)
+    cells = _scan(source, spec)
     seen = TickRows(file)
     try:
         if file.instrument_key is None:
@@ -100,7 +102,7 @@ def decode_tick_file(path: Path, file: TickFile, rows: int, known_keys: Mapping[
         else:
             key = pl.lit(file.instrument_key).alias(INSTRUMENT_KEY.name)
             schema = _described_schema(file.unit.data_type)
-            write = _write if path.stat().st_size <= _SMALL_BYTES else _sink
+            write = _write if rows <= _FEW_ROWS else _sink
             write(cells.select(key, pl.all()), target, seen, schema)
             stem = parse_instrument_key(file.instrument_key)[2]
             decoded, unknown = [_describe(target, stem, file.instrument_type, file.instrument_key)], ()
@@ -120,13 +122,13 @@ def decode_tick_file(path: Path, file: TickFile, rows: int, known_keys: Mapping[
     )
 
 
-def _scan(path: Path, spec: TableSpec) -> pl.LazyFrame:
+def _scan(source: Path | bytes, spec: TableSpec) -> pl.LazyFrame:
     # every column is read: a projection would let rows with too many cells pass
     schema = {
         column.csv_name: pl.Int64() if column.kind is ColumnKind.TIME else column.kind.dtype
         for column in spec.vendor_columns
     }
-    cells = pl.scan_csv(path, schema=schema, quote_char=None, glob=False)
+    cells = pl.scan_csv(source, schema=schema, quote_char=None, glob=False)
     return cells.select(pl.col(c.csv_name).cast(c.kind.dtype).alias(c.name) for c in spec.vendor_columns)
 
 

@@ -1,12 +1,13 @@
 """The vendor's csv.gz as bytes: proven to its very end in one fast inflation, before anything is parsed.
 
 Polars would turn a short row into nulls without a word, so lines and commas are counted here; the format has no quotes.
-(Keeping the inflated text for the decoder was tried: writing and reading it costs what its second inflation costs.)
+Text that is kept in memory meanwhile spares the decoder a second inflation; a file on disk would cost what it spares.
 Source of the format: docs.tardis.dev, "Downloadable CSV files".
 """
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,15 +30,36 @@ _DEFAULT_LIMITS = RunLimits()
 _NEWLINE, _COMMA, _QUOTE = 10, 44, b'"'
 
 
-def verify_tick_file(path: Path, file: TickFile, limits: SizeLimits | None = None) -> int:
+class KeptText:
+    """Inflated text in memory, unless it grows beyond `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._stream: io.BytesIO | None = io.BytesIO()
+
+    def add(self, chunk: bytes) -> None:
+        """Keep the next text."""
+        if self._stream is not None and self._stream.tell() + len(chunk) > self._max_bytes:
+            self._stream = None
+        if self._stream is not None:
+            self._stream.write(chunk)
+
+    def value(self) -> bytes | None:
+        """Return the whole text, None when it was too much."""
+        return self._stream.getvalue() if self._stream is not None else None
+
+
+def verify_tick_file(path: Path, file: TickFile, limits: SizeLimits | None = None, kept: KeptText | None = None) -> int:
     """Return the number of rows after proving gzip, size, header, last line and count of cells; 0 for an empty file.
 
-    Raises TickFileInvalid (permanent for these bytes).
+    The text that is proven goes to `kept`. Raises TickFileInvalid (permanent for these bytes).
     """
     _refuse_other_than_gzip(path, file)
     counter = _Counter(file, path.stat().st_size, limits or _DEFAULT_LIMITS.sizes[file.unit.data_type])
     for chunk in _inflate(path, file):
         counter.add(chunk)
+        if kept is not None:
+            kept.add(chunk)
     return counter.rows()
 
 

@@ -86,12 +86,19 @@ class TickLake(ABC):
         """Publish the bytes of a file, which stays the caller's. `LakeConflict` (transient)."""
 
     def take_file(
-        self, path: Path, key: str, *, if_generation: int | None = None, content_type: str = DEFAULT_CONTENT_TYPE
+        self,
+        path: Path,
+        key: str,
+        *,
+        crc32c: str,
+        if_generation: int | None = None,
+        content_type: str = DEFAULT_CONTENT_TYPE,
     ) -> ObjectStat:
         """Publish a file that is given away: it is gone afterwards, or still there when this raises.
 
-        `LakeConflict` (transient).
+        `crc32c` is of its bytes, as the caller knows it; bytes that move are checked again. `LakeConflict` (transient).
         """
+        del crc32c
         published = self.put_file(path, key, if_generation=if_generation, content_type=content_type)
         path.unlink()
         return published

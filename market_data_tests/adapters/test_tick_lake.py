@@ -16,12 +16,13 @@ from pathlib import Path
 from threading import Barrier
 from typing import Literal
 
+import google_crc32c
 import polars as pl
 import pytest
 
 from market_data.adapters.gcs_lake import GcsLake
 from market_data.adapters.local_lake import LocalLake
-from market_data.adapters.tick_lake import ObjectStat, TickLake, open_lake, polars_storage_options
+from market_data.adapters.tick_lake import ObjectStat, TickLake, encode_crc32c, open_lake, polars_storage_options
 from market_data.errors import ConfigurationError, LakeConflict, LakeError, LakeObjectMissing, LakeUnavailable
 from market_data_tests.gcs_server import Fault, GcsServer
 
@@ -597,15 +598,19 @@ def start_python(script: Path, *arguments: str) -> Iterator[subprocess.Popen[str
             process.kill()
 
 
+def crc32c_of(data: bytes) -> str:
+    return encode_crc32c(int(google_crc32c.value(data)))
+
+
 def test_a_file_that_is_given_away_is_published_and_gone(lake: TickLake, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.write_bytes(b"ticks")
-    taken = lake.take_file(scratch, "d/a", if_generation=0)
+    taken = lake.take_file(scratch, "d/a", crc32c=crc32c_of(b"ticks"), if_generation=0)
     assert not scratch.exists()
     assert (lake.stat("d/a"), lake.get_bytes("d/a")[0]) == (taken, b"ticks")
     scratch.write_bytes(b"other")
     with pytest.raises(LakeConflict):
-        lake.take_file(scratch, "d/a", if_generation=0)
+        lake.take_file(scratch, "d/a", crc32c=crc32c_of(b"ticks"), if_generation=0)
     assert scratch.read_bytes() == b"other"
     assert lake.stat("d/a") == taken
 
@@ -615,7 +620,7 @@ def test_a_file_with_another_link_is_copied_when_it_is_given_away(tmp_path: Path
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_bytes(b"ticks")
     second.hardlink_to(first)
-    published = lake.take_file(first, "a", if_generation=0)
-    lake.take_file(second, "b", if_generation=0)
+    published = lake.take_file(first, "a", crc32c=crc32c_of(b"ticks"), if_generation=0)
+    lake.take_file(second, "b", crc32c=crc32c_of(b"ticks"), if_generation=0)
     assert lake.stat("a") == published
     assert Path(lake.uri("a")).stat().st_nlink == 1
