@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from market_data.adapters.tick_csv import DecodedFile, decode_tick_file
-from market_data.adapters.tick_gzip import verify_tick_file
+from market_data.adapters.tick_gzip import KeptText, verify_tick_file
 from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, DataType
 from market_data.domain.layouts import DataTypeDay
 from market_data.domain.tick_file import TickFile
@@ -506,3 +506,17 @@ def test_a_long_row_beside_a_short_one_is_refused_where_the_last_cell_may_be_emp
     assert bench.verify(body, file) == 10
     with pytest.raises(TickFileInvalid, match="a cell is not what its column holds"):
         bench.decode(body, file)
+
+
+def test_the_text_that_is_proven_can_be_kept_and_decodes_to_the_same_bytes(tmp_path: Path) -> None:
+    text = _text(TRADES)
+    body = tmp_path / "body.csv.gz"
+    body.write_bytes(gzip.compress(text))
+    kept, too_small = KeptText(len(text)), KeptText(len(text) - 1)
+    rows = verify_tick_file(body, TRADES_FILE, kept=kept)
+    assert verify_tick_file(body, TRADES_FILE, kept=too_small) == rows == len(TRADES)
+    assert (kept.value(), too_small.value()) == (text, None)
+    from_text = decode_tick_file(text, TRADES_FILE, rows, {}, tmp_path / "one")
+    from_gzip = decode_tick_file(body, TRADES_FILE, rows, {}, tmp_path / "other")
+    assert from_text.objects[0].crc32c == from_gzip.objects[0].crc32c
+    assert from_text.stats == from_gzip.stats

@@ -60,7 +60,7 @@ def to_markdown() -> Iterator[str]:
     versions = machine["versions"]
     yield (
         f"Measured {newest} on {machine['cores']} cores with {machine['memory_gb']} GB, Python {machine['python']}, "
-        f"Polars {versions['polars']}, Dagster {versions['dagster']}; medians, sides in turn in one run."
+        f"Polars {versions['polars']}, Dagster {versions['dagster']}; medians, the sides of a comparison in turn."
     )
     yield ""
     yield "| what | median | lowest to highest | rounds |"
