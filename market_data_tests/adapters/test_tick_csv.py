@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from market_data.adapters import tick_csv
 from market_data.adapters.tick_csv import DecodedFile, decode_tick_file
 from market_data.adapters.tick_gzip import KeptText, verify_tick_file
 from market_data.domain.data_types import INSTRUMENT_KEY, TABLES, DataType
@@ -520,3 +521,21 @@ def test_the_text_that_is_proven_can_be_kept_and_decodes_to_the_same_bytes(tmp_p
     from_gzip = decode_tick_file(body, TRADES_FILE, rows, {}, tmp_path / "other")
     assert from_text.objects[0].crc32c == from_gzip.objects[0].crc32c
     assert from_text.stats == from_gzip.stats
+
+
+def test_a_part_with_very_many_rows_becomes_several_objects_in_their_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tick_csv, "_PART_ROWS", 20_000)
+    file = replace(GROUP_FILE, unit=replace(GROUP_FILE.unit, data_type=DataType.TRADES))
+    rows = [
+        f"deribit,{'BTC' if number % 3 else 'ETH'}-30AUG24-1000-C,{T0},{T0 + number},{number},buy,1,1"
+        for number in range(75_000)
+    ]
+    decoded, _ = bench.decode(gzip.compress(_text(rows), 1), file)
+    parts = {item.stem: pl.read_parquet(item.path, glob=False)["id"].cast(pl.Int64) for item in decoded.objects}
+    assert list(parts) == ["BTC~OPTIONS", "BTC~OPTIONS~2", "BTC~OPTIONS~3", "ETH~OPTIONS", "ETH~OPTIONS~2"]
+    assert max(ids.len() for ids in parts.values()) <= 20_000
+    for base, remainder in (("BTC", {1, 2}), ("ETH", {0})):
+        together = pl.concat([ids for stem, ids in parts.items() if stem.startswith(base)])
+        assert together.to_list() == [number for number in range(75_000) if number % 3 in remainder]
