@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,14 @@ from market_data.simulator.server import DEFAULT_KEY, RunningSimulator
 
 @dataclass
 class Project:
-    """`venues` and `automation` are those of the venues file; change them, and the next call is under the new ones."""
+    """`venues`, `automation` and `limits` are of the venues file; change them, and the next call is under new ones."""
 
     directory: Path
     simulator: RunningSimulator
     instance: dg.DagsterInstance
     venues: dict[str, dict[str, Any]]
     automation: dict[str, Any]
+    limits: dict[str, Any] = field(default_factory=dict)
 
     @property
     def lake(self) -> TickLake:
@@ -45,7 +46,8 @@ class Project:
 
     def settings(self) -> Settings:
         venues_file = self.directory / "venues.yaml"
-        venues_file.write_text(yaml.safe_dump({"venues": self.venues, "automation": self.automation}))
+        document = {"venues": self.venues, "automation": self.automation, "limits": self.limits}
+        venues_file.write_text(yaml.safe_dump(document))
         return load_settings(
             {
                 "MARKET_DATA_CONFIG": str(venues_file),
