@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself when it is missing or older than the lock file.
-.PHONY: demo test test-long test-ui dev check bench lock install clean
+.PHONY: demo test test-long test-ui dev check bench lock upgrade install clean
 .SHELLFLAGS := -euo pipefail -c
 SHELL := /bin/bash
 
@@ -11,9 +11,15 @@ T ?= market_data_tests
 
 install: $(STAMP)
 
-$(STAMP): docker/constraints-dev.txt pyproject.toml
+# Exactly what the lock file says, and nothing that an index says today: without --no-deps an installer asks the index about
+# each requirement of a requirement, and versions of pip differ in what they then refuse; what is built from source asks it
+# for a builder. The installer itself is locked, since any pip may come with Python.
+INSTALL = $(PYTHON) -m pip install -qq --disable-pip-version-check --no-deps
+LOCKED = --require-hashes --only-binary :all:
+
+$(STAMP): docker/installer.txt docker/constraints-dev.txt pyproject.toml
 	@found=""; \
-	for name in python3.14 python3.13 python3.12 python3.11 python3; do \
+	for name in python3.13 python3.12 python3.11 python3.14 python3; do \
 	  if $$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$name; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
@@ -23,8 +29,10 @@ $(STAMP): docker/constraints-dev.txt pyproject.toml
 	fi; \
 	echo "Setting up $(VENV) with $$($$found --version): about a minute."; \
 	rm -rf $(VENV); $$found -m venv $(VENV)
-	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r docker/constraints-dev.txt
-	@$(PYTHON) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(INSTALL) $(LOCKED) -r docker/installer.txt
+	@$(INSTALL) $(LOCKED) -r docker/constraints-dev.txt
+	@$(INSTALL) --no-build-isolation -e .
+	@$(PYTHON) -m pip check
 	@touch $@
 
 demo: $(STAMP)
@@ -53,12 +61,21 @@ check: $(STAMP)
 bench: $(STAMP)
 	@$(PYTHON) -m market_data_tests.benchmarks $(BENCH)
 
-# Both lock files hold versions and hashes and no address of any package index.
-COMPILE = $(VENV)/bin/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade
-lock: $(STAMP)
-	$(COMPILE) --extra engines --extra dev -o docker/constraints-dev.txt
-	$(COMPILE) --extra engines --constraints docker/constraints-dev.txt -o docker/constraints.txt
+# The lock files hold versions and hashes and no address of any package index. What is locked stays as it is where
+# pyproject.toml still allows it; `make upgrade` takes the newest of everything, the installer too.
+COMPILE = $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --only-binary :all: \
+	--no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
+lock: $(VENV)/bin/uv
+	echo pip | $(COMPILE) - -o docker/installer.txt
+	$(COMPILE) pyproject.toml --extra engines --extra dev -o docker/constraints-dev.txt
+	$(COMPILE) pyproject.toml --extra engines --constraints docker/constraints-dev.txt -o docker/constraints.txt
+
+# whatever its state: an environment that is older than a changed pyproject.toml still has the program that locks
+$(VENV)/bin/uv:
+	@$(MAKE) install
+
+upgrade: UPGRADE = --upgrade
+upgrade: lock
 
 clean:
 	rm -rf $(VENV) .market_data .pytest_cache .mypy_cache .ruff_cache .hypothesis

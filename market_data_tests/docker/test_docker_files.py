@@ -212,11 +212,34 @@ def test_each_base_image_is_pinned_by_version() -> None:
     assert all(re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", base) for base in bases)
 
 
-def test_everything_installed_is_pinned_by_hash_or_built_here() -> None:
+def test_an_install_asks_the_index_for_nothing_but_what_a_lock_file_names() -> None:
+    # on the index of tomorrow, by the installer of anyone: nothing is resolved, nothing is built by what is not locked
     commands = [part for name, rest in DOCKERFILE if name == "RUN" for part in rest.split("&&")]
-    installs = [command for command in commands if " install --no-cache-dir" in command]
-    assert len(installs) == 3 == len([command for command in commands if "pip" in command and " install " in command])
-    assert all("--require-hashes -r" in command or "--no-deps" in command for command in installs)
+    image = [command for command in commands if re.search(r"\bpip .*\binstall ", command)]
+    recipe = (PROJECT / "Makefile").read_text()
+    for variable in ("INSTALL", "LOCKED"):
+        (value,) = re.findall(rf"^{variable} = (.*)$", recipe, re.MULTILINE)
+        recipe = recipe.replace(f"$({variable})", value)
+    local = [line for line in recipe.splitlines() if re.search(r"^\t.*\bpip install ", line)]
+    assert (len(image), len(local)) == (4, 3)
+    for command in image + local:
+        assert "--no-deps" in command
+        is_built_here = command.endswith((" -e .", "/wheel/*.whl"))
+        assert is_built_here or "--require-hashes --only-binary :all: -r" in command
+    assert all(
+        "--no-build-isolation" in command for command in commands + local if " wheel " in command or " -e " in command
+    )
+
+
+def test_the_installer_is_locked_and_comes_first() -> None:
+    ((pin, hashes),) = _pins("installer.txt").items()
+    assert pin.startswith("pip==")
+    assert hashes
+    for text in ((DOCKER / "Dockerfile").read_text(), (PROJECT / "Makefile").read_text()):
+        assert re.findall(r"-r \S*?(installer|constraints\S*|backend)\.txt", text)[0] == "installer"
+
+
+def test_no_address_of_an_index_is_in_the_image() -> None:
     assert "://" not in (DOCKER / "Dockerfile").read_text()
 
 
@@ -245,10 +268,10 @@ def _pins(name: str) -> dict[str, frozenset[str]]:
 
 
 def test_lock_files_hold_versions_and_hashes_and_no_address() -> None:
-    for name in ("constraints.txt", "constraints-dev.txt"):
+    for name, least in (("installer.txt", 1), ("constraints.txt", 100), ("constraints-dev.txt", 100)):
         assert "://" not in (DOCKER / name).read_text()
         pins = _pins(name)
-        assert len(pins) > 100
+        assert len(pins) >= least
         assert all(re.match(r"[\w.\[\],-]+==\S+", pin) for pin in pins)
         assert all(pins.values())
 
