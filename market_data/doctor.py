@@ -19,7 +19,7 @@ import polars as pl
 from market_data.adapters.tardis_http import TardisClient
 from market_data.adapters.tick_lake import TickLake, polars_storage_options
 from market_data.domain.layouts import ORIGIN_KEY
-from market_data.domain.universe import exported_until
+from market_data.domain.universe import export_bounds
 from market_data.errors import LakeConflict, LakeError, LakeObjectMissing, VendorError
 
 _GB = 1_000_000_000
@@ -66,7 +66,7 @@ def check_automation(*, is_on: bool) -> Diagnosis:
 async def check_vendor(client: TardisClient, venue: str) -> Diagnosis:
     """Ask the vendor for the details of a venue, which needs no key."""
     try:
-        until = exported_until(venue, await client.exchange(venue))
+        until = export_bounds(venue, await client.exchange(venue)).exported_until
     except VendorError as error:
         return Diagnosis(Level.FAIL, "vendor", str(error), "see the network, a proxy, and TARDIS_API_URL")
     return Diagnosis(Level.OK, "vendor", f"answers; it has exported the days of {venue} before {until}")

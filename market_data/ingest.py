@@ -234,7 +234,8 @@ class _Work:
     async def _attempt_unit(self, unit: DataTypeDay, expected: tuple[TickFile, ...]) -> UnitResult:
         started = time.monotonic()
         waived = waived_reasons(self._day.waivers, expected)
-        start = partial(begin, waived=waived, is_refresh=self._day.is_refresh)
+        listed = len(self._day.universe.listed)
+        start = partial(begin, instruments_listed=listed, waived=waived, is_refresh=self._day.is_refresh)
         attempt = await self._on(self._units, start, self._lake, unit, expected, self._day.target, self._writer)
         if attempt.is_current:
             return UnitResult(attempt.receipt, True, 0, 0, time.monotonic() - started)

@@ -24,7 +24,7 @@ from market_data.domain.data_types import DataType
 from market_data.domain.layouts import DataTypeDay, day_of_receipt, receipt_prefix, vendor_answer_key
 from market_data.domain.receipt import Receipt
 from market_data.domain.tick_file import Outcome, TickFile
-from market_data.domain.universe import Selection, expected_tick_files, exported_until, instruments_on
+from market_data.domain.universe import ExportBounds, Selection, expected_tick_files, export_bounds, instruments_on
 from market_data.errors import ConfigurationError, VendorError
 
 _SIZED_FROM_DAYS = 10
@@ -87,9 +87,9 @@ class VendorAnswer:
     exchange: Mapping[str, Any]
 
     @property
-    def exported_until(self) -> date:
-        """The first day that the vendor had not exported when it was asked."""
-        return exported_until(self.venue, self.exchange)
+    def bounds(self) -> ExportBounds:
+        """Up to which day the venue was exported when the vendor was asked, and whether it has ended."""
+        return export_bounds(self.venue, self.exchange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ async def learn_answer(
     (permanent) where there is neither, VendorError of any kind where nothing is kept and the vendor failed.
     """
     kept = load_answer(lake, venue)
-    if kept is not None and (client is None or kept.asked == today or kept.exported_until > last_day):
+    if kept is not None and (client is None or kept.asked == today or kept.bounds.has_settled(last_day)):
         return kept
     if client is None:
         raise ConfigurationError(
@@ -214,8 +214,10 @@ class _VenueWork:
     missing: dict[DataType, list[TickFile]] = field(init=False)
     expected: dict[DataType, int] = field(init=False)
     whole_days: int = field(init=False, default=0)
+    _bounds: ExportBounds = field(init=False)
 
     def __post_init__(self) -> None:
+        self._bounds = self.answer.bounds
         self.missing = {data_type: [] for data_type in self.selection.data_types}
         self.expected = dict.fromkeys(self.selection.data_types, 0)
         held = map_receipts(self.lake, {self.venue: self.selection.data_types}, self.days, _describe_held)
@@ -229,17 +231,13 @@ class _VenueWork:
                 is_whole = is_whole and found.is_complete and not missing
             self.whole_days += is_whole
 
-    @property
-    def _newest_known(self) -> date:
-        return self.answer.exported_until - timedelta(days=1)
-
     def venue_row(self) -> dict[str, object]:
         return {
             "venue": self.venue,
             "days": len(self.days),
             "whole_days": self.whole_days,
             "runs": len(self.days) - self.whole_days,
-            "estimated_days": sum(day > self._newest_known for day in self.days),
+            "estimated_days": sum(not self._bounds.has_settled(day) for day in self.days),
             "metadata_asked": self.answer.asked,
         }
 
@@ -272,7 +270,8 @@ class _VenueWork:
                 yield day, {item: expected_tick_files(universe, self.selection, item) for item in types}
 
     def _known(self, day: date) -> date:
-        return min(day, self._newest_known)
+        """Return the day whose listing stands for a day: its own, or that of the newest exported one."""
+        return day if self._bounds.has_settled(day) else self._bounds.exported_until - timedelta(days=1)
 
 
 def _narrow(exchange: Mapping[str, Any], first: date, last: date) -> dict[str, Any]:

@@ -270,12 +270,14 @@ def begin(
     target: PublicationTarget,
     writer: str,
     *,
+    instruments_listed: int | None = None,
     waived: Mapping[str, str] | None = None,
     is_refresh: bool = False,
 ) -> Attempt:
     """Read, observe and claim a unit; nothing is written when the unit is published whole and current.
 
-    `waived` gives the reasons of waived files by vendor symbol; `is_refresh` asks the vendor about every file.
+    `instruments_listed` goes into the receipt; `waived` gives the reasons of waived files by vendor symbol;
+    `is_refresh` asks the vendor about every file.
 
     Raises LakeConflict (transient) when another writer claims at the same moment, LakeError (permanent) when the unit
     was filled from another origin.
@@ -284,7 +286,7 @@ def begin(
     known = receipt or Receipt(origin=target.origin, venue=unit.venue, data_type=unit.data_type, day=unit.day)
     if known.origin != target.origin:
         raise LakeError(f"{unit} was filled from {known.origin}, this run reads from {target.origin}: use another lake")
-    claimed = known.claimed_by(writer, expected, target.config_hash)
+    claimed = known.claimed_by(writer, expected, target.config_hash, instruments_listed)
     observed = _observe(lake, known, claimed, target)
     is_takeover = known.claim is not None or known.state == "replacing"
     claimed = claimed.with_evidence(open_file(file) for file in claimed.files if not _has_proof(unit, file, observed))

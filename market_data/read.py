@@ -100,7 +100,8 @@ def scan_ticks(
     instrument keys. `lake` is a URL or an open lake, default MARKET_DATA_LAKE_URL.
 
     Only whole days are read: a venue-day that was not run, is not requested or offered, failed, is being replaced, or
-    whose ticks broke a rule of severity error raises TicksIncomplete, which names each with its cause.
+    whose ticks broke a rule of severity error raises TicksIncomplete, which names each with its cause. A day on which
+    nothing was to be expected of a venue (it listed no instrument yet, or no more) is whole, and has no rows.
     `on_incomplete="skip"` leaves such venue-days out, `"include"` takes what was published of them; both warn. Columns,
     units and source: `domain/data_types.py`.
     """
@@ -124,7 +125,10 @@ def scan_ticks(
     if not chosen:
         raise TicksIncomplete(f"the lake {store.url} holds no {kind} of any venue. Is it the right lake?")
     units = [DataTypeDay(venue, kind, day) for day in days for venue in chosen]
-    causes = {unit: cause for unit in units if (cause := _cause(receipts.get(unit), wanted))}
+    idle = _idle_days(units, receipts)
+    causes = {
+        unit: cause for unit in units if unit not in idle and (cause := _cause(receipts.get(unit), wanted)) is not None
+    }
     _tell(causes, len(units), store, on_incomplete)
     readable = [
         receipts[unit]
@@ -168,6 +172,17 @@ def _receipts(
         documents = pool.map(lake.get_bytes, keys)
         receipts = [parse_receipt(data, lake.uri(key)) for key, (data, _) in zip(keys, documents, strict=True)]
     return {receipt.unit: receipt for receipt in receipts}
+
+
+def _idle_days(units: Sequence[DataTypeDay], receipts: Mapping[DataTypeDay, Receipt]) -> set[DataTypeDay]:
+    """Return the units without rows that are no fault: the venue listed nothing that day, or nothing that is wanted.
+
+    A venue of which nothing was expected on any of the days, although it listed instruments, is no such case: whoever
+    asks for a data type that it does not have, or that is filtered away, is told so.
+    """
+    nothing = {unit for unit in units if unit in receipts and receipts[unit].is_nothing_expected}
+    busy_venues = {unit.venue for unit in units if unit not in nothing}
+    return {unit for unit in nothing if unit.venue in busy_venues or receipts[unit].instruments_listed == 0}
 
 
 def _cause(receipt: Receipt | None, wanted: _Wanted) -> str | None:

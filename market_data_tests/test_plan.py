@@ -151,7 +151,7 @@ def test_the_kept_answer_is_used_where_it_knows_the_days(lake: TickLake, vendor:
     ingest_day(lake, vendor, "BINANCE", FIRST, SPOT)
     vendor.clear_requests()
     answer = _learn(lake, vendor, "BINANCE", TODAY + timedelta(days=30))
-    assert (answer.asked, answer.exported_until) == (TODAY, TODAY)
+    assert (answer.asked, answer.bounds.exported_until) == (TODAY, TODAY)
     assert vendor.requests() == []
     kept = load_answer(lake, "BINANCE")
     assert kept == answer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dagster as dg
 
 from market_data.defs.assets import build_venue_assets
-from market_data.defs.combined_universe import build_combined_universe
-from market_data.defs.coverage import LAKE_GROUP, build_coverage
+from market_data.defs.combined_universe import UNIVERSE_KEY, build_combined_universe
+from market_data.defs.coverage import COVERAGE_KEY, LAKE_GROUP, build_coverage
 from market_data.defs.executors import build_executor
 from market_data.defs.launches import build_launches
 from market_data.defs.partitions import daily_partitions
@@ -34,6 +34,16 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         tags={REFRESH_TAG: "true"},
         description="Asks the vendor whether files that are held have changed, and replaces those that have.",
     )
+    universe = dg.define_asset_job(
+        "combined_universe",
+        dg.AssetSelection.assets(UNIVERSE_KEY),
+        description="The instruments of all venues on the day as one table, of what the lake holds of each.",
+    )
+    coverage = dg.define_asset_job(
+        "coverage",
+        dg.AssetSelection.assets(COVERAGE_KEY),
+        description="Draws anew what the lake holds against what is expected; asks the vendor for nothing.",
+    )
     sensors, schedules = build_launches(settings, job)
     return dg.Definitions(
         assets=[
@@ -41,7 +51,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             build_coverage(settings),
             build_combined_universe(settings, days),
         ],
-        jobs=[job, recheck, refresh],
+        jobs=[job, recheck, refresh, universe, coverage],
         sensors=sensors,
         schedules=schedules,
         resources=build_resources(settings),

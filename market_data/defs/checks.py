@@ -16,6 +16,7 @@ from dagster._utils.warnings import PreviewWarning
 
 from market_data.adapters.tick_lake import TickLake
 from market_data.audit import observe_unit
+from market_data.defs.tables import make_table
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import DataTypeDay
 from market_data.domain.quality import LAYOUT_RULE, UNIT_RULES, Verdict, judge_findings, judge_layout
@@ -99,8 +100,7 @@ def _together(verdicts: Sequence[Verdict]) -> Verdict:
 def _result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
     metadata: dict[str, dg.MetadataValue] = {}
     if verdict.worst:
-        records = [dg.TableRecord(dict(case)) for case in verdict.worst]
-        metadata["worst cases"] = dg.MetadataValue.table(records)
+        metadata["worst cases"] = make_table(verdict.worst)
     metadata |= {count: dg.MetadataValue.int(value) for count, value in verdict.counts.items() if value}
     return dg.AssetCheckResult(
         passed=verdict.is_passed,

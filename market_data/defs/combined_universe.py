@@ -8,6 +8,7 @@ import dagster as dg
 from market_data.defs.coverage import LAKE_GROUP
 from market_data.defs.keys import instruments_asset_key
 from market_data.defs.resources import LakeResource
+from market_data.defs.tables import make_table
 from market_data.listing import combine_universes
 from market_data.settings import Settings
 
@@ -35,9 +36,7 @@ def build_combined_universe(settings: Settings, days: dg.DailyPartitionsDefiniti
             metadata={
                 "verdict": f"OK {held}" if not missing else f"INCOMPLETE {held}; not run: {', '.join(missing)}",
                 "dagster/partition_row_count": combined.height,
-                "instruments by venue": dg.MetadataValue.table(
-                    [dg.TableRecord({"venue": venue, "instruments": count}) for venue, count in counts]
-                ),
+                "instruments by venue": make_table({"venue": name, "instruments": count} for name, count in counts),
                 "object": dg.MetadataValue.path(store.uri(stat.key)),
             }
         )

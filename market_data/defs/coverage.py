@@ -22,6 +22,7 @@ from market_data.coverage import (
 )
 from market_data.coverage_picture import draw_coverage
 from market_data.defs.resources import LakeResource
+from market_data.defs.tables import Table, make_table
 from market_data.errors import ConfigurationError, MarketDataError
 from market_data.settings import Settings
 
@@ -106,12 +107,12 @@ def _in_megabytes(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _table(frame: pl.DataFrame) -> dg.TableMetadataValue:
+def _table(frame: pl.DataFrame) -> Table:
     """Return the first rows of a frame as a table; a day is its ISO date, and nothing is an empty cell."""
     texts = frame.with_columns(pl.col(pl.Date).dt.to_string("%Y-%m-%d")).head(_ROWS_SHOWN)
-    records = [dg.TableRecord({k: "" if v is None else v for k, v in row.items()}) for row in texts.to_dicts()]
+    rows = [{k: "" if v is None else v for k, v in row.items()} for row in texts.to_dicts()]
     if frame.height > _ROWS_SHOWN:
         rest = frame.height - _ROWS_SHOWN
         note = f"... and {rest} more rows: market-data coverage --json"
-        records.append(dg.TableRecord(dict.fromkeys(texts.columns, "") | {texts.columns[0]: note}))
-    return dg.MetadataValue.table(records)
+        rows.append(dict.fromkeys(texts.columns, "") | {texts.columns[0]: note})
+    return make_table(rows)

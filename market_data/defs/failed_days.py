@@ -48,6 +48,7 @@ class FailedDays:
         self._lake = lake
         self._known = known
         self._checks = CheckResults(instance, _HEALED_BY_A_RERUN)
+        self._runs: dict[tuple[str, str], list[dg.RunRecord]] = {}
         self._keys = {venue: set(venue_asset_keys(settings, venue)) for venue in settings.config.venues}
         automation = settings.config.automation
         self._rules = RerunRules(
@@ -75,15 +76,25 @@ class FailedDays:
                 yield found
 
     def _candidates(self, now: datetime) -> list[tuple[str, str]]:
+        """Return the venue-days to look at, those that were run longest ago first.
+
+        A look launches a few only: whatever is run again goes to the end, so that no day keeps others from their turn.
+        """
         since = now - _LOOK_BACK
         failed = ended_runs_since(self._instance, since, [dg.DagsterRunStatus.FAILURE])
-        pairs = {
+        pairs = self._days_with_failed_checks(now) | {
             (venue, day)
             for record in failed
             for venue in self._settings.config.venues
             if concerns(record.dagster_run, venue) and (day := day_of(record.dagster_run))
         }
-        return sorted(pairs | self._days_with_failed_checks(now), key=lambda pair: pair[::-1])
+        return sorted(pairs, key=lambda pair: (max(map(ended_at, self._runs_of(*pair))), *pair[::-1]))
+
+    def _runs_of(self, venue: str, day: str) -> list[dg.RunRecord]:
+        """Return what `runs_of` does, read once for each look."""
+        if (venue, day) not in self._runs:
+            self._runs[venue, day] = runs_of(self._instance, venue, day)
+        return self._runs[venue, day]
 
     def _days_with_failed_checks(self, now: datetime) -> set[tuple[str, str]]:
         read_until = str(self._known.get("read_until", (now - _LOOK_BACK).isoformat()))
@@ -105,7 +116,7 @@ class FailedDays:
         Runs may execute some of the checks only, and hold other venues. Without any attempt a failed check says that
         nobody launched the day: that is left to people.
         """
-        ended = [record.dagster_run for record in runs_of(self._instance, venue, day) if record.end_time is not None]
+        ended = [record.dagster_run for record in self._runs_of(venue, day) if record.end_time is not None]
         newest: dict[dg.AssetCheckKey, bool] = {}
         for run in ended:
             newest = self._checks.of_run(run) | newest
@@ -113,7 +124,7 @@ class FailedDays:
         return bool(failed) and any(is_attempt(run) for run in ended)
 
     def _decide(self, venue: str, day: str, now: datetime) -> dg.RunRequest | str | None:
-        records = runs_of(self._instance, venue, day)
+        records = self._runs_of(venue, day)
         attempts = [record for record in records if is_attempt(record.dagster_run)]
         if not attempts or any(is_live(record, now) for record in records):
             return None
@@ -128,7 +139,7 @@ class FailedDays:
         failed = FailedDay(
             newest.dagster_run.run_id,
             ended_at(records[0]),
-            self._count_attempts(venue, attempts),
+            *self._count_attempts(venue, attempts),
             failure.is_transient,
             failure.not_before,
         )
@@ -148,16 +159,17 @@ class FailedDays:
         receipts = (load_receipt(self._lake, unit)[0] for unit in units)
         return all(receipt is not None and receipt.is_complete for receipt in receipts)
 
-    def _count_attempts(self, venue: str, newest_first: list[dg.RunRecord]) -> int:
-        """Count the automatic re-runs since the last success (a person's success resets the count).
+    def _count_attempts(self, venue: str, newest_first: list[dg.RunRecord]) -> tuple[int, int]:
+        """Count the automatic re-runs since the last success: those that found the vendor ready, and all of them.
 
-        A run with failed checks of the venue is no success; a re-run that found the vendor not ready counts nothing.
+        A run with failed checks of the venue is no success; a person's success resets the count.
         """
-        attempts = 0
+        attempts = reruns = 0
         for record in newest_first:
             run = record.dagster_run
             if run.status is dg.DagsterRunStatus.SUCCESS and not self._checks.has_failed(run, self._keys[venue]):
                 break
-            if RERUN_TAG in run.tags and failure_of(self._instance, run, venue).error != "VendorNotReady":
-                attempts += 1
-        return attempts
+            if RERUN_TAG in run.tags:
+                reruns += 1
+                attempts += failure_of(self._instance, run, venue).error != "VendorNotReady"
+        return attempts, reruns

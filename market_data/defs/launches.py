@@ -19,7 +19,7 @@ from market_data.defs.resources import LakeResource, VendorResource
 from market_data.defs.runs import is_attempt, request_venue_day, runs_of
 from market_data.domain.automation import choose_new_days
 from market_data.domain.layouts import day_of_receipt, receipt_prefix
-from market_data.domain.universe import exported_until
+from market_data.domain.universe import export_bounds
 from market_data.errors import MarketDataError, VendorQuotaExceeded
 from market_data.quota import refuse_beyond_quota
 from market_data.settings import Settings
@@ -134,6 +134,6 @@ def _is_tried(instance: dg.DagsterInstance, venue: str, day: date) -> bool:
 def _ask_exported_until(venue: str, vendor: VendorResource) -> date:
     async def ask() -> date:
         async with vendor.open_client() as client:
-            return exported_until(venue, await client.exchange(venue))
+            return export_bounds(venue, await client.exchange(venue)).exported_until
 
     return asyncio.run(ask())

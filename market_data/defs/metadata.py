@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 
 from market_data.adapters.tick_lake import TickLake
+from market_data.defs.tables import Table, make_table
 from market_data.domain.data_types import INSTRUMENT_KEY, TableSpec
 from market_data.domain.instruments import KeySource
 from market_data.domain.layouts import object_key, raw_prefix
@@ -42,9 +43,8 @@ def describe_columns(table: TableSpec) -> Metadata:
 
 def describe_universe(universe: Universe, changes: Sequence[Change], uri: str, notes: Sequence[str]) -> Metadata:
     """Describe a day's instruments: what changed since the day before, counts by type, what each filter left out."""
-    left_out = ", ".join(f"{count} by {name}" for name, count in universe.left_out.items()) or "none"
     metadata: Metadata = {
-        "verdict": f"{len(universe.selected)} of {len(universe.listed)} instruments selected; left out: {left_out}",
+        "verdict": summarize_universe(universe),
         "changes since the day before": _changes_table(changes),
         "listed": sum(change.what == "listed" for change in changes),
         "delisted": sum(change.what == "delisted" for change in changes),
@@ -59,6 +59,14 @@ def describe_universe(universe: Universe, changes: Sequence[Change], uri: str, n
     if notes:
         metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
     return metadata
+
+
+def summarize_universe(universe: Universe) -> str:
+    """Return one line: how many instruments are selected of those listed, or why the venue listed none."""
+    if universe.why_nothing_listed:
+        return f"OK no instrument listed on {universe.day}, so no tick file is expected: {universe.why_nothing_listed}"
+    left_out = ", ".join(f"{count} by {name}" for name, count in universe.left_out.items()) or "none"
+    return f"{len(universe.selected)} of {len(universe.listed)} instruments selected; left out: {left_out}"
 
 
 def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
@@ -87,8 +95,9 @@ def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
         metadata["replaced by a refresh"] = _replaced_table(result.replaced)
     if result.not_refreshed:
         metadata["not refreshed"] = dg.MetadataValue.md("\n".join(f"- {why}" for why in result.not_refreshed))
+    if receipt.objects:
+        metadata["read it"] = dg.MetadataValue.md(_snippet(receipt, lake.url))
     return metadata | {
-        "read it": dg.MetadataValue.md(_snippet(receipt)),
         "already current": result.was_current,
         "files downloaded": result.downloads,
         "downloaded MB": round(result.downloaded_bytes / _MEGABYTE, 3),
@@ -96,43 +105,45 @@ def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
     }
 
 
-def _replaced_table(files: Sequence[FileEvidence]) -> dg.TableMetadataValue:
-    records = [
-        dg.TableRecord(
-            {
-                "vendor symbol": file.vendor_symbol,
-                "rows before": file.previous[-1].rows or 0,
-                "rows now": file.rows or 0,
-                "bytes before": file.previous[-1].size_bytes or 0,
-                "bytes now": file.size_bytes or 0,
-            }
-        )
+def _replaced_table(files: Sequence[FileEvidence]) -> Table:
+    records: list[dict[str, str | int]] = [
+        {
+            "vendor symbol": file.vendor_symbol,
+            "rows before": file.previous[-1].rows or 0,
+            "rows now": file.rows or 0,
+            "bytes before": file.previous[-1].size_bytes or 0,
+            "bytes now": file.size_bytes or 0,
+        }
         for file in files[:_NAMED_FILES]
     ]
-    return dg.MetadataValue.table(records)
+    return make_table(records)
 
 
 def describe_layout(layout: str, results: Sequence[UnitResult], lake: TickLake) -> Metadata:
     """Describe one layout of a venue-day: its objects over all data types."""
     objects = [item for result in results for item in result.receipt.objects]
-    records = [
-        dg.TableRecord(
-            {
-                "data type": result.receipt.data_type.value,
-                "objects": len(result.receipt.objects),
-                "rows": sum(item.rows for item in result.receipt.objects),
-                "MB": round(sum(item.size_bytes for item in result.receipt.objects) / _MEGABYTE, 3),
-            }
-        )
+    records: list[dict[str, str | float]] = [
+        {
+            "data type": result.receipt.data_type.value,
+            "objects": len(result.receipt.objects),
+            "rows": sum(item.rows for item in result.receipt.objects),
+            "MB": round(sum(item.size_bytes for item in result.receipt.objects) / _MEGABYTE, 3),
+        }
         for result in sorted(results, key=lambda item: item.receipt.data_type)
     ]
     return {
-        "verdict": f"OK {len(objects)} objects of {len(results)} data types",
-        "data types": dg.MetadataValue.table(records),
+        "verdict": _summarize_layout(len(objects), results),
+        "data types": make_table(records),
         "dagster/partition_row_count": sum(item.rows for item in objects),
         "published MB": round(sum(item.size_bytes for item in objects) / _MEGABYTE, 3),
         "folder": dg.MetadataValue.path(f"{lake.url}/ticks/{layout}/"),
     }
+
+
+def _summarize_layout(objects: int, results: Sequence[UnitResult]) -> str:
+    if all(result.receipt.is_nothing_expected for result in results):
+        return f"OK nothing expected of {len(results)} data types"
+    return f"OK {objects} objects of {len(results)} data types"
 
 
 def describe_open_files(venue: str, day: date, results: Sequence[UnitResult]) -> Mapping[str, Any]:
@@ -209,26 +220,27 @@ def _not_tried(receipt: Receipt, file: FileEvidence) -> str:
     return f"{receipt.unit} {file.vendor_symbol}: not asked for, since the run stopped asking the vendor"
 
 
-def _snippet(receipt: Receipt) -> str:
+def _snippet(receipt: Receipt, lake_url: str) -> str:
+    """Return what reads the unit, from anywhere; short lines, since the UI cuts long ones off."""
+    next_day = receipt.day + timedelta(days=1)
     return (
-        "```python\nfrom datetime import date, timedelta\nfrom market_data.read import scan_ticks\n\n"
-        f"day = date.fromisoformat({receipt.day.isoformat()!r})\n"
-        f"scan_ticks({receipt.data_type.value!r}, venues={receipt.venue!r}, start=day, end=day + timedelta(1))\n```"
+        "```python\nfrom market_data.read import scan_ticks\n\n"
+        f"scan_ticks(\n    {receipt.data_type.value!r},\n    venues={receipt.venue!r},\n"
+        f"    start={receipt.day.isoformat()!r},\n    end={next_day.isoformat()!r},\n"
+        f"    lake={lake_url!r},\n).head().collect()\n```"
     )
 
 
-def _files_table(files: Sequence[FileEvidence]) -> dg.TableMetadataValue:
+def _files_table(files: Sequence[FileEvidence]) -> Table:
     records = [
-        dg.TableRecord(
-            {
-                "vendor symbol": file.vendor_symbol,
-                "outcome": file.outcome.value if file.outcome else "open",
-                "what": _describe_file(file),
-            }
-        )
+        {
+            "vendor symbol": file.vendor_symbol,
+            "outcome": file.outcome.value if file.outcome else "open",
+            "what": _describe_file(file),
+        }
         for file in files[:_NAMED_FILES]
     ]
-    return dg.MetadataValue.table(records)
+    return make_table(records)
 
 
 def _describe_file(file: FileEvidence) -> str:
@@ -240,34 +252,28 @@ def _describe_file(file: FileEvidence) -> str:
     return "; ".join(parts) or "no rows"
 
 
-def _changes_table(changes: Sequence[Change]) -> dg.TableMetadataValue | str:
-    if not changes:
-        return "none"
+def _changes_table(changes: Sequence[Change]) -> Table:
     records = [
-        dg.TableRecord({"what": change.what, "instrument": change.instrument_key, "detail": change.detail})
+        {"what": change.what, "instrument": change.instrument_key, "detail": change.detail}
         for change in changes[:_NAMED_FILES]
     ]
-    return dg.MetadataValue.table(records)
+    return make_table(records)
 
 
-def _disagreements_table(universe: Universe) -> dg.TableMetadataValue | str:
+def _disagreements_table(universe: Universe) -> Table:
     pairs = [(item, disagreement) for item in universe.listed for disagreement in item.disagreements]
-    if not pairs:
-        return "none"
     records = [
-        dg.TableRecord(
-            {
-                "instrument": item.instrument_key,
-                "attribute": disagreement.attribute,
-                "by its symbol (kept)": disagreement.of_symbol,
-                "by the vendor's definition": disagreement.of_vendor,
-            }
-        )
+        {
+            "instrument": item.instrument_key,
+            "attribute": disagreement.attribute,
+            "by its symbol (kept)": disagreement.of_symbol,
+            "by the vendor's definition": disagreement.of_vendor,
+        }
         for item, disagreement in pairs[:_NAMED_FILES]
     ]
-    return dg.MetadataValue.table(records)
+    return make_table(records)
 
 
-def _counts_table(counts: Counter[str]) -> dg.TableMetadataValue:
+def _counts_table(counts: Counter[str]) -> Table:
     rows = sorted(counts.items())
-    return dg.MetadataValue.table([dg.TableRecord({"instrument type": name, "instruments": n}) for name, n in rows])
+    return make_table({"instrument type": name, "instruments": n} for name, n in rows)

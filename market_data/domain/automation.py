@@ -36,13 +36,15 @@ def choose_new_days(
 class FailedDay:
     """A venue-day whose newest run failed, or whose newest check failed.
 
-    `attempts` counts the automatic re-runs since the last success; one that only found that the vendor was not ready
-    counts nothing. `not_before` is when the vendor serves the account again, where it said so.
+    `reruns` counts the automatic re-runs since the last success, `attempts` those of them that found the vendor ready:
+    a day that is not exported yet is never given up, but it waits longer and longer like any other. `not_before` is
+    when the vendor serves the account again, where it said so.
     """
 
     failed_run_id: str
     failed_at: datetime
     attempts: int
+    reruns: int
     is_transient: bool
     not_before: datetime | None = None
 
@@ -64,7 +66,7 @@ def decide_rerun(failed: FailedDay, now: datetime, rules: RerunRules) -> RerunDe
             is_due=False, reason=f"given up after {failed.attempts} re-runs: look at it, then materialise"
         )
     # the exponent is capped: the wait is at its longest long before it could overflow
-    wait = min(rules.first_wait * 2 ** min(failed.attempts, 20), rules.longest_wait)
+    wait = min(rules.first_wait * 2 ** min(failed.reruns, 20), rules.longest_wait)
     due_at = max(failed.failed_at + wait, failed.not_before or failed.failed_at)
     if now < due_at:
         text = f"re-run {failed.attempts + 1} of {rules.max_attempts} is due at {due_at:%Y-%m-%d %H:%M} UTC"

@@ -79,7 +79,9 @@ def judge_coverage(facts: UnitFacts) -> Verdict:
 
 
 def summarize_coverage(receipt: Receipt) -> str:
-    """Return one line: `OK 412/412, 3 empty, 0 failed`."""
+    """Return one line: `OK 412/412, 3 empty, 0 failed`, or `OK nothing expected: ...`."""
+    if receipt.is_nothing_expected:
+        return f"OK nothing expected: {_why_nothing(receipt)}"
     counts = receipt.counts()
     accounted = len(receipt.files) - len(receipt.open_files)
     parts = [f"{accounted}/{len(receipt.files)}", f"{counts['vendor_empty']} empty"]
@@ -87,6 +89,14 @@ def summarize_coverage(receipt: Receipt) -> str:
     parts.append(f"{len(receipt.open_files)} failed")
     verdict = "OK" if receipt.is_complete else "INCOMPLETE"
     return f"{verdict} {', '.join(parts)}" + ("" if receipt.state != "replacing" else "; objects are being replaced")
+
+
+def _why_nothing(receipt: Receipt) -> str:
+    listed = receipt.instruments_listed
+    if listed == 0:
+        return "the venue listed no instrument that day"
+    many = "the" if listed is None else f"the {listed:,}"
+    return f"none of {many} instruments that the venue listed is both selected and offered with {receipt.data_type}"
 
 
 def judge_schema(facts: UnitFacts) -> Verdict:

@@ -130,7 +130,11 @@ class PublishedObject(_Model):
 
 
 class Receipt(_Model):
-    """See the module. `files` and `objects` are sorted by vendor symbol (then stem)."""
+    """See the module. `files` and `objects` are sorted by vendor symbol (then stem).
+
+    `instruments_listed` is how many instruments the venue listed that day when the expected set was frozen, whatever is
+    wanted of them; None where an earlier version wrote the receipt. A day without any has no files, and is whole.
+    """
 
     schema_version: Literal[1] = 1
     origin: str
@@ -140,6 +144,7 @@ class Receipt(_Model):
     state: Literal["open", "committed", "replacing"] = "open"
     decoder_version: str | None = None
     config_hash: str | None = None
+    instruments_listed: int | None = None
     layouts: tuple[str, ...] = ()
     files: tuple[FileEvidence, ...] = ()
     objects: tuple[PublishedObject, ...] = ()
@@ -160,6 +165,11 @@ class Receipt(_Model):
     def is_complete(self) -> bool:
         """Whether the unit is published whole: every expected file accounted for."""
         return self.state == "committed" and not self.open_files
+
+    @property
+    def is_nothing_expected(self) -> bool:
+        """Whether the unit is whole since there is no file to expect."""
+        return self.is_complete and not self.files
 
     @property
     def unchecked_files(self) -> tuple[FileEvidence, ...]:
@@ -183,7 +193,9 @@ class Receipt(_Model):
             counts[file.outcome.value if file.outcome else "open"] += 1
         return counts
 
-    def claimed_by(self, writer: str, expected: Sequence[TickFile], config_hash: str) -> Self:
+    def claimed_by(
+        self, writer: str, expected: Sequence[TickFile], config_hash: str, instruments_listed: int | None = None
+    ) -> Self:
         """Return the receipt with the expected set frozen and the writer's claim on it.
 
         What is known of a file is kept while it is accounted for or published, also when nobody asks for the file any
@@ -205,7 +217,14 @@ class Receipt(_Model):
             and is_group.get(file.instrument_type, file.is_group) == file.is_group
         }
         files = tuple(file for _, file in sorted((kept | wanted).items()))
-        return self.model_copy(update={"claim": writer, "files": files, "config_hash": config_hash})
+        return self.model_copy(
+            update={
+                "claim": writer,
+                "files": files,
+                "config_hash": config_hash,
+                "instruments_listed": instruments_listed,
+            }
+        )
 
     def with_evidence(self, evidence: Iterable[FileEvidence]) -> Self:
         """Return the receipt with newer evidence of some files."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -86,8 +86,8 @@ class Universe:
     """The instruments of one venue on one day, sorted by vendor symbol.
 
     `exported_until` is the first day that was not exported when the vendor was asked. `group_data_types` names the
-    grouped files offered that day; `left_out` counts instruments by the filter that took
-    them away; `notes` say what the filters changed beyond that.
+    grouped files offered that day; `left_out` counts instruments by the filter that took them away;
+    `why_nothing_listed` is a sentence where `listed` is empty.
     """
 
     venue: str
@@ -97,6 +97,23 @@ class Universe:
     group_data_types: Mapping[str, tuple[DataType, ...]]
     left_out: Mapping[str, int]
     exported_until: date
+    why_nothing_listed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportBounds:
+    """Which days of a venue have tick files, as far as the vendor could say when it was asked.
+
+    `exported_until` is the first day that it had not exported. `ended` is the first day on which it no longer collected
+    a venue that it calls delisted, None of a venue that it still collects. Between the two a day may be on its way.
+    """
+
+    exported_until: date
+    ended: date | None
+
+    def has_settled(self, day: date) -> bool:
+        """Whether the vendor will not add to what it said of a day: exported, or after the venue's end."""
+        return day < self.exported_until or (self.ended is not None and day >= self.ended)
 
 
 def instruments_on(
@@ -111,20 +128,24 @@ def instruments_on(
     `definitions` are the vendor's instrument definitions by vendor symbol, empty where the key's plan has none; no
     instrument key depends on them (`definitions.py`).
 
-    Raises VendorNotReady (transient) when the day is not exported yet, VendorError (permanent) when the answer lacks
-    what is needed.
+    A day on which the venue listed nothing (before its first instrument, after its last, between two, after the venue's
+    end) has an empty universe. Raises VendorNotReady (transient) when the day is not exported yet, VendorError
+    (permanent) when the answer lacks what is needed.
     """
-    bound = exported_until(venue, answer)
+    bounds = export_bounds(venue, answer)
+    bound = bounds.exported_until
     datasets = answer["datasets"]
-    if day >= bound:
+    if not bounds.has_settled(day):
         raise VendorNotReady(
             f"{venue} {day}: not exported yet; the vendor has exported the days before {bound}. "
             "A day is usually exported by 06:00 UTC of the next one: run this day again then"
         )
     listed: dict[tuple[str, str], Instrument] = {}
     groups: dict[str, tuple[DataType, ...]] = {}
+    lives: list[tuple[date, date]] = []
     for row in _needed(venue, datasets, "symbols", list):
         since, to = _day(venue, row, "availableSince"), _day(venue, row, "availableTo")
+        lives.append((since, to))
         if not since <= day < min(to, bound):
             continue
         offered = _needed(venue, row, "dataTypes", list)
@@ -156,7 +177,19 @@ def instruments_on(
     instruments = tuple(sorted(listed.values(), key=lambda instrument: instrument.vendor_symbol))
     _refuse_shared_keys(instruments)
     selected, left_out = _select(instruments, selection)
-    return Universe(venue, day, instruments, selected, groups, left_out, bound)
+    why_nothing = None if instruments else _why_nothing_listed(day, lives, bounds)
+    return Universe(venue, day, instruments, selected, groups, left_out, bound, why_nothing)
+
+
+def _why_nothing_listed(day: date, lives: Sequence[tuple[date, date]], bounds: ExportBounds) -> str:
+    """Say why a venue listed nothing on a day; `lives` are first day and exclusive end of all that it ever listed."""
+    if bounds.ended is not None and day >= bounds.ended:
+        return f"the vendor collects the venue no more; its last day is {bounds.ended - timedelta(days=1)}"
+    starts = [since for since, _ in lives if since > day]
+    ends = [to for since, to in lives if since <= day]
+    parts = [f"the last one before ended with {max(ends) - timedelta(days=1)}"] if ends else []
+    parts += [f"the {'next' if ends else 'first'} one is listed from {min(starts)} on"] if starts else []
+    return ", ".join(parts) or "the vendor lists none of this venue at all"
 
 
 def _merged(one: Instrument, other: Instrument) -> Instrument:
@@ -181,17 +214,29 @@ def _symbol(venue: str, row: Mapping[str, Any]) -> str:
     return symbol
 
 
-def exported_until(venue: str, answer: Mapping[str, Any]) -> date:
-    """Return the first day that the vendor has not exported; raises VendorError (permanent) for an unusable answer."""
+def export_bounds(venue: str, answer: Mapping[str, Any]) -> ExportBounds:
+    """Return up to which day a venue is exported, and whether it has ended; raises VendorError (permanent)."""
     datasets = answer.get("datasets")
     if not isinstance(datasets, Mapping):
         raise VendorError(f"{venue}: the vendor has no tick files of this venue (no `datasets` in its details)")
-    return _day(venue, datasets, "exportedUntil")
+    bound = _day(venue, datasets, "exportedUntil")
+    if answer.get("delisted") is not True:
+        return ExportBounds(bound, None)
+    if answer.get("availableTo") is None:
+        return ExportBounds(bound, bound)
+    # `availableTo` is exclusive: an end within a day leaves rows of that day
+    end = _instant(venue, answer, "availableTo")
+    ended = end.date() if end.time() == time() else end.date() + timedelta(days=1)
+    return ExportBounds(bound, max(bound, ended))
 
 
 def _day(venue: str, row: Mapping[str, Any], field: str) -> date:
+    return _instant(venue, row, field).date()
+
+
+def _instant(venue: str, row: Mapping[str, Any], field: str) -> datetime:
     try:
-        return datetime.fromisoformat(row[field]).date()
+        return datetime.fromisoformat(row[field])
     except (KeyError, TypeError, ValueError) as error:
         raise VendorError(_describe_lack(venue, row, field)) from error
 

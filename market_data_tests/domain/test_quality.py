@@ -247,7 +247,21 @@ def test_only_the_worst_cases_are_listed_and_all_are_counted() -> None:
     ("change", "summary"),
     [
         (lambda receipt: receipt, "OK 4/4, 1 empty, 1 not offered, 0 failed"),
-        (lambda receipt: receipt.model_copy(update={"files": ()}), "OK 0/0, 0 empty, 0 failed"),
+        (
+            lambda receipt: receipt.model_copy(update={"files": (), "instruments_listed": 0}),
+            "OK nothing expected: the venue listed no instrument that day",
+        ),
+        (
+            lambda receipt: receipt.model_copy(update={"files": (), "instruments_listed": 12}),
+            (
+                "OK nothing expected: none of the 12 instruments that the venue listed is both selected and offered "
+                "with trades"
+            ),
+        ),
+        (
+            lambda receipt: receipt.model_copy(update={"files": (), "state": "open"}),
+            "INCOMPLETE 0/0, 0 empty, 0 failed",
+        ),
     ],
 )
 def test_the_verdict_line_says_how_many_files_are_accounted_for(

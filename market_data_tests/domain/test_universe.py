@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +10,12 @@ import pytest
 from market_data.domain.data_types import DataType
 from market_data.domain.instruments import Disagreement, KeySource
 from market_data.domain.universe import (
+    ExportBounds,
     Selection,
     Universe,
     changes_between,
     expected_tick_files,
+    export_bounds,
     group_only_notes,
     instruments_on,
 )
@@ -93,6 +95,36 @@ def test_a_day_that_is_not_exported_yet_is_not_ready_rather_than_empty() -> None
 
 def test_a_day_before_the_venue_existed_has_no_instruments() -> None:
     assert instruments_on("BINANCE", _answer(_row("BTCUSDT")), date(2018, 1, 1), EVERYTHING, {}).listed == ()
+
+
+@pytest.mark.parametrize(
+    ("venue", "until", "ended"),
+    [
+        ({}, "2024-08-10", None),
+        ({"delisted": False, "availableTo": "2024-08-01T00:00:00.000Z"}, "2024-08-10", None),
+        ({"delisted": True}, "2024-08-10", "2024-08-10"),
+        ({"delisted": True, "availableTo": "2024-08-09T00:00:00.000Z"}, "2024-08-10", "2024-08-10"),
+        ({"delisted": True, "availableTo": "2024-08-12T00:00:00.000Z"}, "2024-08-10", "2024-08-12"),
+        ({"delisted": True, "availableTo": "2024-08-11T13:00:00.000Z"}, "2024-08-10", "2024-08-12"),
+    ],
+)
+def test_after_the_end_of_a_delisted_venue_nothing_is_expected_and_before_it_a_day_may_be_on_its_way(
+    venue: dict[str, Any], until: str, ended: str | None
+) -> None:
+    answer = _answer(_row("BTCUSDT", to=until), until=until) | venue
+    bounds = export_bounds("FTX", answer)
+    assert bounds == ExportBounds(date.fromisoformat(until), date.fromisoformat(ended) if ended else None)
+    for day in (date(2024, 8, 9) + timedelta(days=n) for n in range(6)):
+        if str(day) < until:
+            assert instruments_on("FTX", answer, day, EVERYTHING, {}).listed
+        elif ended is not None and str(day) >= ended:
+            universe = instruments_on("FTX", answer, day, EVERYTHING, {})
+            last_day = date.fromisoformat(ended) - timedelta(days=1)
+            told = f"the vendor collects the venue no more; its last day is {last_day}"
+            assert (universe.listed, universe.why_nothing_listed) == ((), told)
+        else:
+            with pytest.raises(VendorNotReady):
+                instruments_on("FTX", answer, day, EVERYTHING, {})
 
 
 def test_an_end_after_the_export_does_not_make_a_day_exported() -> None:
