@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from contextlib import ExitStack
-from pathlib import Path
+from datetime import datetime
 
 import click
 from rich.console import Console
 
-from market_data.commands import COMMANDS
+from market_data.commands import COMMANDS, choose_days, choose_venues, range_options, venue_option
+from market_data.commands_output import describe_sources, make_console
 from market_data.errors import MarketDataError
+from market_data.settings import load_settings
 from market_data.simulator.command import simulator_command
-
-_DEV_HOME = Path(".market_data/dagster")
+from market_data.vendor_at_hand import open_vendor
 
 
 def _end_in_order(*_: object) -> None:
@@ -47,37 +46,43 @@ for command in (simulator_command, *COMMANDS):
 @main.command()
 def demo() -> None:
     """Fill a local lake through Dagster: 3 days of 3 venues from the embedded simulator."""
-    from market_data.demo.story import DEMO_DIRECTORY, DemoHome, run_demo  # noqa: PLC0415  loads Dagster
+    from market_data.demo.story import run_demo  # noqa: PLC0415  loads Dagster
 
     console = Console()
     # a terminal wraps as it must; a file or a pipe gets lines wide enough for the tables
-    run_demo(DemoHome(DEMO_DIRECTORY), console if console.is_terminal else Console(width=160))
+    run_demo(console if console.is_terminal else Console(width=160))
 
 
 @main.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the UI on 127.0.0.1.")
 def dev(port: int) -> None:
-    """Open the Dagster UI: on the demo's lake when there is one and no vendor is set, else on your own settings."""
+    """Open the Dagster UI on what the settings name (after a demo in this directory: on the demo)."""
     from market_data.demo.local_dagster import run_dagster  # noqa: PLC0415  loads httpx
-    from market_data.demo.story import DEMO_DIRECTORY, DemoHome  # noqa: PLC0415  loads Dagster
-    from market_data.settings import load_settings  # noqa: PLC0415
-    from market_data.simulator.server import SimulatorOptions, run_simulator  # noqa: PLC0415  loads the web server
 
-    demo_home = DemoHome(DEMO_DIRECTORY)
-    is_own = any(os.environ.get(name) for name in ("MARKET_DATA_VENDOR", "TARDIS_API_KEY", "MARKET_DATA_LAKE_URL"))
-    with ExitStack() as stack:
-        if is_own or not demo_home.venues_file.exists():
-            settings = load_settings()
-            home = Path(os.environ.get("DAGSTER_HOME") or _DEV_HOME).absolute()
-            click.echo(f"vendor {settings.origin}, lake {settings.lake_url}, venues file {settings.venues_file}")
-            environment: dict[str, str] = {}
-        else:
-            click.echo(
-                "Opening the demo (its lake, its runs, the simulator as vendor). For the real vendor set "
-                "MARKET_DATA_VENDOR=tardis and TARDIS_API_KEY."
-            )
-            environment = demo_home.environment(stack.enter_context(run_simulator(SimulatorOptions())))
-            home = demo_home.dagster
-        dagster = stack.enter_context(run_dagster(home, environment, port=port, log=None))
+    settings = load_settings()
+    click.echo(f"{describe_sources(settings)}, Dagster's home {settings.dagster_home}")
+    with (
+        open_vendor(settings) as served,
+        run_dagster(settings.dagster_home, served.environment, port=port, log=None) as dagster,
+    ):
         click.echo(f"\nThe UI is at {dagster.url} - end it with Ctrl-C\n")
-        dagster.process.wait()
+        if dagster.process is not None:
+            dagster.process.wait()
+
+
+@main.command()
+@venue_option
+@range_options(" [required]", " [default: the first day]")
+def backfill(*, venues: tuple[str, ...], first: datetime | None, last: datetime | None) -> None:
+    """Materialise a range of days through Dagster, as the UI does. Exit code 1 when a venue-day failed.
+
+    Takes the Dagster that `market-data dev` runs, or starts one and ends it. Days held whole cost little.
+    """
+    from market_data.demo.command_line import run_backfill  # noqa: PLC0415  loads Dagster
+
+    settings = load_settings()
+    if first is None:
+        raise click.UsageError("name the days: --from 2024-08-01 --to 2024-08-31 (both included)")
+    days = choose_days(settings, first, last or first)
+    if not run_backfill(settings, list(choose_venues(settings, venues)), days, make_console()):
+        raise SystemExit(1)

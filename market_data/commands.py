@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,6 +26,7 @@ from market_data.commands_output import (
     coverage_table,
     describe_gaps,
     describe_plan,
+    describe_sources,
     describe_waivers,
     format_size,
     instruments_table,
@@ -43,15 +43,18 @@ from market_data.domain.venues import parse_venue
 from market_data.errors import ConfigurationError, LakeObjectMissing
 from market_data.find import find_instruments
 from market_data.plan import VendorAnswer, find_stale, learn_answer, plan_backfill
-from market_data.settings import Settings, VenueSettings, lake_url_of, load_settings
+from market_data.settings import DEFAULT_DAGSTER_HOME, Settings, VenueSettings, lake_url_of, load_settings
+from market_data.vendor_at_hand import open_vendor
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 _DEFAULT_DAYS = 30
-_DEV_HOME = Path(".market_data/dagster")
+_NEWEST = " [default: yesterday (UTC), or the venues file's end_date]"
 
 
-def _range_options(first_default: str, last_default: str) -> Callable[[_Command], _Command]:
+def range_options(first_default: str, last_default: str) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds `--from` and `--to`; the texts say what holds without them."""
+
     def add(command: _Command) -> _Command:
         to = click.option("--to", "last", type=_DAY, metavar="DAY", help=f"Last day, included{last_default}.")
         return click.option("--from", "first", type=_DAY, metavar="DAY", help=f"First day, included{first_default}.")(
@@ -61,15 +64,15 @@ def _range_options(first_default: str, last_default: str) -> Callable[[_Command]
     return add
 
 
-_venue_option = click.option(
+venue_option = click.option(
     "--venue", "venues", multiple=True, help="Venue in any spelling; repeatable [default: all of the venues file]."
 )
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead of a table.")
 
 
 @click.command("coverage")
-@_range_options(" [default: 29 days before the last]", " [default: yesterday, UTC]")
-@_venue_option
+@range_options(" [default: 29 days before the last]", _NEWEST)
+@venue_option
 @_json_option
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Also draw it: write a PNG there.")
 def coverage_command(
@@ -77,8 +80,8 @@ def coverage_command(
 ) -> None:
     """Count what the lake holds against what is expected, by venue, data type and day."""
     settings = load_settings()
-    days = _choose_days(first, last)
-    wanted = {venue: item.data_types for venue, item in _choose_venues(settings, venues).items()}
+    days = choose_days(settings, first, last)
+    wanted = {venue: item.data_types for venue, item in choose_venues(settings, venues).items()}
     frame = measure_coverage(open_lake(settings.lake_url), wanted, days)
     if picture is not None:
         from market_data.coverage_picture import draw_coverage  # noqa: PLC0415  loads Pillow
@@ -88,7 +91,7 @@ def coverage_command(
         click.echo(frame.write_json())
         return
     console = make_console()
-    console.print(f"{days[0]} to {days[-1]} ({len(days)} days) in {settings.lake_url}", highlight=False)
+    console.print(f"{days[0]} to {days[-1]} ({len(days)} days); {describe_sources(settings)}", highlight=False)
     console.print(coverage_table(summarize_data_types(frame)))
     if (frame["state"] == NOT_RUN).all():
         console.print("None of this was run in this lake. Is it the one you mean (MARKET_DATA_LAKE_URL)?")
@@ -123,7 +126,7 @@ def find_command(
     if first or last:
         between = (first.date() if first else date.min, last.date() + timedelta(days=1) if last else date.max)
     found = find_instruments(
-        open_lake(lake_url_of(os.environ)),
+        open_lake(lake_url_of()),
         text=text,
         base=bases,
         types=types,
@@ -144,8 +147,8 @@ def find_command(
 
 
 @click.command("plan")
-@_range_options(" [--stale: the first of the venues file]", " [--stale: yesterday, UTC]")
-@_venue_option
+@range_options(" [default: 29 days before the last; --stale: the first of the venues file]", _NEWEST)
+@venue_option
 @_json_option
 @click.option("--stale", is_flag=True, help="List the days that this version would write anew from raw/ instead.")
 def plan_command(
@@ -153,21 +156,20 @@ def plan_command(
 ) -> None:
     """Say what a backfill would do before it is started: runs, files, sizes. Needs no key and changes nothing."""
     settings = load_settings()
-    chosen = _choose_venues(settings, venues)
+    chosen = choose_venues(settings, venues)
     lake = open_lake(settings.lake_url)
     if stale:
         _plan_stale(settings, chosen, lake, first, last, as_json=as_json)
         return
-    if first is None or last is None:
-        raise click.UsageError("name the days: --from 2024-08-01 --to 2024-08-31 (both included)")
-    days = _choose_days(first, last)
-    answers = asyncio.run(_learn_answers(settings, lake, chosen, days[-1]))
+    days = choose_days(settings, first, last)
+    with open_vendor(settings) as served:
+        answers = asyncio.run(_learn_answers(served, lake, chosen, days[-1]))
     plan = plan_backfill(lake, {venue: item.selection for venue, item in chosen.items()}, days, answers)
     if as_json:
         click.echo(f'{{"venues": {plan.venues.write_json()}, "data_types": {plan.data_types.write_json()}}}')
         return
     console = make_console()
-    console.print(f"{days[0]} to {days[-1]} ({len(days)} days) into {settings.lake_url}", highlight=False)
+    console.print(f"{days[0]} to {days[-1]} ({len(days)} days); {describe_sources(settings)}", highlight=False)
     console.print(plan_table(plan))
     for line in describe_plan(plan, settings.config.layouts, settings.lake_url):
         console.print(line, highlight=False)
@@ -183,10 +185,11 @@ def doctor_command() -> None:
         raise SystemExit(1) from error
     key = settings.api_key.get_secret_value() if settings.api_key else None
     has_failed = False
-    for diagnosis in _examine(settings):
-        # no message holds the key; should one ever do, it is not printed
-        click.echo(str(diagnosis).replace(key, "***") if key else str(diagnosis))
-        has_failed = has_failed or diagnosis.level is Level.FAIL
+    with open_vendor(settings) as served:
+        for diagnosis in _examine(served):
+            # no message holds the key; should one ever do, it is not printed
+            click.echo(str(diagnosis).replace(key, "***") if key else str(diagnosis))
+            has_failed = has_failed or diagnosis.level is Level.FAIL
     if has_failed:
         raise SystemExit(1)
 
@@ -231,15 +234,17 @@ def _describe_dtype(dtype: pl.DataType) -> str:
 COMMANDS: tuple[click.Command, ...] = (coverage_command, find_command, plan_command, doctor_command, schema_command)
 
 
-def _choose_days(first: datetime | None, last: datetime | None) -> list[date]:
-    end = last.date() if last else datetime.now(UTC).date() - timedelta(days=1)
+def choose_days(settings: Settings, first: datetime | None, last: datetime | None) -> list[date]:
+    """Return the days from first to last, both included; by default the last 30 days there are partitions of."""
+    end = last.date() if last else settings.config.newest_day(datetime.now(UTC).date())
     start = first.date() if first else end - timedelta(days=_DEFAULT_DAYS - 1)
     if start > end:
         raise click.UsageError(f"--from {start} is after --to {end}")
     return days_between(start, end + timedelta(days=1))
 
 
-def _choose_venues(settings: Settings, names: Iterable[str]) -> Mapping[str, VenueSettings]:
+def choose_venues(settings: Settings, names: Iterable[str]) -> Mapping[str, VenueSettings]:
+    """Return the named venues of the venues file, all of them where none is named."""
     configured = settings.config.venues
     asked = [parse_venue(name) for name in names]
     if unknown := [venue for venue in asked if venue not in configured]:
@@ -285,7 +290,7 @@ def _plan_stale(
     as_json: bool,
 ) -> None:
     start = first.date() if first else settings.config.start_date
-    days = _choose_days(datetime.combine(start, datetime.min.time()), last)
+    days = choose_days(settings, datetime.combine(start, datetime.min.time()), last)
     wanted: dict[str, tuple[DataType, ...]] = {venue: item.data_types for venue, item in chosen.items()}
     stale = find_stale(lake, wanted, days, decoder_version=DECODER_VERSION, layouts=settings.config.layouts)
     if as_json:
@@ -342,9 +347,9 @@ def _examine(settings: Settings) -> Iterator[Diagnosis]:
 def _examine_dagster(settings: Settings) -> Iterator[Diagnosis]:
     from market_data.defs.instance import check_instance  # noqa: PLC0415  loads Dagster
 
-    home = os.environ.get("DAGSTER_HOME") or (str(_DEV_HOME) if _DEV_HOME.exists() else None)
-    if home is None:
+    home = settings.dagster_home
+    if home == DEFAULT_DAGSTER_HOME.absolute() and not home.exists():
         what = "DAGSTER_HOME is not set, so daemon, sensors and pool limits were not looked at"
-        yield Diagnosis(Level.WARN, "dagster", what, f"`market-data dev` makes an instance in {_DEV_HOME}")
+        yield Diagnosis(Level.WARN, "dagster", what, f"`market-data dev` makes an instance in {DEFAULT_DAGSTER_HOME}")
     else:
-        yield from check_instance(Path(home), is_automation_on=settings.is_automation_on)
+        yield from check_instance(home, is_automation_on=settings.is_automation_on)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from market_data.coverage import COMPLETE, FILE_COUNTS, NOT_RUN, SIZES, STATES
 from market_data.plan import Plan
+from market_data.settings import Settings
 
 _ALWAYS_SHOWN = ("complete", "expected", "stored", "rows")
 _LINES_SHOWN = 20
@@ -25,6 +26,12 @@ def make_console() -> Console:
     """Return a console: a terminal wraps as it must, a file or a pipe gets lines wide enough for the tables."""
     console = Console()
     return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+
+
+def describe_sources(settings: Settings) -> str:
+    """Say from which vendor a lake is filled, and where it is: what a command's numbers are about."""
+    vendor = "simulator (made-up data)" if settings.vendor == "simulator" else settings.datasets_url
+    return f"vendor {vendor}, lake {settings.lake_url}, venues file {settings.venues_file}"
 
 
 def format_size(size_bytes: float) -> str:

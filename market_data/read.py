@@ -6,7 +6,6 @@ scan_ticks("trades", venues="binance", base="BTC", start="2024-08-08", end="2024
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -113,7 +112,7 @@ def scan_ticks(
     since, until = _instant(start), _instant(end)
     if since >= until:
         raise ConfigurationError(f"start {start} is not before end {end}")
-    store = lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of(os.environ))
+    store = lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of())
     keys = frozenset(_instrument_key(text) for text in names_of(instruments))
     types = frozenset(text.replace("-", "_") for text in upper_names_of(instrument_types))
     wanted = _Wanted(keys, upper_names_of(base), upper_names_of(quote), types)
@@ -340,7 +339,7 @@ def find_instruments(
     """
     days = tuple(_day(day) for day in between) if between else None
     return find_in_lake(
-        lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of(os.environ)),
+        lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of()),
         text=text,
         base=base,
         types=types,

@@ -1,9 +1,13 @@
-"""The only reader of the environment and of the venues file.
+"""The only reader of the environment, of the settings file and of the venues file.
 
 Environment: MARKET_DATA_CONFIG (venues file; default: the one in this package), MARKET_DATA_LAKE_URL (`file:///...` or
 `gs://bucket/prefix`; default ./.market_data/lake), MARKET_DATA_VENDOR (`tardis`, or `simulator` when said),
 TARDIS_API_KEY, TARDIS_API_URL, TARDIS_DATASETS_URL, MARKET_DATA_ENGINE (`in_process`, `multiprocess`, `celery`, `k8s`),
-MARKET_DATA_AUTOMATION (`off`; `on` starts the sensors and the schedule).
+MARKET_DATA_AUTOMATION (`off`; `on` starts the sensors and the schedule), DAGSTER_HOME (default ./.market_data/dagster).
+
+A settings file holds lines `NAME=value` of these. MARKET_DATA_SETTINGS names one; else ./.market_data/settings.env is
+used, which `market-data demo` writes, unless the environment itself says what is read from where: then it alone holds.
+So made-up data are read where the demo was run and nothing else was asked for, and never mix with anything.
 """
 
 from __future__ import annotations
@@ -13,12 +17,13 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
+from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -51,7 +56,20 @@ from market_data.errors import ConfigurationError
 DEFAULT_VENUES_FILE = Path(__file__).with_name("venues.yaml")
 DEFAULT_API_URL = "https://api.tardis.dev/v1"
 DEFAULT_DATASETS_URL = "https://datasets.tardis.dev/v1"
+DEFAULT_SIMULATOR_URL = "http://127.0.0.1:8750/v1"
 DEFAULT_LAKE_DIRECTORY = Path(".market_data/lake")
+DEFAULT_DAGSTER_HOME = Path(".market_data/dagster")
+DEFAULT_SETTINGS_FILE = Path(".market_data/settings.env")
+# What says what is read from where: any of them in the environment keeps the default settings file from being used.
+OWN_SOURCES = (
+    "MARKET_DATA_CONFIG",
+    "MARKET_DATA_LAKE_URL",
+    "MARKET_DATA_VENDOR",
+    "TARDIS_API_KEY",
+    "TARDIS_API_URL",
+    "TARDIS_DATASETS_URL",
+)
+_NAMES = (*OWN_SOURCES, "MARKET_DATA_ENGINE", "MARKET_DATA_AUTOMATION", "DAGSTER_HOME")
 _FIRST_VENDOR_DAY = date(2019, 3, 30)
 
 
@@ -222,13 +240,28 @@ class AutomationSettings(_Model):
 
 
 class VenuesFile(_Model):
-    """The venues file: the first day of all partitions, the venues, the layouts, limits and automation."""
+    """The venues file: first and last day of all partitions, the venues, the layouts, limits and automation.
+
+    Without `end_date`, which is included, each day becomes a partition when it is over.
+    """
 
     start_date: date = Field(default=_FIRST_VENDOR_DAY, ge=_FIRST_VENDOR_DAY)
+    end_date: date | None = None
     venues: dict[str, VenueSettings] = Field(min_length=1)
     layouts: Annotated[tuple[_Layout, ...], _Once] = Field(default=LAYOUTS, min_length=1)
     automation: AutomationSettings = AutomationSettings()
     limits: LimitSettings = LimitSettings()
+
+    @model_validator(mode="after")
+    def _starts_before_it_ends(self) -> Self:
+        if self.end_date is not None and self.end_date < self.start_date:
+            raise ValueError(f"end_date {self.end_date} is before start_date {self.start_date}")
+        return self
+
+    def newest_day(self, today: date) -> date:
+        """Return the last day that can be asked for: yesterday, or `end_date` where that is earlier."""
+        yesterday = today - timedelta(days=1)
+        return yesterday if self.end_date is None else min(yesterday, self.end_date)
 
     @field_validator("venues", mode="before")
     @classmethod
@@ -248,7 +281,10 @@ class VenuesFile(_Model):
 
 
 class Settings(_Model):
-    """Everything a run is told. `lake_url` is absolute; `config_hash` names the content of the venues file."""
+    """Everything a run is told. `lake_url` is absolute; `config_hash` names the content of the venues file.
+
+    `needs_simulator`: the vendor is a simulator and nobody said where one runs, so that whoever needs it starts one.
+    """
 
     venues_file: Path
     config: VenuesFile
@@ -259,6 +295,24 @@ class Settings(_Model):
     api_key: SecretStr | None
     engine: Engine
     is_automation_on: bool
+    dagster_home: Path
+    needs_simulator: bool = False
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same as variables for other processes; they look for no settings file."""
+        return {
+            "MARKET_DATA_SETTINGS": "",
+            "MARKET_DATA_CONFIG": str(self.venues_file.absolute()),
+            "MARKET_DATA_LAKE_URL": self.lake_url,
+            "MARKET_DATA_VENDOR": self.vendor,
+            "TARDIS_API_URL": self.api_url,
+            "TARDIS_DATASETS_URL": self.datasets_url,
+            "TARDIS_API_KEY": self.api_key.get_secret_value() if self.api_key else "",
+            "MARKET_DATA_ENGINE": self.engine,
+            "MARKET_DATA_AUTOMATION": "on" if self.is_automation_on else "off",
+            "DAGSTER_HOME": str(self.dagster_home),
+        }
 
     @property
     def config_hash(self) -> str:
@@ -273,8 +327,11 @@ class Settings(_Model):
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the environment and the venues file; raises ConfigurationError (permanent) that says what to mend."""
-    env = os.environ if environ is None else environ
+    """Read the environment (or the variables given, and no settings file) and the venues file.
+
+    Raises ConfigurationError (permanent) that says what to mend.
+    """
+    env = process_environment() if environ is None else environ
     venues_file = Path(env.get("MARKET_DATA_CONFIG") or DEFAULT_VENUES_FILE)
     config = load_venues_file(venues_file)
     vendor = env.get("MARKET_DATA_VENDOR") or "tardis"
@@ -287,7 +344,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if automation not in {"on", "off"}:
         raise ConfigurationError(f"MARKET_DATA_AUTOMATION is {automation!r}; it must be 'on' or 'off'")
     api_url, datasets_url = _web_address(env, "TARDIS_API_URL"), _web_address(env, "TARDIS_DATASETS_URL")
-    if vendor == "simulator" and not (api_url and datasets_url):
+    if vendor == "simulator" and bool(api_url) != bool(datasets_url):
         raise ConfigurationError(
             "MARKET_DATA_VENDOR is 'simulator', so TARDIS_API_URL and TARDIS_DATASETS_URL must name a running one: "
             "start `market-data simulator --port 8750` and set both to http://127.0.0.1:8750/v1"
@@ -300,12 +357,48 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         config=config,
         lake_url=lake_url_of(env),
         vendor="simulator" if vendor == "simulator" else "tardis",
-        api_url=api_url or DEFAULT_API_URL,
-        datasets_url=datasets_url or DEFAULT_DATASETS_URL,
+        api_url=api_url or (DEFAULT_SIMULATOR_URL if vendor == "simulator" else DEFAULT_API_URL),
+        datasets_url=datasets_url or (DEFAULT_SIMULATOR_URL if vendor == "simulator" else DEFAULT_DATASETS_URL),
         api_key=SecretStr(api_key) if api_key else None,
         engine=Engine(engine),
         is_automation_on=automation == "on",
+        dagster_home=Path(env.get("DAGSTER_HOME") or DEFAULT_DAGSTER_HOME).absolute(),
+        needs_simulator=vendor == "simulator" and not api_url,
     )
+
+
+def process_environment() -> Mapping[str, str]:
+    """Return the variables of this process, with those of the settings file that is used (see the module)."""
+    named = os.environ.get("MARKET_DATA_SETTINGS")
+    if not named:
+        is_own = any(os.environ.get(name) for name in OWN_SOURCES)
+        if is_own or not DEFAULT_SETTINGS_FILE.is_file():
+            return os.environ
+    path = Path(named or DEFAULT_SETTINGS_FILE)
+    values = _read_settings_file(path)
+    for name in OWN_SOURCES:
+        if (said := os.environ.get(name)) and name in values and said != values[name]:
+            shown = "another value" if name == "TARDIS_API_KEY" else repr(values[name])
+            raise ConfigurationError(
+                f"{name} is set, and the settings file {path}, which MARKET_DATA_SETTINGS names, says {shown}: "
+                "unset one of the two variables"
+            )
+    return {**os.environ, **values}
+
+
+def _read_settings_file(path: Path) -> dict[str, str]:
+    try:
+        values = dotenv_values(path, interpolate=False, encoding="utf-8") if path.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the settings file {path}: {error}") from error
+    if values is None:
+        raise ConfigurationError(
+            f"there is no settings file {path.absolute()}, which MARKET_DATA_SETTINGS names. `market-data demo` writes "
+            f"{DEFAULT_SETTINGS_FILE}; without the variable the environment alone is read"
+        )
+    if unknown := sorted(values.keys() - set(_NAMES)):
+        raise ConfigurationError(f"the settings file {path} names {unknown[0]}. Known names: {', '.join(_NAMES)}")
+    return {name: value or "" for name, value in values.items()}
 
 
 def _web_address(environ: Mapping[str, str], name: str) -> str | None:
@@ -315,9 +408,10 @@ def _web_address(environ: Mapping[str, str], name: str) -> str | None:
     return url
 
 
-def lake_url_of(environ: Mapping[str, str]) -> str:
+def lake_url_of(environ: Mapping[str, str] | None = None) -> str:
     """Return the lake's URL: MARKET_DATA_LAKE_URL, or the default directory below the current one."""
-    return environ.get("MARKET_DATA_LAKE_URL") or DEFAULT_LAKE_DIRECTORY.absolute().as_uri()
+    env = process_environment() if environ is None else environ
+    return env.get("MARKET_DATA_LAKE_URL") or DEFAULT_LAKE_DIRECTORY.absolute().as_uri()
 
 
 class _UniqueKeysLoader(yaml.SafeLoader):

@@ -31,9 +31,20 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "coverage_picture": _WORK | {"coverage"},
     "plan": _WORK | {"audit", "coverage", "listing"},
     "doctor": _WORK,
-    "commands_output": _WORK | {"coverage", "plan"},
+    "vendor_at_hand": frozenset({"settings", "simulator"}),
+    "commands_output": _WORK | {"coverage", "plan", "settings"},
     "commands": _WORK
-    | {"coverage", "coverage_picture", "commands_output", "doctor", "find", "plan", "settings", "defs"},
+    | {
+        "coverage",
+        "coverage_picture",
+        "commands_output",
+        "doctor",
+        "find",
+        "plan",
+        "settings",
+        "defs",
+        "vendor_at_hand",
+    },
     "find": _WORK | {"coverage"},
     "defs": _WORK
     | {
@@ -52,11 +63,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     },
     "definitions": frozenset({"defs", "settings"}),
     "simulator": frozenset({"errors", "domain"}),
-    "demo": _WORK | {"audit", "listing", "read", "coverage", "find", "plan", "settings", "simulator", "definitions"},
-    "cli": _WORK | {"audit", "commands", "listing", "read", "settings", "simulator", "demo", "definitions"},
+    "demo": _WORK | {"commands_output", "defs", "read", "settings", "simulator", "vendor_at_hand"},
+    "cli": frozenset({"errors", "commands", "commands_output", "settings", "simulator", "demo", "vendor_at_hand"}),
     "__main__": frozenset({"cli"}),
 }
-SETTINGS_READERS = {"definitions", "defs", "cli", "commands", "demo", "read"}
+SETTINGS_READERS = {"definitions", "defs", "cli", "commands", "commands_output", "demo", "read", "vendor_at_hand"}
 # What the domain may use: values, text, dates. Whatever reads a clock, a file or a socket is not among them.
 _STANDARD = """
     __future__ bisect collections collections.abc dataclasses datetime decimal enum fnmatch functools itertools math

@@ -17,7 +17,7 @@ from market_data.settings import Settings
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Return everything that Dagster loads, for the venues, layouts and engine of the settings."""
-    days = daily_partitions(settings.config.start_date)
+    days = daily_partitions(settings.config.start_date, settings.config.end_date)
     # the picture of coverage is of many days: it belongs to no run of one
     venue_assets = dg.AssetSelection.all() - dg.AssetSelection.groups(LAKE_GROUP)
     job = dg.define_asset_job("all_venues", venue_assets, description="Every asset of every venue.")
@@ -40,7 +40,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         description="The instruments of all venues on the day as one table, of what the lake holds of each.",
     )
     coverage = dg.define_asset_job(
-        "coverage",
+        "draw_coverage",
         dg.AssetSelection.assets(COVERAGE_KEY),
         description="Draws anew what the lake holds against what is expected; asks the vendor for nothing.",
     )

@@ -34,10 +34,12 @@ _MB = 1e6
 
 
 class CoverageConfig(dg.Config):
-    """The days to look at, both included; by default the 30 days until yesterday (UTC)."""
+    """The days to look at, both included; by default the 30 days until the newest partition."""
 
-    first_day: str | None = Field(default=None, description="ISO date, such as 2024-08-01; default: 30 days ago.")
-    last_day: str | None = Field(default=None, description="ISO date, included; default: yesterday (UTC).")
+    first_day: str | None = Field(default=None, description="ISO date, such as 2024-08-01; default: 29 days earlier.")
+    last_day: str | None = Field(
+        default=None, description="ISO date, included; default: yesterday (UTC), or the venues file's `end_date`."
+    )
 
 
 def build_coverage(settings: Settings) -> dg.AssetsDefinition:
@@ -51,7 +53,7 @@ def build_coverage(settings: Settings) -> dg.AssetsDefinition:
     )
     def coverage(config: CoverageConfig, lake: LakeResource) -> dg.MaterializeResult[None]:
         try:
-            first, last = _choose_days(config, datetime.now(UTC).date() - timedelta(days=1))
+            first, last = _choose_days(config, settings.config.newest_day(datetime.now(UTC).date()))
             frame = measure_coverage(lake.open(), wanted, days_between(first, last + timedelta(days=1)))
         except MarketDataError as error:
             raise dg.Failure(description=str(error)) from error
@@ -60,9 +62,9 @@ def build_coverage(settings: Settings) -> dg.AssetsDefinition:
     return coverage
 
 
-def _choose_days(config: CoverageConfig, yesterday: date) -> tuple[date, date]:
+def _choose_days(config: CoverageConfig, newest: date) -> tuple[date, date]:
     try:
-        last = date.fromisoformat(config.last_day) if config.last_day else yesterday
+        last = date.fromisoformat(config.last_day) if config.last_day else newest
         default = last - timedelta(days=_DEFAULT_DAYS - 1)
         first = date.fromisoformat(config.first_day) if config.first_day else default
     except ValueError as error:

@@ -105,15 +105,15 @@ def _launch_new_days(
     except VendorQuotaExceeded as error:
         yield f"no new day is launched today: {error}"
         return
-    yesterday = now.date() - timedelta(days=1)
+    newest = settings.config.newest_day(now.date())
     for venue, wanted in settings.config.venues.items():
         tried = lake.list_objects(receipt_prefix(venue, wanted.data_types[0]))
         newest_tried = max((day_of_receipt(stat.key) for stat in tried), default=None)
-        if newest_tried is not None and newest_tried >= yesterday:
+        if newest_tried is not None and newest_tried >= newest:
             yield f"{venue}: {newest_tried} is tried, and no newer day has ended"
             continue
         try:
-            until = min(_ask_exported_until(venue, vendor), yesterday + timedelta(days=1))
+            until = min(_ask_exported_until(venue, vendor), newest + timedelta(days=1))
         except MarketDataError as error:
             yield f"{venue}: {error}"
             continue

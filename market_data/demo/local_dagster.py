@@ -22,15 +22,20 @@ import yaml
 from market_data.errors import MarketDataError
 
 _INSTANCE_FILE = Path(__file__).with_name("dagster.yaml")
-_WORKSPACE = {
-    "load_from": [{"python_module": {"module_name": "market_data.definitions", "location_name": "market_data"}}]
-}
+_LOCATION = "market_data"
+_WORKSPACE = {"load_from": [{"python_module": {"module_name": "market_data.definitions", "location_name": _LOCATION}}]}
+_ADDRESS_FILE = "ui_address"
 _READY_SECONDS = 240
 _STOP_SECONDS = 15
 _POLL_SECONDS = 0.5
 _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
   loadStatus locationOrLoadError { __typename ... on PythonError { message errorChain { error { message } } } } } } }
   instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"""
+_CANCEL = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) {
+  __typename ... on PythonError { message } ... on UnauthorizedError { message } } }"""
+_LAUNCH_RUN = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  ... on PipelineNotFoundError { message } } }"""
 _LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
   ... on PartitionKeysNotFoundError { message } } }"""
@@ -42,11 +47,11 @@ class LocalDagsterFailed(MarketDataError):
 
 @dataclass(frozen=True, slots=True)
 class LocalDagster:
-    """A running local Dagster. `url` is where its UI is."""
+    """A running local Dagster. `url` is where its UI is; `process` is None where another program started it."""
 
     url: str
     home: Path
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None
 
     def launch_backfill(self, asset_keys: Sequence[str], days: Sequence[str], tags: Mapping[str, str]) -> str:
         """Do what the UI's "Materialize" dialog does with a range of days; return the backfill's id."""
@@ -59,6 +64,18 @@ class LocalDagster:
         if "backfillId" not in answer:
             raise LocalDagsterFailed(f"Dagster refused the backfill of {', '.join(days)}: {answer.get('message')}")
         return str(answer["backfillId"])
+
+    def cancel_backfill(self, backfill_id: str) -> None:
+        """Ask for the end of a backfill and of its runs, as the UI's button does."""
+        self.ask(_CANCEL, id=backfill_id)
+
+    def launch_job(self, job: str) -> str:
+        """Launch a job without partitions; return the run's id."""
+        place = {"repositoryLocationName": _LOCATION, "repositoryName": "__repository__", "jobName": job}
+        answer = self.ask(_LAUNCH_RUN, params={"selector": place, "runConfigData": {}})["launchRun"]
+        if "run" not in answer:
+            raise LocalDagsterFailed(f"Dagster refused the job {job}: {answer.get('message')}")
+        return str(answer["run"]["runId"])
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
         """Send a GraphQL query to the webserver and return its data."""
@@ -84,6 +101,20 @@ def prepare_home(home: Path) -> Path:
     return workspace
 
 
+def find_dagster(home: Path) -> LocalDagster | None:
+    """Return the Dagster that another program runs on a home, None where none answers."""
+    address = home / _ADDRESS_FILE
+    if not address.is_file():
+        return None
+    dagster = LocalDagster(address.read_text(encoding="utf-8"), home, None)
+    try:
+        with suppress(httpx.TransportError, ValueError):
+            return dagster if _is_ready(dagster.ask(_LOCATIONS)) else None
+    except LocalDagsterFailed:
+        return None  # the port belongs to something else by now
+    return None
+
+
 @contextmanager
 def run_dagster(home: Path, environment: Mapping[str, str], *, port: int, log: Path | None) -> Iterator[LocalDagster]:
     """Start `dagster dev` in a process group of its own, yield when it is ready, end the whole group afterwards.
@@ -99,10 +130,12 @@ def run_dagster(home: Path, environment: Mapping[str, str], *, port: int, log: P
     process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
     try:
         dagster = LocalDagster(f"http://127.0.0.1:{port}", home, process)
-        _wait_until_ready(dagster, log)
+        _wait_until_ready(dagster, process, log)
+        (home / _ADDRESS_FILE).write_text(dagster.url, encoding="utf-8")
         yield dagster
     finally:
         _end_group(process)
+        (home / _ADDRESS_FILE).unlink(missing_ok=True)
         if output:
             output.close()
 
@@ -118,10 +151,10 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _wait_until_ready(dagster: LocalDagster, log: Path | None) -> None:
+def _wait_until_ready(dagster: LocalDagster, process: subprocess.Popen[bytes], log: Path | None) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
-        if dagster.process.poll() is not None:
+        if process.poll() is not None:
             raise LocalDagsterFailed(f"Dagster ended while it started.{_end_of(log)}")
         with suppress(httpx.TransportError, ValueError):
             if _is_ready(dagster.ask(_LOCATIONS)):
