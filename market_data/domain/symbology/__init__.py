@@ -15,8 +15,9 @@ Rules of all parsers:
   known of it is filled in all the same.
 - Two spellings of one asset (`XBT`, `BTC`) give one key: a renamed pair stays one series. Should a venue ever list
   both on one day, `universe` refuses that day instead of mixing them.
-- Symbols without separator are split by the quotes the venue has listed. A new quote in a table renames the keys that
-  end in it: it belongs there from the first day of that quote.
+- Symbols without separator are split by the quotes the venue has listed, and by static tables where one of these ends
+  in another (`quotes`). A new quote in a table renames the keys that end in it: it belongs there from the first day of
+  that quote.
 """
 
 from __future__ import annotations

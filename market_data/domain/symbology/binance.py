@@ -14,43 +14,41 @@ import re
 from market_data.domain.instruments import FUTURE, OPTION, PERPETUAL, SPOT_PAIR, ParsedSymbol
 from market_data.domain.symbology.grammar import (
     contract,
-    exceptions_for,
     option,
     parse_yymmdd,
-    split_quote,
     spot_pair,
 )
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
-_SPOT_QUOTES = tuple(
+_SPOT_QUOTES = quotes_of(
     """
     USDT USDC FDUSD BUSD TUSD USDP PAX USDS USDSB USD1 USDE XUSD BFUSD RLUSD U DAI UST VAI EURI AEUR
     BTC ETH BNB XRP TRX DOGE DOT SOL EUR GBP TRY RUB AUD BRL NGN UAH ZAR PLN RON ARS JPY MXN COP CZK IDRT BIDR BKRW BVND
-    """.split()
+    """,
+    only={"AEUR": "BTC ETH EUR"},  # of 2023-12; no other base has been listed in it
 )
-# No TUSD here: `BATUSD` is BAT-USD.
-_US_QUOTES = ("USDT", "USDC", "BUSD", "USD", "DAI", "BTC", "ETH", "BNB")
-_US_EXCEPTIONS = exceptions_for("USD", "BNB SHIB ARB")  # not SHI-BUSD
-_JERSEY_QUOTES = ("EUR", "GBP", "BGBP", "BTC", "ETH", "BNB")
-_JERSEY_EXCEPTIONS = exceptions_for("GBP", "BNB")  # not BN-BGBP
-_LINEAR_QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "USD1", "BTC")
+_US_QUOTES = quotes_of("USDT USDC BUSD USD DAI BTC ETH BNB")  # no TUSD: `BATUSD` is BAT-USD
+_JERSEY_QUOTES = quotes_of("EUR GBP BGBP BTC ETH BNB")
+_LINEAR_QUOTES = quotes_of("USDT USDC BUSD FDUSD USD1 BTC")
+_INVERSE_QUOTES = quotes_of("USD")
 _DEX_TOKEN = re.compile(r"[A-Z0-9]+(\.B)?(-[0-9A-F]{3}M?)?")
 
 
 def parse_spot(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
-    """`BTCUSDT` -> BTC-USDT; amounts are in the base asset."""
-    split = split_quote(vendor_symbol, _SPOT_QUOTES)
+    """`BTCUSDT` -> BTC-USDT, `ADAEUR` -> ADA-EUR; amounts are in the base asset."""
+    split = split_pair(vendor_symbol, _SPOT_QUOTES)
     return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
 
 
 def parse_us(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BNBUSD` -> BNB-USD, `BNBBUSD` -> BNB-BUSD."""
-    split = split_quote(vendor_symbol, _US_QUOTES, _US_EXCEPTIONS)
+    split = split_pair(vendor_symbol, _US_QUOTES)
     return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
 
 
 def parse_jersey(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTCGBP` -> BTC-GBP."""
-    split = split_quote(vendor_symbol, _JERSEY_QUOTES, _JERSEY_EXCEPTIONS)
+    split = split_pair(vendor_symbol, _JERSEY_QUOTES)
     return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
 
 
@@ -66,7 +64,7 @@ def parse_dex(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
 def parse_linear(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`1000SHIBUSDT` -> 1000SHIB-USDT, `BTCUSDT_240329` -> BTC-USDT-240329; settled in the quote, amounts in base."""
     pair, separator, suffix = vendor_symbol.partition("_")
-    split = split_quote(pair, _LINEAR_QUOTES)
+    split = split_pair(pair, _LINEAR_QUOTES)
     expiry = parse_yymmdd(suffix)
     if split is None or not _fits(instrument_type, is_perpetual=not separator, is_dated=expiry is not None):
         return None
@@ -77,7 +75,7 @@ def parse_linear(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | Non
 def parse_inverse(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTCUSD_PERP` -> BTC-USD, `BTCUSD_200925` -> BTC-USD-200925; settled in the base, amounts in contracts."""
     pair, _, suffix = vendor_symbol.partition("_")
-    split = split_quote(pair, ("USD",))
+    split = split_pair(pair, _INVERSE_QUOTES)
     expiry = parse_yymmdd(suffix)
     if split is None or not _fits(instrument_type, is_perpetual=suffix == "PERP", is_dated=expiry is not None):
         return None

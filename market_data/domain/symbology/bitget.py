@@ -11,15 +11,17 @@ from __future__ import annotations
 import re
 
 from market_data.domain.instruments import FUTURE, PERPETUAL, SPOT_PAIR, ParsedSymbol
-from market_data.domain.symbology.grammar import contract, keep_vendor_form, parse_last_friday, split_quote, spot_pair
+from market_data.domain.symbology.grammar import contract, keep_vendor_form, parse_last_friday, spot_pair
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
-_SPOT_QUOTES = ("USDT", "USDC", "USDE", "BTC", "ETH", "BGB", "EUR", "BRL", "GBP", "TRY")
+_SPOT_QUOTES = quotes_of("USDT USDC USDE BTC ETH BGB EUR BRL GBP TRY")
+_PERPETUAL_QUOTES = quotes_of("USDT USDC USD PERP")
 _QUARTERLY = re.compile(r"(.+)USD([FGHJKMNQUVXZ][0-9]{2})")
 
 
 def parse_spot(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTCUSDT` -> BTC-USDT."""
-    split = split_quote(vendor_symbol, _SPOT_QUOTES)
+    split = split_pair(vendor_symbol, _SPOT_QUOTES)
     return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
 
 
@@ -29,7 +31,7 @@ def parse_futures(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | No
     if instrument_type == FUTURE and quarterly:
         base, expiry = quarterly[1], parse_last_friday(quarterly[2])
         return contract(base, "USD", base, None, expiry=expiry) if expiry else None
-    split = split_quote(vendor_symbol, ("USDT", "USDC", "USD", "PERP"))
+    split = split_pair(vendor_symbol, _PERPETUAL_QUOTES)
     if split is None or instrument_type != PERPETUAL:
         return None
     base, quote = split

@@ -15,10 +15,11 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time
 
 from market_data.domain.instruments import FUTURE, PERPETUAL, SPOT_PAIR, ParsedSymbol
-from market_data.domain.symbology.grammar import ASSET_CODES, contract, parse_last_friday, split_quote, spot_pair
+from market_data.domain.symbology.grammar import ASSET_CODES, contract, parse_last_friday, spot_pair
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
 _NOON = time(12, tzinfo=UTC)
-_QUOTES = ("USD", "USDT", "USDC", "EUR")
+_QUOTES = quotes_of("USD USDT USDC EUR")
 _DATED = re.compile(r"(.+)([FGHJKMNQUVXZ][0-9]{2})")
 _FIRST_USDT_MARGINED = date(2021, 11, 1)
 
@@ -51,7 +52,7 @@ def _asset(code: str) -> str:
 
 
 def _parse_contract(body: str, suffix: str, expiry: datetime | None, first_day: date | None) -> ParsedSymbol | None:
-    split = split_quote(body, _QUOTES)
+    split = split_pair(body, _QUOTES)
     if split is None:  # `ETHM19`, `XBTZ21`: only dated contracts leave their quote out
         base, quote = _asset(body), "USD" if body == "XBT" else "BTC"
         return contract(base, quote, "BTC", "contracts", expiry=expiry) if expiry and not suffix else None

@@ -1,21 +1,23 @@
 """Bullish: spot pairs without separator, `-PERP`, and 8-digit dates on futures and options.
 
-Contracts are linear, settled in their quote, amounts in base; 08:00 UTC [U]. `BONK1M` is a base of its own (a million
-BONK). Source: docs.tardis.dev, "Historical data details": Bullish.
+AUSD, PYUSD and RLUSD end in USD: `AAVEAUSD` is AAVE-AUSD. Contracts are linear, settled in their quote, amounts in
+base; 08:00 UTC [U]. `BONK1M` is a base of its own (a million BONK). Source: docs.tardis.dev, "Historical
+data details": Bullish.
 """
 
 from __future__ import annotations
 
 from market_data.domain.instruments import FUTURE, OPTION, PERPETUAL, SPOT_PAIR, ParsedSymbol
-from market_data.domain.symbology.grammar import contract, option, parse_yyyymmdd, split_quote, spot_pair
+from market_data.domain.symbology.grammar import contract, option, parse_yyyymmdd, spot_pair
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
-_SPOT_QUOTES = ("USDC", "USDT", "USD", "PYUSD", "RLUSD", "USDG", "USD1", "EURC", "EUR", "BTC", "ETH")
+_SPOT_QUOTES = quotes_of("USDC USDT USD AUSD PYUSD RLUSD USDG USD1 EURC EUR BTC ETH")
 
 
 def parse(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTC-USDC-20260425-70000-C` -> BTC-USDC-260425-70000-CALL."""
     if instrument_type == SPOT_PAIR:
-        split = split_quote(vendor_symbol, _SPOT_QUOTES)
+        split = split_pair(vendor_symbol, _SPOT_QUOTES)
         return spot_pair(*split) if split else None
     match vendor_symbol.split("-"):
         case [base, quote, "PERP"] if instrument_type == PERPETUAL:

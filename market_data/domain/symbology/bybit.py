@@ -3,8 +3,8 @@
 `BTCUSDT` is USDT-linear, `BTCUSD` inverse, `BTCPERP` the linear contract on BTC-USDC. Should a perpetual `BTCUSDC`
 exist beside it, it keeps the vendor's form. Dated: `BTCUSDM21` is the inverse quarterly of a month letter (last
 Friday, 08:00 UTC), `BTC-29MAR24` USDC-linear (one third party calls it inverse [U]), `BTCUSDT-25DEC26` USDT-linear;
-all 08:00 UTC. Options without suffix are USDC, `-USDT` ones are USDT. Inverse amounts are US dollars (contracts of 1
-USD). Source: docs.tardis.dev, "Historical data details": Bybit Derivatives, Bybit Spot, Bybit Options.
+all 08:00 UTC. Options without suffix are USDC, `-USDT` ones are USDT. Inverse amounts are US dollars (contracts
+of 1 USD). Source: docs.tardis.dev, "Historical data details": Bybit Derivatives, Bybit Spot, Bybit Options.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from market_data.domain.symbology.grammar import (
     option,
     parse_day_month_year,
     parse_last_friday,
-    split_quote,
     spot_pair,
 )
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
-_SPOT_QUOTES = tuple("USDT USDC USDE USD1 USDQ USDR RLUSD XUSD DAI BTC ETH MNT BIT SOL EUR GBP BRL BRZ PLN TRY".split())
+_SPOT_QUOTES = quotes_of("USDT USDC USDE USD1 USDQ USDR RLUSD XUSD DAI BTC ETH MNT BIT SOL EUR GBP BRL BRZ PLN TRY")
+_PERPETUAL_QUOTES = quotes_of("USDT USDC USD PERP")
+_DATED_QUOTES = quotes_of("USDT USDC USD")
 _QUARTERLY = re.compile(r"(.+)USD([FGHJKMNQUVXZ][0-9]{2})")
 _USDC = "USDC"
 
 
 def parse_spot(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTC3LUSDT` -> BTC3L-USDT: leveraged tokens are assets of their own."""
-    split = split_quote(vendor_symbol, _SPOT_QUOTES)
+    split = split_pair(vendor_symbol, _SPOT_QUOTES)
     return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
 
 
@@ -45,14 +47,14 @@ def parse_derivative(vendor_symbol: str, instrument_type: str) -> ParsedSymbol |
         return contract(base, "USD", base, "quote", expiry=expiry) if expiry else None
     underlying, _, date_text = vendor_symbol.partition("-")
     expiry = parse_day_month_year(date_text)
-    if expiry is None or split_quote(underlying, (_USDC, "USD")):
+    base, quote = split_pair(underlying, _DATED_QUOTES) or (underlying, _USDC)
+    if expiry is None or (base != underlying and quote != "USDT"):
         return None  # a form never seen: USDC contracts leave their quote out
-    base, quote = split_quote(underlying, ("USDT",)) or (underlying, _USDC)
     return contract(base, quote, quote, "base", expiry=expiry)
 
 
 def _parse_perpetual(vendor_symbol: str) -> ParsedSymbol | None:
-    split = split_quote(vendor_symbol, ("USDT", _USDC, "USD", "PERP"))
+    split = split_pair(vendor_symbol, _PERPETUAL_QUOTES)
     if split is None:
         return None
     base, quote = split
@@ -75,4 +77,5 @@ def parse_option(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | Non
             pass
         case _:
             return None
-    return option(contract(base, quote, quote, "base", expiry=parse_day_month_year(date_text)), strike, side)
+    expiry = parse_day_month_year(date_text)
+    return option(contract(base, quote, quote, "base", expiry=expiry), strike, side)

@@ -8,9 +8,10 @@ details": Crypto.com Exchange, Crypto.com Derivatives.
 from __future__ import annotations
 
 from market_data.domain.instruments import FUTURE, PERPETUAL, SPOT_PAIR, ParsedSymbol
-from market_data.domain.symbology.grammar import contract, parse_yymmdd, split_quote, spot_pair
+from market_data.domain.symbology.grammar import contract, parse_yymmdd, spot_pair
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
-_QUOTES = ("USD", "USDT", "USDC")
+_QUOTES = quotes_of("USD USDT USDC")
 
 
 def parse(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
@@ -19,7 +20,7 @@ def parse(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
         base, _, quote = vendor_symbol.partition("_")
         return spot_pair(base, quote)
     underlying, _, suffix = vendor_symbol.partition("-")
-    split = split_quote(underlying, _QUOTES)
+    split = split_pair(underlying, _QUOTES)
     expiry = parse_yymmdd(suffix)
     is_perpetual = suffix == "PERP" and instrument_type == PERPETUAL
     is_dated = expiry is not None and instrument_type == FUTURE

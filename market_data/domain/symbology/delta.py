@@ -19,11 +19,12 @@ from market_data.domain.symbology.grammar import (
     option,
     parse_day_month,
     parse_ddmmyy,
-    split_quote,
     spot_pair,
 )
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
 _NOON = time(12, tzinfo=UTC)
+_PERPETUAL_QUOTES = quotes_of("USDT USD BTC")
 _OPTION = re.compile(r"(C|P|MV)-([^-]+)-([^-]+)-([0-9]{6})")
 _DATED = re.compile(r"([^_]+?)(USDT|USD)Q?_([0-9]{1,2}[A-Z]{3})")
 
@@ -36,7 +37,7 @@ def parse(
         base, _, quote = vendor_symbol.partition("_")
         return spot_pair(base, quote)
     if instrument_type == PERPETUAL:
-        split = split_quote(vendor_symbol, ("USDT", "USD", "BTC"))
+        split = split_pair(vendor_symbol, _PERPETUAL_QUOTES)
         return contract(*split, None if split[1] == "USD" else split[1], "contracts") if split else None
     if instrument_type == FUTURE:
         match = _DATED.fullmatch(vendor_symbol)

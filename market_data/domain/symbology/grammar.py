@@ -1,4 +1,4 @@
-"""Pieces that vendor symbols of several venues are made of: assets, quotes without separator, expiry dates, contracts.
+"""Pieces that vendor symbols of several venues are made of: assets, expiry dates, contracts.
 
 The constructors `spot_pair`, `contract` and `option` return None where an asset could not stand in a canonical
 symbol, so whatever a parser returns is either canonical or the vendor's form (`keep_vendor_form`); the two never
@@ -8,7 +8,6 @@ collide.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -36,26 +35,6 @@ _STRIKE = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 def is_asset(text: str) -> bool:
     """Say whether a text can be an asset in a canonical symbol; any script, leading digits and `$` are allowed."""
     return 0 < len(text) <= _LONGEST_ASSET and text.isprintable() and not _NOT_IN_ASSETS.search(text)
-
-
-def split_quote(
-    text: str, quotes: Iterable[str], exceptions: Mapping[str, tuple[str, str]] | None = None
-) -> tuple[str, str] | None:
-    """Split `BTCUSDT` into (BTC, USDT) by the longest known quote that leaves a base; None when none fits.
-
-    `exceptions` are whole symbols that the longest quote would split wrongly (`BNBUSD` where BUSD is a quote too).
-    """
-    if exceptions and text in exceptions:
-        return exceptions[text]
-    for quote in sorted(quotes, key=len, reverse=True):
-        if text.endswith(quote) and len(text) > len(quote):
-            return text[: -len(quote)], quote
-    return None
-
-
-def exceptions_for(quote: str, bases: str) -> dict[str, tuple[str, str]]:
-    """Return the exceptions that split each of the bases, named as words, from one quote."""
-    return {base + quote: (base, quote) for base in bases.split()}
 
 
 def keep_vendor_form(vendor_symbol: str, known: ParsedSymbol | None) -> ParsedSymbol | None:

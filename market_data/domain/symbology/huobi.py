@@ -16,17 +16,17 @@ from market_data.domain.symbology.grammar import (
     keep_vendor_form,
     option,
     parse_yymmdd,
-    split_quote,
     spot_pair,
 )
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
-_SPOT_QUOTES = tuple("USDT USDC HUSD USDD TUSD BTC ETH HT TRX EUR EURT GBP RUB TRY UAH BRL AUD".split())
+_SPOT_QUOTES = quotes_of("USDT USDC HUSD USDD TUSD BTC ETH HT TRX EUR EURT GBP RUB TRY UAH BRL AUD")
 _ALIASES = ("CW", "NW", "CQ", "NQ")
 
 
 def parse_spot(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTCHUSD` -> BTC-HUSD."""
-    split = split_quote(vendor_symbol, _SPOT_QUOTES)
+    split = split_pair(vendor_symbol, _SPOT_QUOTES)
     return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
 
 

@@ -25,13 +25,13 @@ from market_data.domain.symbology.grammar import (
     EXPIRY_TIME,
     contract,
     parse_yymmdd,
-    split_quote,
     spot_pair,
 )
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
 RENAMED_ON = date(2026, 7, 10)
 _FUTURES = re.compile(r"([PF])([IVF])_([^_]+)(?:_([0-9]{6}))?")
-_FUTURES_QUOTES = ("USD", "XBT", "EUR")
+_FUTURES_QUOTES = quotes_of("USD XBT EUR")
 _MID_AFTERNOON = time(15, tzinfo=UTC)
 
 
@@ -53,7 +53,7 @@ def parse_futures(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | No
     if match is None:
         return None
     term, family, underlying, date_text = match.groups()
-    split = split_quote(underlying, _FUTURES_QUOTES)
+    split = split_pair(underlying, _FUTURES_QUOTES)
     expiry = parse_yymmdd(date_text, EXPIRY_TIME if family == "F" else _MID_AFTERNOON) if date_text else None
     is_perpetual = term == "P" and date_text is None and instrument_type == PERPETUAL
     is_dated = term == "F" and expiry is not None and instrument_type == FUTURE

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 
 from market_data.domain.instruments import FUTURE, PERPETUAL, ParsedSymbol
-from market_data.domain.symbology.grammar import ASSET_CODES, contract, parse_last_friday, split_quote
+from market_data.domain.symbology.grammar import ASSET_CODES, contract, parse_last_friday
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
 _DATED = re.compile(r"(.+)M([FGHJKMNQUVXZ][0-9]{2})")
-_QUOTES = ("USD", "USDT", "USDC")
+_QUOTES = quotes_of("USD USDT USDC")
 
 
 def parse_futures(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
@@ -21,11 +22,11 @@ def parse_futures(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | No
     if instrument_type == FUTURE:
         match = _DATED.fullmatch(vendor_symbol)
         expiry = parse_last_friday(match[2]) if match else None
-        if match is None or expiry is None or split_quote(match[1], _QUOTES):
+        if match is None or expiry is None or split_pair(match[1], _QUOTES):
             return None
         base = ASSET_CODES.get(match[1], match[1])
         return contract(base, "USD", base, "contracts", expiry=expiry)
-    split = split_quote(vendor_symbol.removesuffix("M"), _QUOTES)
+    split = split_pair(vendor_symbol.removesuffix("M"), _QUOTES)
     if split is None or instrument_type != PERPETUAL or not vendor_symbol.endswith("M"):
         return None
     base, quote = ASSET_CODES.get(split[0], split[0]), split[1]

@@ -10,15 +10,16 @@ venue.
 from __future__ import annotations
 
 from market_data.domain.instruments import SPOT_PAIR, ParsedSymbol
-from market_data.domain.symbology.grammar import exceptions_for, split_quote, spot_pair
+from market_data.domain.symbology.grammar import spot_pair
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
-_ASTER_QUOTES = ("USDT", "USDC", "USD1", "USDF", "BTC", "ETH", "BNB")
-_BITSTAMP_QUOTES = ("USD", "EUR", "GBP", "BTC", "ETH", "USDT", "USDC", "PAX", "RLUSD", "EURC")
-_HITBTC_QUOTES = tuple("USD USDT USDC BTC ETH BCH EOS CRO TRX DAI PAX EURS EUR GBP KRWB BRL".split())
-_HITBTC_EXCEPTIONS = (
-    exceptions_for("TUSD", "BTC ETH LTC XRP") | exceptions_for("BUSD", "BTC ETH") | exceptions_for("GUSD", "BTC ETH")
+_ASTER_QUOTES = quotes_of("USDT USDC USD1 USDF BTC ETH BNB")
+_BITSTAMP_QUOTES = quotes_of("USD EUR GBP BTC ETH USDT USDC PAX RLUSD EURC")
+_HITBTC_QUOTES = quotes_of(
+    "USD TUSD BUSD GUSD USDT USDC BTC ETH BCH EOS CRO TRX DAI PAX EURS EUR GBP KRWB BRL",
+    only={"TUSD": "BTC ETH LTC XRP", "BUSD": "BTC ETH", "GUSD": "BTC ETH USDT"},
 )
-_MEXC_QUOTES = ("USDT", "USDC", "USDE", "USD1", "USDF", "TUSD", "BTC", "ETH", "EUR", "BRL", "TRY")
+_MEXC_QUOTES = quotes_of("USDT USDC USDE USD1 USDF TUSD BTC ETH EUR BRL TRY")
 
 
 def parse_dashed(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
@@ -41,23 +42,23 @@ def parse_upbit(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None
 
 def parse_aster(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTCUSDT` -> BTC-USDT."""
-    split = split_quote(vendor_symbol, _ASTER_QUOTES)
+    split = split_pair(vendor_symbol, _ASTER_QUOTES)
     return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
 
 
 def parse_bitstamp(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`RLUSDUSD` -> RLUSD-USD, `XRPRLUSD` -> XRP-RLUSD."""
-    split = split_quote(vendor_symbol, _BITSTAMP_QUOTES)
+    split = split_pair(vendor_symbol, _BITSTAMP_QUOTES)
     return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
 
 
 def parse_hitbtc(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTCTUSD` -> BTC-TUSD, `BATUSD` -> BAT-USD."""
-    split = split_quote(vendor_symbol, _HITBTC_QUOTES, _HITBTC_EXCEPTIONS)
+    split = split_pair(vendor_symbol, _HITBTC_QUOTES)
     return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None
 
 
 def parse_mexc(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`BTCUSDT` -> BTC-USDT [U: the form is the venue's own]."""
-    split = split_quote(vendor_symbol, _MEXC_QUOTES)
+    split = split_pair(vendor_symbol, _MEXC_QUOTES)
     return spot_pair(*split) if split and instrument_type == SPOT_PAIR else None

@@ -11,9 +11,11 @@ contracts on inverse ones. Source: docs.tardis.dev, "Historical data details": P
 from __future__ import annotations
 
 from market_data.domain.instruments import PERPETUAL, SPOT_PAIR, ParsedSymbol
-from market_data.domain.symbology.grammar import contract, split_quote, spot_pair
+from market_data.domain.symbology.grammar import contract, spot_pair
+from market_data.domain.symbology.quotes import quotes_of, split_pair
 
-_SPOT_QUOTES = ("USDT", "USDC", "BTC", "ETH", "USD", "EUR", "TRY", "BRL")
+_SPOT_QUOTES = quotes_of("USDT USDC BTC ETH USD EUR TRY BRL")
+_PERPETUAL_QUOTES = quotes_of("USDT USDC USD")
 _COIN_MARGINED = frozenset(
     f"C{coin}" for coin in "ETH XRP ADA LTC DOT SOL LINK DOGE BCH BNB EOS UNI ATOM MATIC AVAX XTZ TRX".split()
 )
@@ -22,9 +24,9 @@ _COIN_MARGINED = frozenset(
 def parse(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     """`SBTCUSDT` -> BTC-USDT (spot), `BTCUSD` -> BTC-USD, `UBTCUSD` -> BTC-USD@USD."""
     if instrument_type == SPOT_PAIR:
-        split = split_quote(vendor_symbol[1:], _SPOT_QUOTES)
+        split = split_pair(vendor_symbol[1:], _SPOT_QUOTES)
         return spot_pair(*split) if split and vendor_symbol.startswith("S") else None
-    split = split_quote(vendor_symbol, ("USDT", "USDC", "USD"))
+    split = split_pair(vendor_symbol, _PERPETUAL_QUOTES)
     if split is None or instrument_type != PERPETUAL:
         return None
     base, quote = split
