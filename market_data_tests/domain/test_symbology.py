@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from market_data.domain.instruments import KeySource, unparsed_symbol
-from market_data.domain.symbology import PARSED_VENUES, VENUES_WITHOUT_PARSER, parse_symbol
+from market_data.domain.symbology import PARSED_VENUES, VENUES_WITHOUT_PARSER, bitfinex, parse_symbol
 from market_data.domain.venues import VENUES
 from market_data_tests.domain.test_symbology_examples import GOLDEN, GOLDEN_BY_AVAILABILITY
 
@@ -92,10 +92,16 @@ def test_contracts_on_one_pair_have_keys_of_their_own(venue: str, instrument_typ
         ("KRAKEN", "SPOT_PAIR", "XDG-XBT DOGE-BTC"),
         ("POLONIEX", "SPOT_PAIR", "USDT_BTC BTC_USDT"),
         ("BITFINEX", "SPOT_PAIR", "DSHUSD DASH-USD"),
+        ("BYBIT", "FUTURE", "BTC-03NOV23 BTC-3NOV23"),
     ],
 )
 def test_a_renamed_pair_keeps_its_key(venue: str, instrument_type: str, vendor_symbols: str) -> None:
     assert len({parse_symbol(venue, instrument_type, symbol)[0] for symbol in vendor_symbols.split()}) == 1
+
+
+def test_no_two_codes_of_bitfinex_are_one_asset() -> None:
+    assert len(set(bitfinex.CODES.values())) == len(bitfinex.CODES)
+    assert not set(bitfinex.CODES.values()) & set(bitfinex.CODES)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +117,10 @@ def test_a_renamed_pair_keeps_its_key(venue: str, instrument_type: str, vendor_s
         ("BULLISH", "FUTURE", "BTC-USDC-21260426"),  # another century would share two digits of the year
         ("DERIBIT", "OPTION", "BTC-25APR25-200000-X"),
         ("DERIBIT", "FUTURE", "BTC-05JAN24"),
+        ("DERIBIT", "OPTION", "BTC-05JAN24-30000-C"),  # Deribit writes no zero before a day
+        ("BYBIT", "FUTURE", "BTC-00NOV23"),
+        ("BYBIT", "FUTURE", "BTC-003NOV23"),
+        ("BYBIT", "FUTURE", "BTCUSDC-03NOV23"),  # such a contract leaves its quote out
         ("DYDX-V4", "PERPETUAL", "PEPE,UNISWAP_V3,0X6982508145454CE325DDBE47A25D4EC3D2311933-USD"),
         ("FTX", "FUTURE", "TRUMP2024"),
         ("HYPERLIQUID", "SPOT_PAIR", "@162"),

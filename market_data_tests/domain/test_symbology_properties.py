@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from market_data.domain.instruments import INSTRUMENT_TYPES, unparsed_symbol
-from market_data.domain.symbology import parse_symbol
+from market_data.domain.symbology import bitfinex, parse_symbol
 from market_data.domain.venues import VENUES
 from market_data_tests.domain.test_symbology_examples import GOLDEN, GOLDEN_BY_AVAILABILITY
 
@@ -119,20 +119,21 @@ def test_a_key_is_the_same_on_every_day_of_an_instruments_life(row: tuple[str, s
     assert {parsed.symbol for parsed, _ in lives} == {parse_symbol(venue, instrument_type, vendor_symbol)[0].symbol}
 
 
-# Two spellings of one asset, two orders of one pair: documented in the parsers.
-_CODES = {
-    "KRAKEN": {"XBT": "BTC", "XDG": "DOGE"},
-    "CRYPTOFACILITIES": {"XBT": "BTC", "XDG": "DOGE"},
-    "BITMEX": {"XBT": "BTC", "XDG": "DOGE"},
-    "KUCOIN-FUTURES": {"XBT": "BTC", "XDG": "DOGE"},
-    "BITFINEX": {"UST": "USDT", "UDC": "USDC", "DSH": "DASH", "ATO": "ATOM", "IOT": "IOTA", "ALG": "ALGO", "-": ""},
-    "BITFINEX-DERIVATIVES": {"USTF0": "USDTF0", "UDCF0": "USDCF0"},
-}
+# Two spellings of one asset or one day, two orders of one pair: documented in the parsers.
+_XBT = {"XBT": "BTC", "XDG": "DOGE"}
+_CODES = dict.fromkeys(["KRAKEN", "CRYPTOFACILITIES", "BITMEX", "KUCOIN-FUTURES"], _XBT)
+_ZERO_BEFORE_DAY = re.compile(r"-0([1-9][A-Z]{3}[0-9]{2}(-|$))")
 
 
 def _without_aliases(venue: str, vendor_symbol: str) -> str:
     if venue == "POLONIEX":
         return "_".join(sorted(vendor_symbol.split("_")))
+    if venue in {"BYBIT", "BYBIT-OPTIONS"}:
+        return _ZERO_BEFORE_DAY.sub(r"-\1", vendor_symbol)
+    if venue in {"BITFINEX", "BITFINEX-DERIVATIVES"}:
+        codes = bitfinex.CODES | {f"{code}F0": f"{name}F0" for code, name in bitfinex.CODES.items()}
+        assets = vendor_symbol.split("-") if "-" in vendor_symbol else [vendor_symbol[:3], vendor_symbol[3:]]
+        return "-".join(codes.get(asset, asset) for asset in assets)
     for code, name in _CODES.get(venue, {}).items():
         vendor_symbol = vendor_symbol.replace(code, name)
     return vendor_symbol

@@ -3,7 +3,8 @@
 `BTCUSDT` is USDT-linear, `BTCUSD` inverse, `BTCPERP` the linear contract on BTC-USDC. Should a perpetual `BTCUSDC`
 exist beside it, it keeps the vendor's form. Dated: `BTCUSDM21` is the inverse quarterly of a month letter (last
 Friday, 08:00 UTC), `BTC-29MAR24` USDC-linear (one third party calls it inverse [U]), `BTCUSDT-25DEC26` USDT-linear;
-all 08:00 UTC. Options without suffix are USDC, `-USDT` ones are USDT. Inverse amounts are US dollars (contracts
+all 08:00 UTC. A day of one digit has a zero before it on futures (`BTCUSDT-07AUG26`) and none on options (`4APR25`);
+both are read on both. Options without suffix are USDC, `-USDT` ones are USDT. Inverse amounts are US dollars (contracts
 of 1 USD). Source: docs.tardis.dev, "Historical data details": Bybit Derivatives, Bybit Spot, Bybit Options.
 """
 
@@ -46,7 +47,7 @@ def parse_derivative(vendor_symbol: str, instrument_type: str) -> ParsedSymbol |
         base, expiry = quarterly[1], parse_last_friday(quarterly[2])
         return contract(base, "USD", base, "quote", expiry=expiry) if expiry else None
     underlying, _, date_text = vendor_symbol.partition("-")
-    expiry = parse_day_month_year(date_text)
+    expiry = parse_day_month_year(date_text, zeros=True)
     base, quote = split_pair(underlying, _DATED_QUOTES) or (underlying, _USDC)
     if expiry is None or (base != underlying and quote != "USDT"):
         return None  # a form never seen: USDC contracts leave their quote out
@@ -77,5 +78,5 @@ def parse_option(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | Non
             pass
         case _:
             return None
-    expiry = parse_day_month_year(date_text)
+    expiry = parse_day_month_year(date_text, zeros=True)
     return option(contract(base, quote, quote, "base", expiry=expiry), strike, side)

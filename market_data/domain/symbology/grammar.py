@@ -97,10 +97,13 @@ def parse_ddmmyy(text: str, at: time = EXPIRY_TIME) -> datetime | None:
     return _instant(text[4:], text[2:4], text[:2], at) if len(text) == len("DDMMYY") else None
 
 
-def parse_day_month_year(text: str, at: time = EXPIRY_TIME) -> datetime | None:
-    """Return the instant of a `5JAN24` or `14FEB25` date (no zero padding); None for what is not one."""
+def parse_day_month_year(text: str, at: time = EXPIRY_TIME, *, zeros: bool = False) -> datetime | None:
+    """Return the instant of a `5JAN24` or `14FEB25` date; None for what is not one.
+
+    `zeros`: the venue also writes `05JAN24`. On others that is another id, and no two ids may share a key.
+    """
     day, month = text[:-5], _MONTHS.get(text[-5:-2], 0)
-    if day.startswith("0") or len(day) not in {1, 2}:
+    if len(day) not in {1, 2} or (day.startswith("0") and not zeros):
         return None
     return _instant(text[-2:], f"{month:02}", day.zfill(2), at)
 

@@ -68,7 +68,7 @@ def parse_bitflyer(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | N
     if suffix.startswith("_"):
         return keep_vendor_form(vendor_symbol, contract(base, quote, quote, "base"))
     day, month, century, year = suffix[:2], suffix[2:5], suffix[5:7], suffix[7:]
-    expiry = parse_day_month_year(day.removeprefix("0") + month + year, _TOKYO_ELEVEN)
+    expiry = parse_day_month_year(day + month + year, _TOKYO_ELEVEN, zeros=True)
     return contract(base, quote, quote, "base", expiry=expiry) if expiry and century == "20" else None
 
 
