@@ -92,6 +92,7 @@ def test_contracts_on_one_pair_have_keys_of_their_own(venue: str, instrument_typ
         ("KRAKEN", "SPOT_PAIR", "XDG-XBT DOGE-BTC"),
         ("POLONIEX", "SPOT_PAIR", "USDT_BTC BTC_USDT"),
         ("BITFINEX", "SPOT_PAIR", "DSHUSD DASH-USD"),
+        ("BITFINEX", "SPOT_PAIR", "MNAUSD MANA-USD"),
         ("BYBIT", "FUTURE", "BTC-03NOV23 BTC-3NOV23"),
     ],
 )

@@ -2,9 +2,12 @@
 
 A spot symbol is six letters, three of base and three of quote, or `BASE-QUOTE` where a name is longer; there is no
 `t` prefix. Bitfinex' own codes become the usual names, in the base and in the key: UST is USDT (TerraUSD is
-`TERRAUST`), UDC is USDC, DSH is DASH, ATO is ATOM, IOT is IOTA, ALG is ALGO. Derivatives are perpetuals
-`BTCF0-USTF0`: `F0` is dropped; linear, settled in the quote. Source: docs.tardis.dev, "Historical data details":
-Bitfinex, Bitfinex Derivatives.
+`TERRAUST`), UDC is USDC, MNA is MANA. A code keeps its form where what it stands for has changed since (LUNA and LUNA2,
+EDO, REP, YGG, SCR, DAD, BCHABC), or where it was traded beside another code of the same coin for some days (BCHN beside
+BAB): a key says the same on every day and belongs to one symbol. Derivatives are perpetuals `BTCF0-USTF0`: `F0` is
+dropped; linear, settled in the quote. Source: docs.tardis.dev, "Historical data details": Bitfinex, Bitfinex
+Derivatives; the codes: docs.bitfinex.com, "Configs", `pub:map:currency:sym` of several years, and the table of common
+currencies in ccxt.
 """
 
 from __future__ import annotations
@@ -12,7 +15,13 @@ from __future__ import annotations
 from market_data.domain.instruments import PERPETUAL, SPOT_PAIR, ParsedSymbol
 from market_data.domain.symbology.grammar import contract, spot_pair
 
-CODES = {"UST": "USDT", "UDC": "USDC", "DSH": "DASH", "ATO": "ATOM", "IOT": "IOTA", "ALG": "ALGO"}
+_NAMES = """
+UST=USDT UDC=USDC TSD=TUSD GSD=GUSD USK=USDK EUS=EURS EUT=EURT XCH=XCHF WBT=WBTC RBT=RBTC LBT=LBTC BAB=BCH
+ABS=ABYSS AIO=AION ALG=ALGO AMP=AMPL ATM=ATMI ATO=ATOM CSX=CS CTX=CTXC DAT=DATA DOG=MDOGE DRN=DRGN DSH=DASH DTX=DT
+IDX=ID IOS=IOST IOT=IOTA IQX=IQ MIT=MITH MNA=MANA NCA=NCASH OMN=OMNI PAS=PASS POY=POLY QSH=QASH QTM=QTUM SEE=SEER
+SNG=SNGLS SPK=SPANK STJ=STORJ UTN=UTNP VSY=VSYS WAX=WAXP YYW=YOYOW ZBT=ZB
+"""
+CODES = dict(pair.split("=") for pair in _NAMES.split())
 _CODE_LENGTH = 3
 _SUFFIX = "F0"
 
