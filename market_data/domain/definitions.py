@@ -11,6 +11,7 @@ which is the same for every plan and on every day, and a definition wins only wh
 - Where a parser knows it, what the parser leaves open is filled in, and the instant of expiry is the vendor's if it
   lies on the parser's day: the settlement hour of some venues is not known to us. An expiry that the parser leaves
   open stays open: a rolling alias has another one each week.
+- A venue's own code of an asset (`UST` of Bitfinex) is that asset, whether the vendor translates it or not.
 - Where both speak of what stands in the key and differ, the parser's stays, and the difference is told: it is a fault
   of ours or of the vendor's, for people to look at before anything is renamed.
 """
@@ -24,6 +25,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from market_data.domain.instruments import OPTION, Disagreement, KeySource, ParsedSymbol, instrument_type_of
+from market_data.domain.symbology import asset_name
 
 _OPTION_TYPES = {"call": "CALL", "put": "PUT"}
 _IN_KEYS = ("base", "quote", "expiry", "strike", "option_type")
@@ -40,10 +42,10 @@ class Defined:
 
 
 def apply_definition(
-    parsed: ParsedSymbol, source: KeySource, instrument_type: str, definition: Mapping[str, Any]
+    parsed: ParsedSymbol, source: KeySource, venue: str, instrument_type: str, definition: Mapping[str, Any]
 ) -> Defined:
     """Let the vendor's definition decide what it may; see the module. A field that cannot be read counts as absent."""
-    told = _read(definition, instrument_type)
+    told = _read(definition, venue, instrument_type)
     if not told:
         return Defined(parsed, source)
     if source is KeySource.VENDOR_SYMBOL:
@@ -61,18 +63,18 @@ def apply_definition(
     return Defined(decided, source, disagreements)
 
 
-def _read(definition: Mapping[str, Any], instrument_type: str) -> dict[str, Any]:
+def _read(definition: Mapping[str, Any], venue: str, instrument_type: str) -> dict[str, Any]:
     """Return the attributes that a definition tells, by their name in `ParsedSymbol`."""
     if instrument_type_of(str(definition.get("type", ""))) not in {instrument_type, ""}:
         return {}  # of another instrument under the same id
-    base, quote = _asset(definition.get("baseCurrency")), _asset(definition.get("quoteCurrency"))
+    base, quote = (_asset(definition.get(field), venue) for field in ("baseCurrency", "quoteCurrency"))
     if instrument_type == OPTION and quote == base:
         quote = None  # of an option paid in the coin the vendor names the premium's currency, not the strike's
     is_inverse = definition.get("inverse")
     told = {
         "base": base,
         "quote": quote,
-        "settlement_asset": _asset(definition.get("settlementCurrency")),
+        "settlement_asset": _asset(definition.get("settlementCurrency"), venue),
         "is_inverse": is_inverse if isinstance(is_inverse, bool) else None,
         "expiry": _instant(definition.get("expiry")),
         "strike": _decimal(definition.get("strikePrice")),
@@ -81,8 +83,8 @@ def _read(definition: Mapping[str, Any], instrument_type: str) -> dict[str, Any]
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _asset(value: object) -> str | None:
-    return value.upper() if isinstance(value, str) and value else None
+def _asset(value: object, venue: str) -> str | None:
+    return asset_name(venue, value.upper()) if isinstance(value, str) and value else None
 
 
 def _instant(value: object) -> datetime | None:

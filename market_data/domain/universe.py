@@ -158,7 +158,7 @@ def instruments_on(
         last_day = to - timedelta(days=1)
         parsed, source = parse_symbol(venue, instrument_type, symbol, since, last_day)
         definition = definitions.get(symbol, {})
-        defined = apply_definition(parsed, source, instrument_type, definition)
+        defined = apply_definition(parsed, source, venue, instrument_type, definition)
         instrument = Instrument(
             venue=venue,
             vendor_symbol=symbol,

@@ -33,13 +33,17 @@ def parse(venue: str, kind: str, symbol: str) -> tuple[ParsedSymbol, KeySource]:
 
 
 def define(venue: str, kind: str, symbol: str, **definition: Any) -> Defined:
-    return apply_definition(*parse(venue, kind, symbol), kind, definition)
+    return apply_definition(*parse(venue, kind, symbol), venue, kind, definition)
 
 
 @pytest.mark.parametrize(
     ("venue", "kind", "symbol", "definition"),
     [
         ("BINANCE", "SPOT_PAIR", "BTCUSDT", {"type": "spot", "baseCurrency": "BTC", "quoteCurrency": "USDT"}),
+        # translated by the vendor, or not: a venue's own code is the same asset
+        ("BITFINEX", "SPOT_PAIR", "MNAUST", {"type": "spot", "baseCurrency": "MANA", "quoteCurrency": "USDT"}),
+        ("BITFINEX", "SPOT_PAIR", "MNAUST", {"type": "spot", "baseCurrency": "MNA", "quoteCurrency": "UST"}),
+        ("KRAKEN", "SPOT_PAIR", "XDG-XBT", {"type": "spot", "baseCurrency": "XDG", "quoteCurrency": "XBT"}),
         ("DERIBIT", "FUTURE", "BTC-27SEP24", FUTURE),
         # of an inverse option the vendor names the premium's currency
         ("DERIBIT", "OPTION", "BTC-25APR25-200000-P", OPTION),
@@ -82,6 +86,18 @@ def test_what_differs_in_the_key_is_told_and_the_symbols_word_stays(
     defined = define("DERIBIT", "OPTION", "BTC-25APR25-200000-P", **OPTION | changed)
     assert defined.disagreements == (Disagreement(attribute, of_symbol, of_vendor),)
     assert (defined.parsed, defined.source) == parse("DERIBIT", "OPTION", "BTC-25APR25-200000-P")
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "base", "quote"),
+    [("BINANCE", "ADAEUR", "AD", "AEUR"), ("GEMINI", "BTCGUSD", "BTCG", "USD"), ("HUOBI", "MNAUSDT", "MANA", "USDT")],
+)
+def test_where_the_vendor_splits_a_symbol_otherwise_that_is_told_and_the_key_stays(
+    venue: str, symbol: str, base: str, quote: str
+) -> None:
+    defined = define(venue, "SPOT_PAIR", symbol, baseCurrency=base, quoteCurrency=quote)
+    assert "base" in {item.attribute for item in defined.disagreements}
+    assert (defined.parsed, defined.source) == parse(venue, "SPOT_PAIR", symbol)
 
 
 def test_the_hour_of_expiry_is_the_vendors() -> None:

@@ -22,7 +22,7 @@ Rules of all parsers:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 
 from market_data.domain.instruments import KeySource, ParsedSymbol, unparsed_symbol
@@ -39,6 +39,7 @@ from market_data.domain.symbology import (
     deribit,
     ftx,
     gemini,
+    grammar,
     huobi,
     kraken,
     kucoin,
@@ -130,6 +131,11 @@ VENUES_WITHOUT_PARSER: dict[str, str] = {
     "POLYMARKET": "symbols are 76 to 78 digit token ids, which do not name the market",
 }
 
+_ASSET_CODES: dict[str, Mapping[str, str]] = {
+    **dict.fromkeys(("BITMEX", "CRYPTOFACILITIES", "KRAKEN", "KUCOIN-FUTURES"), grammar.ASSET_CODES),
+    **dict.fromkeys(("BITFINEX", "BITFINEX-DERIVATIVES"), bitfinex.CODES),
+}
+
 PARSED_VENUES: frozenset[str] = frozenset(_PARSERS) | frozenset(_AVAILABILITY_PARSERS)
 
 
@@ -154,3 +160,8 @@ def parse_symbol(
     if parsed is None:
         return unparsed_symbol(vendor_symbol), KeySource.VENDOR_SYMBOL
     return parsed, KeySource.SYMBOLOGY
+
+
+def asset_name(venue: str, code: str) -> str:
+    """Return the name that keys of a venue use for an asset the venue may call by a code of its own (`XBT`: BTC)."""
+    return _ASSET_CODES.get(venue, {}).get(code, code)
