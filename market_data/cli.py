@@ -65,7 +65,13 @@ def dev(port: int) -> None:
         open_vendor(settings) as served,
         run_dagster(settings.dagster_home, served.environment, port=port, log=None) as dagster,
     ):
-        click.echo(f"\nThe UI is at {dagster.url} - end it with Ctrl-C\n")
+        pages = {
+            "asset-groups": "the venues: open one, Materialize, and choose a range of days",
+            "assets/coverage": "what the lake holds against what is expected, as a picture",
+            "runs": "what ran, and why it failed",
+        }
+        lines = [f"  {dagster.url}/{page:16} {what}" for page, what in pages.items()]
+        click.echo("\n".join([f"\nThe UI is at {dagster.url} - end it with Ctrl-C\n", *lines, ""]))
         if dagster.process is not None:
             dagster.process.wait()
 

@@ -147,7 +147,7 @@ def find_command(
 
 
 @click.command("plan")
-@range_options(" [default: 29 days before the last; --stale: the first of the venues file]", _NEWEST)
+@range_options(" [--stale: the first of the venues file]", " [--stale: the newest]")
 @venue_option
 @_json_option
 @click.option("--stale", is_flag=True, help="List the days that this version would write anew from raw/ instead.")
@@ -161,6 +161,8 @@ def plan_command(
     if stale:
         _plan_stale(settings, chosen, lake, first, last, as_json=as_json)
         return
+    if first is None or last is None:
+        raise click.UsageError("name the days: --from 2024-08-01 --to 2024-08-31 (both included)")
     days = choose_days(settings, first, last)
     with open_vendor(settings) as served:
         answers = asyncio.run(_learn_answers(served, lake, chosen, days[-1]))

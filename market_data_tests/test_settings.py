@@ -126,7 +126,7 @@ def test_an_unknown_venue_is_named_with_the_known_ones(tmp_path: Path) -> None:
         ),
         (
             f"layout: [by_date]\n{GOOD}",
-            ["layout: unknown key. Known keys: start_date, venues, layouts, automation, limits"],
+            ["layout: unknown key. Known keys: start_date, end_date, venues, layouts, automation, limits"],
         ),
         (
             "venues: {binance: {data_types: [trades, trade]}}",

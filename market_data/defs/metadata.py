@@ -23,6 +23,7 @@ from market_data.ingest import UnitResult
 _NAMED_FILES = 50
 _NAMED_IN_A_LINE = 3
 _MEGABYTE = 1e6
+_SNIPPET_WIDTH = 48
 
 Metadata = dict[str, Any]
 
@@ -223,11 +224,13 @@ def _not_tried(receipt: Receipt, file: FileEvidence) -> str:
 def _snippet(receipt: Receipt, lake_url: str) -> str:
     """Return what reads the unit, from anywhere; short lines, since the UI cuts long ones off."""
     next_day = receipt.day + timedelta(days=1)
+    pieces = [lake_url[start : start + _SNIPPET_WIDTH] for start in range(0, len(lake_url), _SNIPPET_WIDTH)]
+    lake = repr(lake_url) if len(pieces) == 1 else "(" + "".join(f"\n        {item!r}" for item in pieces) + "\n    )"
     return (
         "```python\nfrom market_data.read import scan_ticks\n\n"
         f"scan_ticks(\n    {receipt.data_type.value!r},\n    venues={receipt.venue!r},\n"
         f"    start={receipt.day.isoformat()!r},\n    end={next_day.isoformat()!r},\n"
-        f"    lake={lake_url!r},\n).head().collect()\n```"
+        f"    lake={lake},\n).head().collect()\n```"
     )
 
 
