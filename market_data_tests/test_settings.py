@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from market_data.defs.partitions import daily_partitions
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import LAYOUTS
 from market_data.domain.venues import VENUES
 from market_data.errors import ConfigurationError
-from market_data.settings import DEFAULT_VENUES_FILE, Engine, Settings, load_settings
+from market_data.settings import (
+    DEFAULT_SIMULATOR_URL,
+    DEFAULT_VENUES_FILE,
+    OWN_SOURCES,
+    Engine,
+    Settings,
+    lake_url_of,
+    load_settings,
+)
 
 GOOD = "venues: {binance: {data_types: [trades]}}\n"
 URL = "http://127.0.0.1:8750/v1"
@@ -283,3 +292,120 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(key: str) 
         load_settings({"TARDIS_API_KEY": key})
     assert str(caught.value).startswith("TARDIS_API_KEY holds a space, a line end or a character beyond ASCII")
     assert "a-sec" not in str(caught.value)
+
+
+DEMO = """\
+# a comment
+MARKET_DATA_LAKE_URL=file:///made/up
+MARKET_DATA_VENDOR=simulator
+DAGSTER_HOME=/made/dagster
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and an environment that says nothing."""
+    monkeypatch.chdir(tmp_path)
+    for name in (*OWN_SOURCES, "MARKET_DATA_SETTINGS", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def _write_settings(path: Path, text: str = DEMO) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_settings_file_in_the_directory_is_used_where_the_environment_says_nothing(directory: Path) -> None:
+    assert load_settings().vendor == "tardis"
+    _write_settings(directory / ".market_data" / "settings.env")
+    settings = load_settings()
+    assert (settings.vendor, settings.lake_url, settings.origin) == ("simulator", "file:///made/up", "simulator")
+    assert (settings.dagster_home, settings.needs_simulator) == (Path("/made/dagster"), True)
+    assert (settings.api_url, settings.datasets_url) == (DEFAULT_SIMULATOR_URL, DEFAULT_SIMULATOR_URL)
+    assert lake_url_of() == "file:///made/up"
+    assert load_settings({}).vendor == "tardis", "variables that are given are all there is"
+
+
+@pytest.mark.parametrize("name", OWN_SOURCES)
+def test_made_up_data_never_mix_with_what_the_environment_names(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _write_settings(directory / ".market_data" / "settings.env")
+    value = {"MARKET_DATA_CONFIG": str(DEFAULT_VENUES_FILE), "MARKET_DATA_VENDOR": "tardis"}.get(name, URL)
+    monkeypatch.setenv(name, "gs://bucket/ticks" if name == "MARKET_DATA_LAKE_URL" else value)
+    settings = load_settings()
+    assert settings.vendor == "tardis"
+    assert settings.lake_url != "file:///made/up"
+    assert lake_url_of() == settings.lake_url
+    assert settings.dagster_home == directory / ".market_data" / "dagster"
+
+
+def test_what_a_process_is_told_tells_its_children_the_same(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write_settings(directory / ".market_data" / "settings.env")
+    settings = load_settings()
+    monkeypatch.setenv("MARKET_DATA_SETTINGS", str(directory / "another.env"))
+    for name, value in settings.environment.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings.model_copy(update={"needs_simulator": False})
+
+
+def test_a_named_settings_file_is_used_anywhere_and_refused_where_a_variable_says_otherwise(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = _write_settings(directory / "elsewhere" / "mine.env")
+    monkeypatch.setenv("MARKET_DATA_SETTINGS", str(named))
+    monkeypatch.setenv("MARKET_DATA_VENDOR", "simulator")
+    assert load_settings().lake_url == "file:///made/up"
+    monkeypatch.setenv("MARKET_DATA_LAKE_URL", "gs://bucket/ticks")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert str(caught.value) == (
+        f"MARKET_DATA_LAKE_URL is set, and the settings file {named}, which MARKET_DATA_SETTINGS names, says "
+        "'file:///made/up': unset one of the two variables"
+    )
+
+
+def test_a_key_in_a_settings_file_is_not_shown_when_another_one_is_set(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = _write_settings(directory / "mine.env", "TARDIS_API_KEY=TD.one-secret\n")
+    monkeypatch.setenv("MARKET_DATA_SETTINGS", str(named))
+    monkeypatch.setenv("TARDIS_API_KEY", "TD.other-secret")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert "TARDIS_API_KEY is set" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "there is no settings file {path}, which MARKET_DATA_SETTINGS names."),
+        ("MARKET_DATA_LAKE=x\n", "the settings file {path} names MARKET_DATA_LAKE. Known names: MARKET_DATA_CONFIG, "),
+        (b"MARKET_DATA_LAKE_URL=\xff\xfe", "cannot read the settings file {path}: "),
+    ],
+)
+def test_a_wrong_settings_file_is_named(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, text: str | bytes | None, message: str
+) -> None:
+    path = directory / "mine.env"
+    if text is not None:
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+    monkeypatch.setenv("MARKET_DATA_SETTINGS", str(path))
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(message.format(path=path))
+
+
+def test_a_last_day_ends_the_partitions(tmp_path: Path) -> None:
+    config = _load(tmp_path, f"start_date: 2024-08-01\nend_date: 2024-08-31\n{GOOD}").config
+    assert config.newest_day(date(2024, 8, 9)) == date(2024, 8, 8)
+    assert config.newest_day(date(2026, 8, 9)) == date(2024, 8, 31)
+    days = daily_partitions(config.start_date, config.end_date)
+    assert days.get_partition_keys(current_time=datetime(2026, 8, 9, tzinfo=UTC))[-1] == "2024-08-31"
+    assert days.get_partition_keys(current_time=datetime(2024, 8, 9, tzinfo=UTC))[-1] == "2024-08-08"
+    assert _faults(tmp_path, f"start_date: 2024-08-02\nend_date: 2024-08-01\n{GOOD}") == [
+        "the whole file: end_date 2024-08-01 is before start_date 2024-08-02"
+    ]

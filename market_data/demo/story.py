@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -99,7 +100,7 @@ def run_demo(console: Console, root: Path = DEMO_DIRECTORY, settings_file: Path 
             watch_backfills(instance, universes, len(_DAYS), "instruments of all venues: days", console)
             _draw_coverage(dagster, instance)
             _print_table(settings, instance, _DAYS, console)
-    lines = [f"{name}={value}\n" for name, value in home.variables.items()]
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in home.variables.items()]
     home.settings_file.write_text(_SETTINGS_HEAD + "".join(lines), encoding="utf-8")
     _print_ticks(settings, _DAYS[1], console)
     _print_ways_on(home, console)
