@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import stamina
 
@@ -18,6 +19,17 @@ from market_data.simulator.server import RunningSimulator, run_simulator
 from market_data_tests.gcs_server import GcsServer
 from market_data_tests.gcs_server import gcs_server as start_gcs_server
 from market_data_tests.ingesting import SIMULATOR_OPTIONS, Vendor, contents_of, plan_day, run_day
+
+# One profile for everyone, whatever else a machine has to do: no example has a deadline, making them may take long, and
+# the examples are the same each time (a test that is to find others says so).
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
