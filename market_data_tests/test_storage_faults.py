@@ -105,6 +105,7 @@ class Store:
         stop = Event()
 
         def watch() -> None:
+            looks.append(self.look())
             while not stop.wait(0.01):
                 looks.append(self.look())
 

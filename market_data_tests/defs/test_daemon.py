@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from market_data_tests.daemon import CodeServer, House, is_alive, start_daemon, wait_until
+from market_data_tests.daemon import CodeServer, House, is_alive, start_daemon
 from market_data_tests.defs.small_venues import (
     LOG_VARIABLE,
     SCRIPT_VARIABLE,
@@ -24,6 +24,7 @@ from market_data_tests.defs.small_venues import (
     Script,
     is_venue_day_taken,
 )
+from market_data_tests.patience import wait_until
 
 PROJECT = Path(__file__).parents[2]
 RAW = ["raw/trades", "raw/quotes"]

@@ -5,14 +5,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-DEADLINE_SECONDS = 280
+from market_data_tests.patience import PATIENCE_SECONDS, wait_until
 
 
 def start_demo(directory: Path, mark: str) -> subprocess.Popen[str]:
@@ -41,18 +39,11 @@ def processes_with(mark: str) -> list[int]:
     return found
 
 
-def wait_until(is_true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not is_true():
-        assert time.monotonic() < deadline, f"gave up waiting until {what}"
-        time.sleep(0.2)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")
 def test_the_demo_publishes_days_shows_a_failure_and_its_cure_and_leaves_nothing_running(tmp_path: Path) -> None:
     mark = uuid.uuid4().hex
     demo = start_demo(tmp_path, mark)
-    output, _ = demo.communicate(timeout=DEADLINE_SECONDS)
+    output, _ = demo.communicate(timeout=PATIENCE_SECONDS)
     assert demo.returncode == 0, output
     assert re.search(
         r"trades 1 of 8 files failed \(\w+: 1 damaged or not in the vendor's format\); book_ticker", output
@@ -79,7 +70,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
         receipts = tmp_path / ".market_data" / "demo" / "lake" / "receipt"
         wait_until(lambda: receipts.exists() or demo.poll() is not None, "the first run writes a receipt")
         demo.send_signal(signal.SIGINT)
-        output, _ = demo.communicate(timeout=DEADLINE_SECONDS)
+        output, _ = demo.communicate(timeout=PATIENCE_SECONDS)
     finally:
         demo.kill()
     assert demo.returncode != 0
