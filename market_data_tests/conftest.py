@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,28 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("suite")
+
+# The Dagster whose behaviour the tests marked `dagster` were last seen to describe. They run by themselves as long as
+# another one is installed: when they pass with it, write its version here.
+DAGSTER_SEEN = "1.13.27"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what describes Dagster itself, unless Dagster is another one or `-m` speaks of these tests."""
+    if version("dagster") != DAGSTER_SEEN or "dagster" in config.option.markexpr:
+        return
+    described = [item for item in items if item.get_closest_marker("dagster")]
+    config.hook.pytest_deselected(items=described)
+    items[:] = [item for item in items if item not in described]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why the suite takes longer than usual."""
+    if (installed := version("dagster")) != DAGSTER_SEEN:
+        terminalreporter.write_line(
+            f"Dagster is {installed}, and what it does was last looked at with {DAGSTER_SEEN}: the tests marked "
+            f"`dagster` run too. When they pass, write {installed} as DAGSTER_SEEN into {__file__}."
+        )
 
 
 @pytest.fixture(scope="session")

@@ -136,7 +136,6 @@ def test_a_run_killed_at_any_moment_is_healed_by_the_next(killer: Killer, monkey
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 def test_many_runs_killed_at_any_moment_are_healed_by_the_next(killer: Killer) -> None:
     for moment in moments(50, seed=2):
         killer.kill_at(moment)

@@ -311,7 +311,6 @@ def test_no_interleaving_of_writers_kills_and_zombies_spoils_the_lake(workshop: 
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
 @settings(max_examples=8000, derandomize=False)  # others each time
 @given(plan=PLANS)
 def test_no_interleaving_spoils_the_lake_at_length(workshop: Workshop, plan: Plan) -> None:

@@ -287,7 +287,6 @@ def test_random_faults_lose_nothing_and_show_nothing_half(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 def test_many_random_faults_lose_nothing_and_show_nothing_half(
     gcs_server: GcsServer, vendor: Vendor, wanted: dict[str, object]
 ) -> None:
