@@ -93,7 +93,7 @@ def instance_settings(home: Path, user_code_failure_retries: int) -> dict[str, A
         "run_monitoring": {
             "enabled": True,
             "poll_interval_seconds": 1,
-            "start_timeout_seconds": 120,
+            "start_timeout_seconds": 600,
             "cancel_timeout_seconds": 8,
             "cancellation_thread_poll_interval_seconds": 1,
         },
