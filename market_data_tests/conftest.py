@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import stamina
 
@@ -18,6 +20,39 @@ from market_data.simulator.server import RunningSimulator, run_simulator
 from market_data_tests.gcs_server import GcsServer
 from market_data_tests.gcs_server import gcs_server as start_gcs_server
 from market_data_tests.ingesting import SIMULATOR_OPTIONS, Vendor, contents_of, plan_day, run_day
+
+# One profile for everyone, whatever else a machine has to do: no example has a deadline, making them may take long, and
+# the examples are the same each time (a test that is to find others says so).
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("suite")
+
+# The Dagster whose behaviour the tests marked `dagster` were last seen to describe. They run by themselves as long as
+# another one is installed: when they pass with it, write its version here.
+DAGSTER_SEEN = "1.13.27"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what describes Dagster itself, unless Dagster is another one or `-m` speaks of these tests."""
+    if version("dagster") != DAGSTER_SEEN or "dagster" in config.option.markexpr:
+        return
+    described = [item for item in items if item.get_closest_marker("dagster")]
+    config.hook.pytest_deselected(items=described)
+    items[:] = [item for item in items if item not in described]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why the suite takes longer than usual."""
+    if (installed := version("dagster")) != DAGSTER_SEEN:
+        terminalreporter.write_line(
+            f"Dagster is {installed}, and what it does was last looked at with {DAGSTER_SEEN}: the tests marked "
+            f"`dagster` run too. When they pass, write {installed} as DAGSTER_SEEN into {__file__}."
+        )
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,14 @@ Everything is awaited by condition with a generous deadline; nothing asserts a d
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,8 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.controller import all_daemons_healthy
 from dagster_graphql.test.utils import execute_dagster_graphql
 
-DEADLINE_SECONDS = 180.0
+from market_data_tests.patience import wait_until
+
 LOCATION = "small"
 REPOSITORY = "__repository__"
 # api_grpc: `dagster api grpc`; code_server: `dagster code-server start` (what `dagster dev` uses: a proxy before an
@@ -51,18 +53,17 @@ main()
 """
 
 
-def wait_until(is_true: Callable[[], bool], what: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-    deadline = time.monotonic() + deadline_seconds
-    while not is_true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"gave up after {deadline_seconds:.0f} s waiting until {what}")
-        time.sleep(0.1)
-
-
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port for a server that starts seconds later, and again on it after it was killed.
+
+    It is none of those that the system gives to whoever asks for any (from 32768 on): connections of other tests would
+    take it meanwhile.
+    """
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("none of 100 ports is free")
 
 
 def is_alive(pid: int) -> bool:
@@ -92,7 +93,7 @@ def instance_settings(home: Path, user_code_failure_retries: int) -> dict[str, A
         "run_monitoring": {
             "enabled": True,
             "poll_interval_seconds": 1,
-            "start_timeout_seconds": 120,
+            "start_timeout_seconds": 600,
             "cancel_timeout_seconds": 8,
             "cancellation_thread_poll_interval_seconds": 1,
         },

@@ -33,6 +33,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import google_crc32c
 
+from market_data_tests.patience import PATIENCE_SECONDS
+
 _PIECE_BYTES = 256 * 1024
 _DOCUMENT_BYTES = 2048  # an upload's body begins with a document that names its object
 _LATE_SECONDS = 0.2
@@ -122,7 +124,7 @@ class GcsServer:
 
     def ask_upstream(self, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, Any]]:
         """Send one request past the proxy's checks and counters."""
-        connection = HTTPConnection("127.0.0.1", self.upstream_port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.upstream_port, timeout=PATIENCE_SECONDS)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
             response = connection.getresponse()
@@ -158,7 +160,7 @@ class _Proxy(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.upstream = HTTPConnection("127.0.0.1", self.gcs.upstream_port, timeout=60)
+        self.upstream = HTTPConnection("127.0.0.1", self.gcs.upstream_port, timeout=PATIENCE_SECONDS)
 
     def finish(self) -> None:
         self.upstream.close()
@@ -352,7 +354,7 @@ def _start_emulator(root: Path, public_url: str) -> tuple[subprocess.Popen[bytes
 
 
 def _is_answering(port: int) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60  # of five such waits, each on a port of its own
     while time.monotonic() < deadline:
         connection = HTTPConnection("127.0.0.1", port, timeout=5)
         try:
@@ -368,7 +370,7 @@ def _is_answering(port: int) -> bool:
 def _end_emulator(emulator: subprocess.Popen[bytes]) -> None:
     if emulator.stdin:
         emulator.stdin.close()
-    emulator.wait(timeout=10)
+    emulator.wait(timeout=PATIENCE_SECONDS)
 
 
 def _find_binary() -> Path:

@@ -21,9 +21,9 @@ from pathlib import Path
 from market_data.adapters.tick_lake import open_lake
 from market_data.errors import LakeConflict
 from market_data_tests.ingesting import ALL_THREE, ROOT, Address, Vendor, plan_day, run_day
+from market_data_tests.patience import PATIENCE_SECONDS
 
 WHOLE, GAVE_WAY = 0, 3
-PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,6 @@ def test_two_runs_at_once_leave_the_lake_of_one(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 def test_many_pairs_of_processes_leave_the_lake_of_one(
     make_lake_url: Callable[[], str], vendor: Vendor, undisturbed: Callable[..., dict[str, object]], tmp_path: Path
 ) -> None:

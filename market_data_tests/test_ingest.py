@@ -40,6 +40,7 @@ from market_data_tests.ingesting import (
     run_day,
     stats_of,
 )
+from market_data_tests.patience import wait_until
 
 pytestmark = pytest.mark.usefixtures("retries_without_waits")
 
@@ -396,6 +397,7 @@ def test_a_run_that_was_stopped_in_the_middle_and_run_again_equals_an_undisturbe
     assert isinstance(results, Iterator)
     first = next(results)
     assert first.receipt.data_type is TICKER
+    wait_until(lambda: "trades ETHBTC" in vendor.asked_files(), "the other data type is at work as well")
     results.close()  # type: ignore[attr-defined]
     stopped, _ = load_receipt(lake, DataTypeDay("BINANCE", TRADES, DAY))
     assert stopped is not None

@@ -13,7 +13,7 @@ import pytest
 
 from market_data.adapters.local_lake import LocalLake
 from market_data.adapters.tick_lake import TickLake, open_lake
-from market_data_tests.ingester import PATIENCE_SECONDS, WHOLE, Ingester, start_ingester
+from market_data_tests.ingester import WHOLE, Ingester, start_ingester
 from market_data_tests.ingesting import (
     ALL_THREE,
     Vendor,
@@ -24,25 +24,33 @@ from market_data_tests.ingesting import (
     receipts_of,
     run_day,
 )
+from market_data_tests.patience import wait_until
 
 pytestmark = pytest.mark.usefixtures("retries_without_waits")
 
 SCRATCH_DIRECTORIES = "market_data-*"
-REQUESTS_OF_A_RUN = 14  # details, instruments and 12 tick files
+REQUESTS_BEFORE_FILES = 2  # details and instruments
+REQUESTS_OF_A_RUN = 14  # these and 12 tick files
+HELD_FILE = "*/quotes/*/ETHUSDT.csv.gz"
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill: once the vendor was asked so often, and then some share of a whole run's duration later."""
+    """When to kill: once the vendor was asked so often, and then some share of a whole run's duration later.
+
+    `is_held`: the vendor never sends the end of one file, so that the run is certain to be at work at that moment.
+    """
 
     requests: int
     share: float
+    is_held: bool = False
 
     def wait_in(self, ingester: Ingester, vendor: Vendor, run_seconds: float) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while len(vendor.simulator.requests()) < self.requests and not ingester.has_ended:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_until(
+            lambda: len(vendor.simulator.requests()) >= self.requests or ingester.has_ended,
+            f"the vendor is asked {self.requests} times",
+            look_every_seconds=0.001,
+        )
         time.sleep(self.share * run_seconds)
 
 
@@ -54,7 +62,7 @@ def moments(count: int, seed: int) -> Iterator[Moment]:
         if kind == 0:
             yield Moment(0, rng.uniform(0, 1.1))
         elif kind == 1:
-            yield Moment(rng.randint(1, REQUESTS_OF_A_RUN - 1), rng.uniform(0, 0.1))
+            yield Moment(rng.randint(REQUESTS_BEFORE_FILES + 1, REQUESTS_OF_A_RUN), rng.uniform(0, 0.1), is_held=True)
         else:
             yield Moment(REQUESTS_OF_A_RUN, rng.uniform(0, 0.6))
 
@@ -88,10 +96,13 @@ class Killer:
         """Kill a run of a fresh lake at a moment and run again, in this process; give the lake."""
         lake_url = self._make_lake_url()
         self._vendor.recover()
+        if moment.is_held:
+            self._vendor.spoil("stall", match=HELD_FILE)
         with start_ingester(lake_url, self._vendor, self._scratch) as ingester:
             ingester.go()
             moment.wait_in(ingester, self._vendor, self.run_seconds)
             ingester.kill()
+        self._vendor.recover()
         lake = open_lake(lake_url)
         assert find_falsehoods(lake) == []
         self.interrupted += any(receipt.claim for receipt in receipts_of(lake))
@@ -125,7 +136,6 @@ def test_a_run_killed_at_any_moment_is_healed_by_the_next(killer: Killer, monkey
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 def test_many_runs_killed_at_any_moment_are_healed_by_the_next(killer: Killer) -> None:
     for moment in moments(50, seed=2):
         killer.kill_at(moment)

@@ -40,6 +40,7 @@ from market_data_tests.ingesting import (
     plan_day,
     run_day,
 )
+from market_data_tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.usefixtures("retries_without_waits")
 
@@ -83,7 +84,7 @@ def test_scratch_of_a_dead_run_is_removed_and_that_of_a_living_one_stays(scratch
         "tempfile.tempdir = sys.argv[1]\n"
         "with open_scratch(None) as (folder, _):\n"
         "    print(folder, flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(3600)\n"
     )
     with start_python(script, str(scratch_root)) as dead:
         assert dead.stdout is not None
@@ -93,7 +94,7 @@ def test_scratch_of_a_dead_run_is_removed_and_that_of_a_living_one_stays(scratch
             os.kill(dead.pid, signal.SIGSTOP)  # at work, as far as anybody can tell
             assert left.exists()
             os.kill(dead.pid, signal.SIGKILL)
-            dead.wait(30)
+            dead.wait(PATIENCE_SECONDS)
             with open_scratch(None):
                 assert not left.exists()
                 assert living.exists()
@@ -160,7 +161,7 @@ def test_a_cancelled_wait_for_a_slot_loses_none() -> None:
             await asyncio.sleep(0)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
-        async with asyncio.timeout(10), slots.hold(TRADES):
+        async with asyncio.timeout(PATIENCE_SECONDS), slots.hold(TRADES):
             pass
 
     asyncio.run(run())

@@ -163,12 +163,14 @@ def assert_everything_was_left(directory: Path, count: int) -> None:
     events = "".join(next(data for data in [*readings_of(path)][2:]).decode() for path in databases)
     logs = "".join(path.read_text() for path in (directory / "home").rglob("*.err"))
     receipts = "".join(path.read_text() for path in (directory / "lake" / "receipt").rglob("*.json"))
-    for place in (events, receipts, (directory / "output.txt").read_text()):
-        assert "500 (a fault inside)" in place
-        assert "401 (code 11: expired)" in place
-        assert "not a gzip file" in place
-        assert "127.0.0.1:9" in place or "ConnectError" in place
-    assert logs
+    of_binance = ("500 (a fault inside)", "not a gzip file", "127.0.0.1:9")
+    of_bitstamp = ("401 (code 11: expired)",)
+    for place in (events, receipts, logs):
+        assert [words for words in (*of_binance, *of_bitstamp) if words not in place] == []
+    # The terminal gets a copy of the log, which Dagster ends with the step even where some of it is not copied yet, and
+    # then the error of one step that failed.
+    terminal = (directory / "output.txt").read_text()
+    assert any(all(words in terminal for words in told) for told in (of_binance, of_bitstamp))
     assert count > 30
 
 

@@ -148,9 +148,10 @@ async def _send(
 
 
 async def _write(request: web.Request, response: web.StreamResponse, part: bytes) -> None:
+    # Counted before it is sent: whoever has read an answer also finds its size in the log.
+    request[LOG_ENTRY]["bytes"] += len(part)
     if part:
         await response.write(part)
-    request[LOG_ENTRY]["bytes"] += len(part)
 
 
 async def _reset(request: web.Request, response: web.StreamResponse, body: bytes, rule: FaultRule) -> None:
@@ -171,8 +172,8 @@ async def _stall(request: web.Request, response: web.StreamResponse, body: bytes
 async def _slow(request: web.Request, response: web.StreamResponse, body: bytes, rule: FaultRule) -> None:
     size = max(1, round(rule.bytes_per_second * _SLICE_SECONDS))
     for start in range(0, len(body), size):
-        await _write(request, response, body[start : start + size])
         await sleep(size / rule.bytes_per_second)
+        await _write(request, response, body[start : start + size])
 
 
 async def _wrong_length(request: web.Request, response: web.StreamResponse, body: bytes, rule: FaultRule) -> None:

@@ -1,7 +1,9 @@
 """What Dagster does under its real daemon with assets of the designed shape: the facts the product relies on.
 
-One daemon serves the tests of this file, each of which owns its days. A test that fails after an upgrade of Dagster
-names a fact that changed. Nothing here asserts a duration.
+Assets here only have the product's shape: what is described is Dagster, so these tests run when it is another version
+than the one in `conftest.py`, and with `make test-long`. One that fails after an upgrade names a fact that changed.
+
+One daemon serves the tests of this file, each of which owns its days. Nothing here asserts a duration.
 """
 
 import json
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from market_data_tests.daemon import CodeServer, House, is_alive, start_daemon, wait_until
+from market_data_tests.daemon import CodeServer, House, is_alive, start_daemon
 from market_data_tests.defs.small_venues import (
     LOG_VARIABLE,
     SCRIPT_VARIABLE,
@@ -24,6 +26,7 @@ from market_data_tests.defs.small_venues import (
     Script,
     is_venue_day_taken,
 )
+from market_data_tests.patience import wait_until
 
 PROJECT = Path(__file__).parents[2]
 RAW = ["raw/trades", "raw/quotes"]
@@ -32,7 +35,7 @@ TICKS = [*RAW, *LAYOUTS]
 OUTPUTS = ["instruments", *TICKS]
 
 pytestmark = [
-    pytest.mark.timeout(600),
+    pytest.mark.dagster,
     pytest.mark.filterwarnings("ignore:Error loading repository location"),  # told to people by the UI, as it should
     pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources` is deprecated"),  # Dagster's own call
 ]

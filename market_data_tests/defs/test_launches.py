@@ -3,8 +3,7 @@
 The sensors look every second here, and a re-run waits for nothing, so that the timelines take seconds.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,9 +19,9 @@ from market_data.domain.layouts import DataTypeDay, object_key
 from market_data.publish import load_receipt
 from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.daemon import House, start_daemon
+from market_data_tests.patience import wait_until
 
 PROJECT = Path(__file__).parents[2]
-DEADLINE_SECONDS = 150
 TODAY = datetime.now(UTC).date()
 FIRST_DAY = TODAY - timedelta(days=20)
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
@@ -48,19 +47,16 @@ class Deployment:
         instant = datetime.combine(newest + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=7)
         self.simulator.set_clock(instant)
 
-    def wait(self, is_true: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not is_true():
-            assert time.monotonic() < deadline, f"gave up waiting until {what}"
-            time.sleep(0.2)
-
     def wait_for_runs(self, day: date, *statuses: str) -> None:
-        self.wait(lambda: self.statuses(day) == list(statuses), f"runs of {day} are {statuses}: {self.statuses(day)}")
+        wait_until(
+            lambda: self.statuses(day) == list(statuses),
+            lambda: f"runs of {day} are {statuses}; they are {self.statuses(day)}",
+        )
 
     def wait_for_looks(self, sensor: str, count: int) -> None:
         """Wait until a sensor has looked so many more times."""
         before = len(self.ticks(sensor))
-        self.wait(lambda: len(self.ticks(sensor)) >= before + count, f"{sensor} has looked {count} more times")
+        wait_until(lambda: len(self.ticks(sensor)) >= before + count, f"{sensor} has looked {count} more times")
 
     def ticks(self, sensor: str) -> list[InstigatorTick]:
         states = [state for state in self.house.instance.all_instigator_state() if state.name == sensor]
@@ -210,7 +206,7 @@ def test_a_cancelled_day_is_left_to_people(deployment: Deployment) -> None:
     )
     deployment.export(day)
     deployment.wait_for_runs(day, "STARTED")
-    deployment.wait(
+    wait_until(
         lambda: any(str(f"{day:%Y/%m/%d}") in entry["path"] for entry in deployment.simulator.requests()),
         "the run asks for the file",
     )
@@ -229,9 +225,7 @@ def test_what_is_due_survives_a_restart_of_the_daemon(deployment: Deployment) ->
         [{"match": ETH.format(day=day), "attempts": "1-5", "action": "status", "code": 502}]
     )
     deployment.export(day)
-    deployment.wait(
-        lambda: "FAILURE" in deployment.statuses(day) or "STARTED" in deployment.statuses(day), "it is tried"
-    )
+    wait_until(lambda: "FAILURE" in deployment.statuses(day) or "STARTED" in deployment.statuses(day), "it is tried")
     deployment.house.daemon.stop()
     deployment.house.daemon.start()
     deployment.wait_for_runs(day, "FAILURE", "SUCCESS")

@@ -72,7 +72,7 @@ hostile_symbols = (
 @example("BINANCE", "SPOT_PAIR", "BTC\nUSDT", None)
 @example("FTX", "FUTURE", "BTC-0000", (FIRST_DAY, LAST_DAY))
 @example("POLYMARKET", "PREDICTION", "9" * 78, None)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_parsers_are_total_and_give_a_canonical_symbol_or_the_vendors_form(
     venue: str, instrument_type: str, vendor_symbol: str, listed: tuple[date, date] | None
 ) -> None:
@@ -90,7 +90,7 @@ def test_parsers_are_total_and_give_a_canonical_symbol_or_the_vendors_form(
 
 
 @given(venues, instrument_types, hostile_symbols, hostile_symbols, availability)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_key_depends_on_its_own_symbol_only(
     venue: str, instrument_type: str, vendor_symbol: str, other: str, listed: tuple[date, date] | None
 ) -> None:
@@ -100,7 +100,7 @@ def test_a_key_depends_on_its_own_symbol_only(
 
 
 @given(venues.filter(lambda venue: venue not in {"FTX", "KRAKEN"}), instrument_types, hostile_symbols, availability)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_only_ftx_and_kraken_keys_depend_on_the_days_a_symbol_was_listed(
     venue: str, instrument_type: str, vendor_symbol: str, listed: tuple[date, date] | None
 ) -> None:
@@ -274,7 +274,7 @@ def test_an_instrument_comes_back_from_the_venues_spelling(venue: str, instrumen
     spell, pair_and_date = FAMILIES[venue, instrument_type]
 
     @given(terms)
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     def check(instrument: Terms) -> None:
         parsed, _ = parse_symbol(venue, instrument_type, spell(instrument))
         symbol = pair_and_date(instrument)
@@ -295,7 +295,7 @@ def test_an_instrument_comes_back_from_the_venues_spelling(venue: str, instrumen
 
 
 @given(st.dates(date(2019, 8, 1), date(2022, 11, 12)), st.integers(0, 270), st.integers(0, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_an_ftx_contract_comes_back_with_its_year(first_day: date, lifetime_days: int, late_days: int) -> None:
     expiry = first_day + timedelta(days=lifetime_days)
     last_day = expiry + timedelta(days=late_days)

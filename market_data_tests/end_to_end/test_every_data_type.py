@@ -23,6 +23,7 @@ from market_data.domain.venues import exchange_id_of
 from market_data.publish import load_receipt
 from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.filled_lake import CLOCK, ingest_day
+from market_data_tests.patience import PATIENCE_SECONDS
 from market_data_tests.vendor_csv import in_vendor_names, read_csv
 
 DAY = date(2024, 8, 8)
@@ -69,7 +70,11 @@ def receipt_of(lake: TickLake, venue: str, data_type: DataType) -> Receipt:
 def ask_vendor(simulator: RunningSimulator, receipt: Receipt, symbol: str) -> bytes:
     path = f"{exchange_id_of(receipt.venue)}/{receipt.data_type}/{DAY:%Y/%m/%d}/{symbol}.csv.gz"
     headers = {"Authorization": f"Bearer {DEFAULT_KEY}"}
-    return httpx.get(f"{simulator.datasets_url}/{path}", headers=headers).raise_for_status().content
+    return (
+        httpx.get(f"{simulator.datasets_url}/{path}", headers=headers, timeout=PATIENCE_SECONDS)
+        .raise_for_status()
+        .content
+    )
 
 
 def read_object(lake: TickLake, receipt: Receipt, item: PublishedObject, layout: str) -> bytes:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data_tests.patience import PATIENCE_SECONDS
 
 CLOCK = "2024-08-11T07:00:00Z"
 
@@ -19,11 +20,11 @@ def simulator() -> Iterator[RunningSimulator]:
 @pytest.fixture
 def client(simulator: RunningSimulator) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {DEFAULT_KEY}"}
-    with httpx.Client(base_url=simulator.api_url, headers=headers) as client:
+    with httpx.Client(base_url=simulator.api_url, headers=headers, timeout=PATIENCE_SECONDS) as client:
         yield client
 
 
 @pytest.fixture
 def anonymous(simulator: RunningSimulator) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=simulator.api_url) as client:
+    with httpx.Client(base_url=simulator.api_url, timeout=PATIENCE_SECONDS) as client:
         yield client

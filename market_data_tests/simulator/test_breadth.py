@@ -23,6 +23,7 @@ from market_data.domain.tick_file import TickFile
 from market_data.domain.universe import GROUP_TYPES, Selection, instruments_on
 from market_data.domain.venues import EXCHANGE_IDS, parse_venue
 from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data_tests.patience import PATIENCE_SECONDS
 
 TODAY = date(2026, 11, 22)  # the first day that is not exported
 SELECTION = Selection(tuple(DataType))
@@ -60,7 +61,7 @@ def vendor() -> Iterator[RunningSimulator]:
 @pytest.fixture(scope="module")
 def http(vendor: RunningSimulator) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {DEFAULT_KEY}"}
-    with httpx.Client(base_url=vendor.api_url, headers=headers, timeout=60) as client:
+    with httpx.Client(base_url=vendor.api_url, headers=headers, timeout=PATIENCE_SECONDS) as client:
         yield client
 
 

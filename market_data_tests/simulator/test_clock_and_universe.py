@@ -7,6 +7,7 @@ import pytest
 
 from market_data.simulator.server import RunningSimulator
 from market_data.simulator.venues import build_exchange
+from market_data_tests.patience import PATIENCE_SECONDS
 
 
 def _listed(exchange_id: str, day: date, instrument_type: str) -> list[str]:
@@ -73,12 +74,14 @@ def test_the_clock_of_a_process_moves_and_one_exchange_may_be_late(
     simulator: RunningSimulator, client: httpx.Client
 ) -> None:
     clock = f"{simulator.origin}/_simulator/clock"
-    answer = httpx.post(clock, json={"now": "2026-01-08T12:00:00Z", "late": {"binance": "2026-01-05"}})
+    answer = httpx.post(
+        clock, json={"now": "2026-01-08T12:00:00Z", "late": {"binance": "2026-01-05"}}, timeout=PATIENCE_SECONDS
+    )
     until = answer.json()["exportedUntil"]
     assert (until["binance"], until["deribit"]) == ("2026-01-05", "2026-01-08")
     assert client.get("/binance/trades/2026/01/04/BTCUSDT.csv.gz").status_code == 200
     refused = client.get("/binance/trades/2026/01/05/BTCUSDT.csv.gz")
     assert (refused.status_code, refused.json()["code"]) == (400, 140)
-    httpx.post(clock, json={"now": "2026-01-08T13:00:00Z"})
+    httpx.post(clock, json={"now": "2026-01-08T13:00:00Z"}, timeout=PATIENCE_SECONDS)
     assert client.get("/binance/trades/2026/01/05/BTCUSDT.csv.gz").status_code == 200
-    assert httpx.post(clock, json={"now": "soon"}).status_code == 422
+    assert httpx.post(clock, json={"now": "soon"}, timeout=PATIENCE_SECONDS).status_code == 422

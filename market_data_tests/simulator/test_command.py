@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from market_data.simulator.command import simulator_command
 from market_data.simulator.server import SimulatorOptions, run_simulator
+from market_data_tests.patience import PATIENCE_SECONDS
 
 START = "from market_data.simulator.command import simulator_command; simulator_command()"
 
@@ -24,11 +25,15 @@ def test_the_command_prints_its_url_and_ends_cleanly_on_a_signal(number: signal.
         line = process.stdout.readline()
         try:
             url = line.removeprefix("simulator ready at ").strip()
-            answer = httpx.get(f"{url}/binance/trades/2024/08/10/BTCUSDT.csv.gz", headers={"Authorization": "Bearer b"})
+            answer = httpx.get(
+                f"{url}/binance/trades/2024/08/10/BTCUSDT.csv.gz",
+                headers={"Authorization": "Bearer b"},
+                timeout=PATIENCE_SECONDS,
+            )
             assert answer.status_code == 200
         finally:
             process.send_signal(number)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
 
 
 def test_two_servers_give_the_same_bytes_and_another_seed_other_ones() -> None:
@@ -36,7 +41,7 @@ def test_two_servers_give_the_same_bytes_and_another_seed_other_ones() -> None:
     for seed in (5, 5, 6):
         with run_simulator(SimulatorOptions(seed=seed, clock="2024-08-11T07:00:00Z", scale=0.1)) as running:
             url = f"{running.datasets_url}/deribit/options_chain/2024/08/01/OPTIONS.csv.gz"
-            bodies.append(httpx.get(url).content)
+            bodies.append(httpx.get(url, timeout=PATIENCE_SECONDS).content)
     assert bodies[0] == bodies[1] != bodies[2]
 
 

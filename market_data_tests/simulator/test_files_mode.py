@@ -9,6 +9,7 @@ import pytest
 from market_data.errors import ConfigurationError
 from market_data.simulator.files import instrument_type_of
 from market_data.simulator.server import SimulatorOptions, run_simulator
+from market_data_tests.patience import PATIENCE_SECONDS
 
 HEADERS = {"Authorization": "Bearer k2"}
 
@@ -26,7 +27,10 @@ def test_a_directory_of_files_is_served_as_it_is(tmp_path: Path) -> None:
     _write(tmp_path, "deribit_options_chain_2020-06-08_OPTIONS.csv.gz")
     (tmp_path / "README.md").write_text("not a tick file")
     options = SimulatorOptions(files=tmp_path, keys=("k1", "k2"))
-    with run_simulator(options) as running, httpx.Client(base_url=running.api_url, headers=HEADERS) as client:
+    with (
+        run_simulator(options) as running,
+        httpx.Client(base_url=running.api_url, headers=HEADERS, timeout=PATIENCE_SECONDS) as client,
+    ):
         assert [exchange["id"] for exchange in client.get("/exchanges").json()] == [
             "binance",
             "binance-delivery",
@@ -54,9 +58,9 @@ def test_a_directory_of_files_is_served_as_it_is(tmp_path: Path) -> None:
         assert (late.status_code, late.json()["code"]) == (400, 140)
         unknown = client.get("/binance/quotes/2024/08/08/BTCUSDT.csv.gz")
         assert (unknown.status_code, unknown.json()["code"]) == (400, 300)
-        assert httpx.get(running.datasets_url + path.format("08")).status_code == 401
+        assert httpx.get(running.datasets_url + path.format("08"), timeout=PATIENCE_SECONDS).status_code == 401
         free = "/binance-delivery/quotes/2024/08/01/ETHUSD_PERP.csv.gz"
-        assert httpx.get(running.datasets_url + free).status_code == 200
+        assert httpx.get(running.datasets_url + free, timeout=PATIENCE_SECONDS).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from market_data.simulator.server import RunningSimulator
+from market_data_tests.patience import PATIENCE_SECONDS
 
 
 def _symbols(client: httpx.Client, exchange: str) -> dict[str, Any]:
@@ -77,7 +78,9 @@ def test_only_the_options_group_offers_the_chain(client: httpx.Client) -> None:
 
 
 def test_a_large_answer_is_compressed(simulator: RunningSimulator) -> None:
-    answer = httpx.get(f"{simulator.api_url}/exchanges/deribit", headers={"Accept-Encoding": "gzip"})
+    answer = httpx.get(
+        f"{simulator.api_url}/exchanges/deribit", headers={"Accept-Encoding": "gzip"}, timeout=PATIENCE_SECONDS
+    )
     assert answer.headers["Content-Encoding"] == "gzip"
     assert len(answer.json()["datasets"]["symbols"]) > 3000
 

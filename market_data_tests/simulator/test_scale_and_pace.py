@@ -15,6 +15,7 @@ from market_data.simulator import app, delivery
 from market_data.simulator.command import simulator_command
 from market_data.simulator.generated import GeneratedSource
 from market_data.simulator.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data_tests.patience import PATIENCE_SECONDS
 
 CLOCK = "2024-08-11T07:00:00Z"
 HEADERS = {"Authorization": f"Bearer {DEFAULT_KEY}"}
@@ -32,9 +33,13 @@ def _read_chain(body: bytes) -> pl.DataFrame:
 
 def test_deribit_lists_as_many_symbols_as_asked_for() -> None:
     with run_simulator(SimulatorOptions(clock=CLOCK, scale=0.1, symbols=40_000)) as running:
-        answer = httpx.get(f"{running.api_url}/exchanges/deribit", headers={"Accept-Encoding": "gzip"}, timeout=60)
+        answer = httpx.get(
+            f"{running.api_url}/exchanges/deribit", headers={"Accept-Encoding": "gzip"}, timeout=PATIENCE_SECONDS
+        )
         assert answer.headers["Content-Encoding"] == "gzip"
-        plain = httpx.get(f"{running.api_url}/exchanges/deribit", headers={"Accept-Encoding": "identity"}, timeout=60)
+        plain = httpx.get(
+            f"{running.api_url}/exchanges/deribit", headers={"Accept-Encoding": "identity"}, timeout=PATIENCE_SECONDS
+        )
         assert "Content-Encoding" not in plain.headers
         assert plain.content == answer.content
         symbols = {symbol["id"]: symbol for symbol in answer.json()["datasets"]["symbols"]}
@@ -52,8 +57,10 @@ def test_deribit_lists_as_many_symbols_as_asked_for() -> None:
         assert len(some) == 4
         for name in some:
             url = f"{running.datasets_url}/deribit/quotes/2024/08/10/{name}.csv.gz"
-            assert httpx.get(url, headers=HEADERS).status_code == 200
-        one = httpx.get(f"{running.api_url}/instruments/deribit/{some[-1]}", headers=HEADERS).json()
+            assert httpx.get(url, headers=HEADERS, timeout=PATIENCE_SECONDS).status_code == 200
+        one = httpx.get(
+            f"{running.api_url}/instruments/deribit/{some[-1]}", headers=HEADERS, timeout=PATIENCE_SECONDS
+        ).json()
         assert one["datasetId"] == some[-1]
 
 
@@ -73,12 +80,16 @@ def test_an_options_file_of_any_size_is_streamed() -> None:
     bodies = []
     for _ in range(2):
         with run_simulator(SimulatorOptions(clock=CLOCK, options_rows=150_001)) as running:
-            answer = httpx.get(running.datasets_url + CHAIN, headers=HEADERS, timeout=60)
+            answer = httpx.get(running.datasets_url + CHAIN, headers=HEADERS, timeout=PATIENCE_SECONDS)
             assert answer.status_code == 200
             assert "Content-Length" not in answer.headers
             assert running.requests()[-1]["bytes"] == len(answer.content)
             bodies.append(answer.content)
-            ordinary = httpx.get(running.datasets_url + CHAIN.replace("options_chain", "quotes"), headers=HEADERS)
+            ordinary = httpx.get(
+                running.datasets_url + CHAIN.replace("options_chain", "quotes"),
+                headers=HEADERS,
+                timeout=PATIENCE_SECONDS,
+            )
             assert int(ordinary.headers["Content-Length"]) == len(ordinary.content)
     assert bodies[0] == bodies[1]
     chain = _read_chain(bodies[0])
@@ -117,9 +128,9 @@ def test_a_venue_without_options_on_a_day_has_an_empty_chain() -> None:
 
 def test_the_reader_of_a_stream_may_leave() -> None:
     with run_simulator(SimulatorOptions(clock=CLOCK, options_rows=50_000_000)) as running:
-        with httpx.stream("GET", running.datasets_url + CHAIN, headers=HEADERS, timeout=60) as answer:
+        with httpx.stream("GET", running.datasets_url + CHAIN, headers=HEADERS, timeout=PATIENCE_SECONDS) as answer:
             assert next(answer.iter_raw())
-        assert httpx.get(running.datasets_url + TRADES, headers=HEADERS).status_code == 200
+        assert httpx.get(running.datasets_url + TRADES, headers=HEADERS, timeout=PATIENCE_SECONDS).status_code == 200
 
 
 def test_latency_passes_before_each_answer_of_the_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +141,12 @@ def test_latency_passes_before_each_answer_of_the_vendor(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(app, "sleep", note)
     with run_simulator(SimulatorOptions(clock=CLOCK, scale=0.1, latency_ms=250, redirect=True)) as running:
-        httpx.get(f"{running.api_url}/exchanges")
-        httpx.get(running.datasets_url + TRADES, headers=HEADERS, follow_redirects=True)
-        httpx.get(f"{running.origin}/_simulator/requests")
+        httpx.get(f"{running.api_url}/exchanges", timeout=PATIENCE_SECONDS)
+        httpx.get(running.datasets_url + TRADES, headers=HEADERS, follow_redirects=True, timeout=PATIENCE_SECONDS)
+        httpx.get(f"{running.origin}/_simulator/requests", timeout=PATIENCE_SECONDS)
     assert waits == [0.25, 0.25, 0.25]
     with run_simulator(SimulatorOptions(clock=CLOCK, scale=0.1)) as running:
-        httpx.get(f"{running.api_url}/exchanges")
+        httpx.get(f"{running.api_url}/exchanges", timeout=PATIENCE_SECONDS)
     assert len(waits) == 3
 
 
@@ -147,7 +158,10 @@ def test_the_pace_holds_for_answers_with_data_and_yields_to_fault_rules(monkeypa
 
     monkeypatch.setattr(delivery, "sleep", note)
     options = SimulatorOptions(clock=CLOCK, scale=0.1, bytes_per_second=10_000, options_rows=2_000)
-    with run_simulator(options) as running, httpx.Client(base_url=running.api_url, headers=HEADERS) as client:
+    with (
+        run_simulator(options) as running,
+        httpx.Client(base_url=running.api_url, headers=HEADERS, timeout=PATIENCE_SECONDS) as client,
+    ):
         for path in (TRADES, "/exchanges/binance", CHAIN):
             waits.clear()
             sent = client.get(path)

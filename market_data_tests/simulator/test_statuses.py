@@ -8,6 +8,7 @@ import pytest
 
 from market_data.domain.data_types import TABLES, DataType
 from market_data.simulator.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data_tests.patience import PATIENCE_SECONDS
 
 FILE = "/binance/trades/2024/08/08/BTCUSDT.csv.gz"
 
@@ -97,27 +98,30 @@ def test_the_log_of_requests_says_whether_a_key_was_sent_but_never_which(
         "bytes": size,
     }
     assert (second["status"], second["has_authorization"]) == (401, False)
-    log = httpx.get(f"{simulator.origin}/_simulator/requests")
+    log = httpx.get(f"{simulator.origin}/_simulator/requests", timeout=PATIENCE_SECONDS)
     assert log.json() == [first, second]
     assert "simulator-key" not in log.text
-    httpx.delete(f"{simulator.origin}/_simulator/requests")
+    httpx.delete(f"{simulator.origin}/_simulator/requests", timeout=PATIENCE_SECONDS)
     assert simulator.requests() == []
 
 
 def test_a_redirected_download_must_drop_its_key() -> None:
     headers = {"Authorization": "Bearer simulator-key"}
     with run_simulator(SimulatorOptions(clock="2024-08-11T07:00:00Z", scale=0.1, redirect=True)) as running:
-        answer = httpx.get(running.datasets_url + FILE, headers=headers)
+        answer = httpx.get(running.datasets_url + FILE, headers=headers, timeout=PATIENCE_SECONDS)
         assert answer.status_code == 302
         location = answer.headers["Location"]
         assert location.startswith(running.storage_url)
         assert running.storage_url != running.origin
-        assert httpx.get(location, headers=headers).status_code == 400
-        stored = httpx.get(location)
+        assert httpx.get(location, headers=headers, timeout=PATIENCE_SECONDS).status_code == 400
+        stored = httpx.get(location, timeout=PATIENCE_SECONDS)
         assert stored.status_code == 200
         assert gzip.decompress(stored.content)
         assert [entry["origin"] for entry in running.requests()] == ["api", "storage", "storage"]
         # a fault of the body happens where the body is, and counts the attempts of the first origin
         running.set_faults([{"match": "*", "action": "empty_gzip", "attempts": 2}])
-        followed = [httpx.get(running.datasets_url + FILE, headers=headers, follow_redirects=True) for _ in range(3)]
+        followed = [
+            httpx.get(running.datasets_url + FILE, headers=headers, follow_redirects=True, timeout=PATIENCE_SECONDS)
+            for _ in range(3)
+        ]
         assert [len(gzip.decompress(answer.content)) > 0 for answer in followed] == [True, False, True]

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 from market_data.demo.local_dagster import LocalDagster, run_dagster
 from market_data.simulator.server import DEFAULT_KEY, SimulatorOptions, run_simulator
 
-pytestmark = [pytest.mark.ui, pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.ui
 
 SCREENSHOTS = Path(".market_data/ui")
 LAST_DAY = datetime.now(UTC).date() - timedelta(days=3)
