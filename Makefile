@@ -16,6 +16,9 @@ install: $(STAMP)
 # for a builder. The installer itself is locked, since any pip may come with Python.
 INSTALL = $(PYTHON) -m pip install -qq --disable-pip-version-check --no-deps
 LOCKED = --require-hashes --only-binary :all:
+# What would send an install elsewhere or change what it takes; where an index is, and its certificates, stays yours.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PIP_CONSTRAINT PIP_REQUIREMENT PIP_NO_BINARY PIP_NO_DEPS \
+	PIP_IGNORE_INSTALLED PIP_UPGRADE PIP_PYTHON PYTHONHOME PYTHONPATH
 
 $(STAMP): docker/installer.txt docker/constraints-dev.txt pyproject.toml
 	@found=""; \

@@ -63,7 +63,7 @@ def dev(port: int) -> None:
     click.echo(f"{describe_sources(settings)}, Dagster's home {settings.dagster_home}")
     with (
         open_vendor(settings) as served,
-        run_dagster(settings.dagster_home, served.environment, port=port, log=None) as dagster,
+        run_dagster(settings.dagster_home, served.environment, port=port, log=None, is_shared=True) as dagster,
     ):
         pages = {
             "asset-groups": "the venues: open one, Materialize, and choose a range of days",

@@ -58,18 +58,19 @@ async def learn_universes(
     key = vendor_answer_key(venue, today)
     try:
         answer = json.loads(gzip.decompress(lake.get_bytes(key)[0]))
-        return tuple(_universe(venue, answer, day, selection) for day in days)
+        return tuple(_universe(venue, answer, day, selection, today) for day in days)
     except (LakeObjectMissing, VendorNotReady):
         # nothing kept today, or the day was exported since
         answer = {"exchange": await client.exchange(venue), "instruments": await client.instruments(venue)}
-        universes = tuple(_universe(venue, answer, day, selection) for day in days)
+        universes = tuple(_universe(venue, answer, day, selection, today) for day in days)
         # mtime=0: the same answer gives the same bytes
         lake.put_bytes(gzip.compress(json.dumps(answer).encode(), mtime=0), key, content_type="application/gzip")
         return universes
 
 
-def _universe(venue: str, answer: Mapping[str, Any], day: date, selection: Selection) -> Universe:
-    return instruments_on(venue, answer["exchange"], day, selection, _definitions_on(answer["instruments"], day))
+def _universe(venue: str, answer: Mapping[str, Any], day: date, selection: Selection, asked: date) -> Universe:
+    definitions = _definitions_on(answer["instruments"], day)
+    return instruments_on(venue, answer["exchange"], day, selection, definitions, asked=asked)
 
 
 def _definitions_on(instruments: list[dict[str, Any]] | None, day: date) -> dict[str, Mapping[str, Any]]:

@@ -89,7 +89,7 @@ class VendorAnswer:
     @property
     def bounds(self) -> ExportBounds:
         """Up to which day the venue was exported when the vendor was asked, and whether it has ended."""
-        return export_bounds(self.venue, self.exchange)
+        return export_bounds(self.venue, self.exchange, self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,9 @@ class _VenueWork:
             # answers list hundreds of thousands of instruments: look at those of these few days only
             narrowed = _narrow(self.answer.exchange, self._known(some[0]), self._known(some[-1]))
             for day in some:
-                universe = instruments_on(self.venue, narrowed, self._known(day), self.selection, {})
+                universe = instruments_on(
+                    self.venue, narrowed, self._known(day), self.selection, {}, asked=self.answer.asked
+                )
                 types = self.selection.data_types
                 yield day, {item: expected_tick_files(universe, self.selection, item) for item in types}
 

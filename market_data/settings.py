@@ -13,6 +13,7 @@ So made-up data are read where the demo was run and nothing else was asked for, 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -376,7 +377,7 @@ def process_environment() -> Mapping[str, str]:
             return os.environ
     path = Path(named or DEFAULT_SETTINGS_FILE)
     values = _read_settings_file(path)
-    for name in OWN_SOURCES:
+    for name in _NAMES if named else ():
         if (said := os.environ.get(name)) and name in values and said != values[name]:
             shown = "another value" if name == "TARDIS_API_KEY" else repr(values[name])
             raise ConfigurationError(
@@ -387,15 +388,20 @@ def process_environment() -> Mapping[str, str]:
 
 
 def _read_settings_file(path: Path) -> dict[str, str]:
-    try:
-        values = dotenv_values(path, interpolate=False, encoding="utf-8") if path.is_file() else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read the settings file {path}: {error}") from error
-    if values is None:
+    if not path.is_file():
         raise ConfigurationError(
             f"there is no settings file {path.absolute()}, which MARKET_DATA_SETTINGS names. `market-data demo` writes "
             f"{DEFAULT_SETTINGS_FILE}; without the variable the environment alone is read"
         )
+    try:
+        bindings = list(parse_stream(io.StringIO(path.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the settings file {path}: {error}") from error
+    if wrong := [binding.original.line for binding in bindings if binding.error]:
+        raise ConfigurationError(
+            f"line {wrong[0]} of the settings file {path} is not NAME=value; quote what is odd in it"
+        )
+    values = {binding.key: binding.value for binding in bindings if binding.key is not None}
     if unknown := sorted(values.keys() - set(_NAMES)):
         raise ConfigurationError(f"the settings file {path} names {unknown[0]}. Known names: {', '.join(_NAMES)}")
     return {name: value or "" for name, value in values.items()}

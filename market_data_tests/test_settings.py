@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from market_data.defs.partitions import daily_partitions
+from market_data.demo.story import _quote
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import LAYOUTS
 from market_data.domain.venues import VENUES
@@ -385,6 +387,7 @@ def test_a_key_in_a_settings_file_is_not_shown_when_another_one_is_set(
         (None, "there is no settings file {path}, which MARKET_DATA_SETTINGS names."),
         ("MARKET_DATA_LAKE=x\n", "the settings file {path} names MARKET_DATA_LAKE. Known names: MARKET_DATA_CONFIG, "),
         (b"MARKET_DATA_LAKE_URL=\xff\xfe", "cannot read the settings file {path}: "),
+        ("DAGSTER_HOME=/a\nMARKET_DATA_CONFIG='it'\"'\"'s'\n", "line 2 of the settings file {path} is not NAME=value;"),
     ],
 )
 def test_a_wrong_settings_file_is_named(
@@ -409,3 +412,14 @@ def test_a_last_day_ends_the_partitions(tmp_path: Path) -> None:
     assert _faults(tmp_path, f"start_date: 2024-08-02\nend_date: 2024-08-01\n{GOOD}") == [
         "the whole file: end_date 2024-08-01 is before start_date 2024-08-02"
     ]
+
+
+@pytest.mark.parametrize("value", ["/plain", "/a b/c=d", "/it's/here", "/#1/$HOME/`x`", 'file:///a%20"b"'])
+def test_a_shell_and_the_settings_file_read_what_the_demo_writes_alike(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    path = _write_settings(directory / "mine.env", f"MARKET_DATA_LAKE_URL={_quote(value)}\n")
+    monkeypatch.setenv("MARKET_DATA_SETTINGS", str(path))
+    assert lake_url_of() == value
+    script = f'set -a; . "{path}"; set +a; printf %s "$MARKET_DATA_LAKE_URL"'
+    assert subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout == value

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from market_data.adapters.tick_lake import TickLake
 from market_data.defs.checks import build_check_specs
 from market_data.defs.keys import instruments_asset_key, layout_asset_key, raw_asset_key
 from market_data.defs.metadata import describe_columns, describe_open_files, describe_universe
@@ -19,9 +20,9 @@ from market_data.defs.runs import REFRESH_TAG
 from market_data.defs.ticks_step import TicksEvent, TicksStep, learn_days
 from market_data.domain.data_types import TABLES
 from market_data.domain.layouts import PARTITION_ORDERS
-from market_data.domain.universe import changes_between, group_only_notes
+from market_data.domain.universe import Universe, changes_between, group_only_notes
 from market_data.domain.venues import group_name_of
-from market_data.errors import MarketDataError
+from market_data.errors import MarketDataError, VendorNotReady
 from market_data.ingest import UnitResult
 from market_data.listing import store_universe
 from market_data.settings import Settings
@@ -68,7 +69,7 @@ def _build_instruments(settings: Settings, venue: str, days: dg.DailyPartitionsD
         day = date.fromisoformat(context.partition_key)
         with _failures_for_people():
             store = lake.open()
-            universe, before = learn_days(settings, venue, (day, day - timedelta(days=1)), store, vendor)
+            universe, before = _learn_day_and_before(settings, venue, day, store, vendor)
             stat = store_universe(store, universe)
         notes = group_only_notes(universe, selection)
         for note in notes:
@@ -76,10 +77,25 @@ def _build_instruments(settings: Settings, venue: str, days: dg.DailyPartitionsD
         disagreeing = sum(bool(item.disagreements) for item in universe.listed)
         if disagreeing:
             context.log.warning("%s: the vendor defines %d instruments otherwise than their keys", venue, disagreeing)
-        changes = changes_between(before, universe)
+        changes = changes_between(before, universe) if before else ()
         return dg.MaterializeResult(metadata=describe_universe(universe, changes, store.uri(stat.key), notes))
 
     return instruments
+
+
+def _learn_day_and_before(
+    settings: Settings, venue: str, day: date, lake: TickLake, vendor: VendorResource
+) -> tuple[Universe, Universe | None]:
+    """Return the universes of a day and of the day before; None for one that is not exported yet.
+
+    So it is behind the last days of a venue that has ended: they may be on their way, what comes after them is known.
+    """
+    try:
+        universe, before = learn_days(settings, venue, (day, day - timedelta(days=1)), lake, vendor)
+    except VendorNotReady:
+        (universe,) = learn_days(settings, venue, (day,), lake, vendor)
+        return universe, None
+    return universe, before
 
 
 def _build_ticks(settings: Settings, venue: str, days: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:

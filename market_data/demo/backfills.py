@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -45,11 +45,17 @@ def launch_venues(
 
 
 def watch_backfills(
-    instance: dg.DagsterInstance, backfills: Mapping[str, str], days: int, what: str, console: Console
+    dagster: LocalDagster,
+    instance: dg.DagsterInstance,
+    backfills: Mapping[str, str],
+    days: int,
+    console: Console,
+    *,
+    what: str,
 ) -> list[EndedRun]:
     """Show progress until the backfills' runs have ended, and return the runs; `backfills` are ids by name (a venue).
 
-    Each has one run for each of its `days`. Raises LocalDagsterFailed where Dagster cannot run one of them.
+    Each has one run for each of its `days`. Raises LocalDagsterFailed where Dagster cannot run one of them, or ended.
     """
     found: dict[str, EndedRun] = {}
     with _progress(console, what, len(backfills) * days) as (progress, task):
@@ -63,7 +69,18 @@ def watch_backfills(
                 progress.console.print(_describe(ended), highlight=False)
             if all(states) or len(found) >= len(backfills) * days:
                 return list(found.values())
+            dagster.ensure_answers()
             time.sleep(_POLL_SECONDS)
+
+
+def cancel_backfills(dagster: LocalDagster, instance: dg.DagsterInstance, backfills: Iterable[str]) -> None:
+    """Cancel backfills and wait until their runs have ended, which takes Dagster some seconds."""
+    ids = list(backfills)
+    for backfill_id in ids:
+        dagster.cancel_backfill(backfill_id)
+    while not all(_is_over(instance, backfill_id) for backfill_id in ids):
+        dagster.ensure_answers()
+        time.sleep(_POLL_SECONDS)
 
 
 @contextmanager

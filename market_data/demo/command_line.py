@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 from rich.console import Console
 
 from market_data.commands_output import describe_sources
-from market_data.demo.backfills import launch_venues, watch_backfills
-from market_data.demo.local_dagster import LocalDagster, find_dagster, run_dagster
+from market_data.demo.backfills import cancel_backfills, launch_venues, watch_backfills
+from market_data.demo.local_dagster import LocalDagster, LocalDagsterRuns, find_dagster, run_dagster
 from market_data.errors import ConfigurationError
 from market_data.settings import Settings
 from market_data.vendor_at_hand import open_vendor
 
 _TOLD_FAILURES = 5
+_POLL_SECONDS = 1
 
 
 def run_backfill(settings: Settings, venues: Sequence[str], days: Sequence[date], console: Console) -> bool:
@@ -30,10 +33,10 @@ def run_backfill(settings: Settings, venues: Sequence[str], days: Sequence[date]
     with _dagster(settings, console) as dagster, dg.DagsterInstance.from_config(str(dagster.home)) as instance:
         backfills = launch_venues(dagster, settings, venues, days)
         try:
-            ended = watch_backfills(instance, backfills, len(days), "venue-days", console)
+            ended = watch_backfills(dagster, instance, backfills, len(days), console, what="venue-days")
         except KeyboardInterrupt:
-            for backfill_id in backfills.values():
-                dagster.cancel_backfill(backfill_id)
+            console.print("Cancelling, as soon as the runs at work have stopped (Ctrl-C again: at once) ...")
+            cancel_backfills(dagster, instance, backfills.values())
             console.print("Cancelled: what is published stays; the same command goes on from there.")
             raise
     failures = [run for run in ended if run.failure is not None]
@@ -62,15 +65,28 @@ def _refuse_days_without_partition(settings: Settings, days: Sequence[date]) -> 
 
 @contextmanager
 def _dagster(settings: Settings, console: Console) -> Iterator[LocalDagster]:
-    if running := find_dagster(settings.dagster_home):
+    if running := find_dagster(settings.dagster_home, settings.environment):
         console.print(f"Through the Dagster at {running.url}", highlight=False)
         yield running
         return
-    console.print("Starting Dagster: about half a minute.")
     log = settings.dagster_home / "backfill.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        open_vendor(settings) as served,
-        run_dagster(settings.dagster_home, served.environment, port=0, log=log) as started,
-    ):
-        yield started
+    with ExitStack() as stack:
+        served = stack.enter_context(open_vendor(settings))
+        yield _start(stack, settings.dagster_home, served.environment, log, console)
+
+
+def _start(stack: ExitStack, home: Path, environment: Mapping[str, str], log: Path, console: Console) -> LocalDagster:
+    """Start Dagster, as soon as no other program runs one on this home that it will end."""
+    is_told = False
+    while True:
+        try:
+            with console.status("Starting Dagster: about half a minute."):
+                return stack.enter_context(run_dagster(home, environment, port=0, log=log))
+        except LocalDagsterRuns:
+            if running := find_dagster(home, environment):
+                return running
+            if not is_told:
+                console.print("Another market-data program uses this Dagster home: waiting until it has ended ...")
+            is_told = True
+            time.sleep(_POLL_SECONDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import signal
@@ -25,6 +27,7 @@ _INSTANCE_FILE = Path(__file__).with_name("dagster.yaml")
 _LOCATION = "market_data"
 _WORKSPACE = {"load_from": [{"python_module": {"module_name": "market_data.definitions", "location_name": _LOCATION}}]}
 _ADDRESS_FILE = "ui_address"
+_LOCK_FILE = "dagster.lock"
 _READY_SECONDS = 240
 _STOP_SECONDS = 15
 _POLL_SECONDS = 0.5
@@ -42,7 +45,15 @@ _LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(
 
 
 class LocalDagsterFailed(MarketDataError):
-    """Dagster did not start, or refused a request; the text ends with what its log says."""
+    """Dagster did not start, ended, or refused a request; where it has a log, the text ends with what that says."""
+
+
+class LocalDagsterSilent(LocalDagsterFailed):
+    """The webserver does not answer: it is not there yet, or no more."""
+
+
+class LocalDagsterRuns(LocalDagsterFailed):
+    """Another program runs Dagster on this home: two daemons on one home would launch everything twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,17 @@ class LocalDagster:
             raise LocalDagsterFailed(f"Dagster refused the backfill of {', '.join(days)}: {answer.get('message')}")
         return str(answer["backfillId"])
 
+    def ensure_answers(self) -> None:
+        """Raise LocalDagsterSilent when Dagster is there no more: what is launched would never end."""
+        try:
+            with suppress(httpx.TimeoutException):  # busy is not gone
+                httpx.get(f"{self.url}/server_info", timeout=60, trust_env=False)
+        except httpx.TransportError as error:
+            raise LocalDagsterSilent(
+                f"the Dagster at {self.url} was ended while it worked ({error}). What is published stays; the same "
+                "command goes on from there"
+            ) from error
+
     def cancel_backfill(self, backfill_id: str) -> None:
         """Ask for the end of a backfill and of its runs, as the UI's button does."""
         self.ask(_CANCEL, id=backfill_id)
@@ -79,9 +101,12 @@ class LocalDagster:
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
         """Send a GraphQL query to the webserver and return its data."""
-        answer = httpx.post(
-            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=120, trust_env=False
-        ).json()
+        try:
+            answer = httpx.post(
+                f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=120, trust_env=False
+            ).json()
+        except (httpx.TransportError, ValueError) as error:
+            raise LocalDagsterSilent(f"the Dagster at {self.url} does not answer ({error}): it was ended") from error
         if answer.get("errors"):
             raise LocalDagsterFailed(f"Dagster refused a query: {answer['errors'][0]['message']}")
         data: dict[str, Any] = answer["data"]
@@ -101,27 +126,79 @@ def prepare_home(home: Path) -> Path:
     return workspace
 
 
-def find_dagster(home: Path) -> LocalDagster | None:
-    """Return the Dagster that another program runs on a home, None where none answers."""
-    address = home / _ADDRESS_FILE
-    if not address.is_file():
-        return None
-    dagster = LocalDagster(address.read_text(encoding="utf-8"), home, None)
+def find_dagster(home: Path, environment: Mapping[str, str]) -> LocalDagster | None:
+    """Return the Dagster that another program runs on a home, None where none answers.
+
+    Raises LocalDagsterRuns where it serves another lake, vendor or venues file than the environment names.
+    """
     try:
-        with suppress(httpx.TransportError, ValueError):
-            return dagster if _is_ready(dagster.ask(_LOCATIONS)) else None
-    except LocalDagsterFailed:
-        return None  # the port belongs to something else by now
-    return None
+        found = json.loads((home / _ADDRESS_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    dagster = LocalDagster(found["url"], home, None)
+    try:
+        if not _is_ready(dagster.ask(_LOCATIONS)):
+            return None
+    except LocalDagsterFailed:  # it ended, or its port belongs to something else by now
+        return None
+    if found["serves"] != (wanted := _what_it_serves(environment)):
+        raise LocalDagsterRuns(
+            f"the Dagster that runs on {home} ({dagster.url}) serves {_describe(found['serves'])}; asked for is "
+            f"{_describe(wanted)}. End that one, or name another home in DAGSTER_HOME"
+        )
+    return dagster
+
+
+def _what_it_serves(environment: Mapping[str, str]) -> dict[str, str]:
+    names = ["MARKET_DATA_LAKE_URL", "MARKET_DATA_VENDOR", "MARKET_DATA_CONFIG"]
+    if environment["MARKET_DATA_VENDOR"] != "simulator":  # whoever needs a simulator may have started its own
+        names.append("TARDIS_DATASETS_URL")
+    return {name: environment[name] for name in names}
+
+
+def _describe(served: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in served.items())
+
+
+def ensure_free(home: Path) -> None:
+    """Raise LocalDagsterRuns when a program runs Dagster on a home."""
+    with _locked(home):
+        return
 
 
 @contextmanager
-def run_dagster(home: Path, environment: Mapping[str, str], *, port: int, log: Path | None) -> Iterator[LocalDagster]:
+def run_dagster(
+    home: Path, environment: Mapping[str, str], *, port: int, log: Path | None, is_shared: bool = False
+) -> Iterator[LocalDagster]:
     """Start `dagster dev` in a process group of its own, yield when it is ready, end the whole group afterwards.
 
-    `port` 0 takes a free one; `log` None leaves the output on the terminal.
+    `port` 0 takes a free one; `log` None leaves the output on the terminal; other programs find one that `is_shared`.
+    Raises LocalDagsterRuns where another program runs one on this home.
     """
+    with _locked(home):
+        yield from _run_dagster(home, environment, port, log, is_shared=is_shared)
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Hold a home for this process: the lock ends with it, however it ends."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / _LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LocalDagsterRuns(
+                f"another market-data program runs Dagster on {home}: end it, or name another home in DAGSTER_HOME"
+            ) from error
+        yield
+
+
+def _run_dagster(
+    home: Path, environment: Mapping[str, str], port: int, log: Path | None, *, is_shared: bool
+) -> Iterator[LocalDagster]:
     workspace = prepare_home(home)
+    if port:
+        _refuse_taken_port(port)
     port = port or _free_port()
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
     env = os.environ | environment | {"DAGSTER_HOME": str(home)}
@@ -131,7 +208,9 @@ def run_dagster(home: Path, environment: Mapping[str, str], *, port: int, log: P
     try:
         dagster = LocalDagster(f"http://127.0.0.1:{port}", home, process)
         _wait_until_ready(dagster, process, log)
-        (home / _ADDRESS_FILE).write_text(dagster.url, encoding="utf-8")
+        if is_shared:
+            found = {"url": dagster.url, "serves": _what_it_serves(environment)}
+            (home / _ADDRESS_FILE).write_text(json.dumps(found), encoding="utf-8")
         yield dagster
     finally:
         _end_group(process)
@@ -156,7 +235,7 @@ def _wait_until_ready(dagster: LocalDagster, process: subprocess.Popen[bytes], l
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise LocalDagsterFailed(f"Dagster ended while it started.{_end_of(log)}")
-        with suppress(httpx.TransportError, ValueError):
+        with suppress(LocalDagsterSilent):
             if _is_ready(dagster.ask(_LOCATIONS)):
                 return
         time.sleep(_POLL_SECONDS)
@@ -179,6 +258,17 @@ def _end_of(log: Path | None) -> str:
     if log is None or not log.exists():
         return ""
     return f" The end of {log}:\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}"
+
+
+def _refuse_taken_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the webserver: one that has just ended is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise LocalDagsterFailed(
+                f"port {port} of 127.0.0.1 is in use ({error.strerror}): end what uses it, or choose another: --port"
+            ) from error
 
 
 def _free_port() -> int:

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from market_data.adapters.tick_lake import open_lake
 from market_data.demo.backfills import launch_venues, watch_backfills
-from market_data.demo.local_dagster import LocalDagster, LocalDagsterFailed, run_dagster
+from market_data.demo.local_dagster import LocalDagster, LocalDagsterFailed, ensure_free, run_dagster
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import DataTypeDay
 from market_data.domain.receipt import Receipt
@@ -94,13 +94,13 @@ def run_demo(console: Console, root: Path = DEMO_DIRECTORY, settings_file: Path 
             dg.DagsterInstance.from_config(str(dagster_home)) as instance,
         ):
             backfills = launch_venues(dagster, settings, _canonical(_VENUES), _DAYS)
-            watch_backfills(instance, backfills, len(_DAYS), "backfill: venue-days", console)
+            watch_backfills(dagster, instance, backfills, len(_DAYS), console, what="backfill: venue-days")
             universes = {"universe": dagster.launch_backfill(["universe"], [str(day) for day in _DAYS], {})}
             _cure(dagster, instance, settings, simulator, console)
-            watch_backfills(instance, universes, len(_DAYS), "instruments of all venues: days", console)
+            watch_backfills(dagster, instance, universes, len(_DAYS), console, what="instruments of all venues: days")
             _draw_coverage(dagster, instance)
             _print_table(settings, instance, _DAYS, console)
-    lines = [f"{name}={shlex.quote(value)}\n" for name, value in home.variables.items()]
+    lines = [f"{name}={_quote(value)}\n" for name, value in home.variables.items()]
     home.settings_file.write_text(_SETTINGS_HEAD + "".join(lines), encoding="utf-8")
     _print_ticks(settings, _DAYS[1], console)
     _print_ways_on(home, console)
@@ -108,15 +108,16 @@ def run_demo(console: Console, root: Path = DEMO_DIRECTORY, settings_file: Path 
 
 def _clear(home: DemoHome) -> None:
     """Take away an earlier demo: the story starts from an empty lake."""
-    if home.settings_file.exists():
-        if str((home.root / "lake").absolute().as_uri()) not in home.settings_file.read_text(encoding="utf-8"):
-            raise ConfigurationError(
-                f"{home.settings_file} is not the demo's: it names another lake, and the demo would write its own. "
-                "Run the demo in another directory, or move that file away"
-            )
-        home.settings_file.unlink()
+    own = (home.root / "lake").absolute().as_uri()
+    if home.settings_file.exists() and own not in home.settings_file.read_text(encoding="utf-8"):
+        raise ConfigurationError(
+            f"{home.settings_file} is not the demo's: it names another lake, and the demo would write its own. "
+            "Run the demo in another directory, or move that file away"
+        )
     if home.root.exists():
+        ensure_free(home.root / "dagster")
         shutil.rmtree(home.root)
+    home.settings_file.unlink(missing_ok=True)
     home.root.mkdir(parents=True)
     document = {
         "start_date": _FIRST_DAY.isoformat(),
@@ -124,6 +125,11 @@ def _clear(home: DemoHome) -> None:
         "venues": {name: _venue_settings(name) for name in _VENUES},
     }
     (home.root / "venues.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+
+def _quote(value: str) -> str:
+    """Quote a value so that a shell and the reader of settings files take it alike."""
+    return f'"{value}"' if "'" in value else shlex.quote(value)
 
 
 def _canonical(venues: Iterable[str]) -> list[str]:
@@ -159,7 +165,7 @@ def _cure(
         "everything else of that day is published. Running that venue-day again:"
     )
     backfills = launch_venues(dagster, settings, _canonical([_FAILING_VENUE]), [day])
-    watch_backfills(instance, backfills, 1, "re-run: venue-days", console)
+    watch_backfills(dagster, instance, backfills, 1, console, what="re-run: venue-days")
     asked = [request["path"] for request in simulator.requests() if request["path"].endswith(".csv.gz")]
     console.print(f"The re-run asked the vendor for {len(asked)} tick file: {', '.join(asked)}\n")
 

@@ -40,6 +40,7 @@ GROUP_TYPES: dict[str, str] = {
     "COMBOS": COMBO,
 }
 
+_LAST_EXPORT_TAKES = timedelta(days=7)
 
 # The columns of `instruments.parquet`: one row is one instrument that the venue listed that day.
 UNIVERSE_SCHEMA = pl.Schema(
@@ -122,17 +123,19 @@ def instruments_on(
     day: date,
     selection: Selection,
     definitions: Mapping[str, Mapping[str, Any]],
+    *,
+    asked: date | None = None,
 ) -> Universe:
     """Return the universe of a day from the vendor's exchange details.
 
     `definitions` are the vendor's instrument definitions by vendor symbol, empty where the key's plan has none; no
-    instrument key depends on them (`definitions.py`).
+    instrument key depends on them (`definitions.py`). `asked` is the day on which the vendor gave the answer.
 
     A day on which the venue listed nothing (before its first instrument, after its last, between two, after the venue's
     end) has an empty universe. Raises VendorNotReady (transient) when the day is not exported yet, VendorError
     (permanent) when the answer lacks what is needed.
     """
-    bounds = export_bounds(venue, answer)
+    bounds = export_bounds(venue, answer, asked)
     bound = bounds.exported_until
     datasets = answer["datasets"]
     if not bounds.has_settled(day):
@@ -145,7 +148,8 @@ def instruments_on(
     lives: list[tuple[date, date]] = []
     for row in _needed(venue, datasets, "symbols", list):
         since, to = _day(venue, row, "availableSince"), _day(venue, row, "availableTo")
-        lives.append((since, to))
+        if row.get("id") not in GROUP_TYPES:
+            lives.append((since, to))
         if not since <= day < min(to, bound):
             continue
         offered = _needed(venue, row, "dataTypes", list)
@@ -214,8 +218,11 @@ def _symbol(venue: str, row: Mapping[str, Any]) -> str:
     return symbol
 
 
-def export_bounds(venue: str, answer: Mapping[str, Any]) -> ExportBounds:
-    """Return up to which day a venue is exported, and whether it has ended; raises VendorError (permanent)."""
+def export_bounds(venue: str, answer: Mapping[str, Any], asked: date | None = None) -> ExportBounds:
+    """Return up to which day a venue is exported, and whether it has ended; raises VendorError (permanent).
+
+    A last day that was not exported a week after the end, on the day `asked`, never will be: it is after the end too.
+    """
     datasets = answer.get("datasets")
     if not isinstance(datasets, Mapping):
         raise VendorError(f"{venue}: the vendor has no tick files of this venue (no `datasets` in its details)")
@@ -227,7 +234,8 @@ def export_bounds(venue: str, answer: Mapping[str, Any]) -> ExportBounds:
     # `availableTo` is exclusive: an end within a day leaves rows of that day
     end = _instant(venue, answer, "availableTo")
     ended = end.date() if end.time() == time() else end.date() + timedelta(days=1)
-    return ExportBounds(bound, max(bound, ended))
+    is_late = asked is not None and asked - ended > _LAST_EXPORT_TAKES
+    return ExportBounds(bound, bound if is_late else max(bound, ended))
 
 
 def _day(venue: str, row: Mapping[str, Any], field: str) -> date:
@@ -342,6 +350,14 @@ def group_only_notes(universe: Universe, selection: Selection) -> tuple[str, ...
     chosen = _chosen_groups(universe, selection)
     notes: list[str] = []
     for group, offered in universe.group_data_types.items():
+        grouped_type = GROUP_TYPES[group]
+        is_listed = any(item.instrument_type == grouped_type for item in universe.listed)
+        is_wanted = grouped_type in (selection.instrument_types or (grouped_type,))
+        if not is_listed and is_wanted and group in selection.prefer_grouped:
+            notes.append(
+                f"the vendor offers the grouped file {group} ({', '.join(offered)}), but lists no {grouped_type} on "
+                f"{universe.day}: no file is expected"
+            )
         instruments = [item for item in universe.selected if item.instrument_type == GROUP_TYPES[group]]
         lost = [
             data_type

@@ -3,9 +3,12 @@
 import gzip
 import json
 import re
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import market_data
 from market_data.adapters.tick_lake import TickLake
 from market_data.coverage import COMPLETE, measure_coverage
 from market_data.coverage_picture import draw_coverage
+from market_data.defs.build import build_definitions
 from market_data.defs.coverage import describe_coverage
 from market_data.defs.tables import make_table
 from market_data.domain.data_types import DataType
@@ -207,3 +211,42 @@ def test_days_that_the_vendor_has_not_exported_take_turns_with_other_failed_days
             project.run("all_venues", date.fromisoformat(item.partition_key), item.tags)
     assert str(DAY) in launched[:4]
     assert set(launched) == {str(day) for day in (*late, DAY)}
+
+
+@contextmanager
+def answering(document: dict[str, Any]) -> Iterator[str]:
+    """A vendor that says one thing about every venue, and that there are no definitions; gives its address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_details = "/exchanges/" in self.path
+            body = json.dumps(document if is_details else {"code": 11, "message": "no plan"}).encode()
+            self.send_response(200 if is_details else 401)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_day_behind_last_days_that_may_be_on_their_way_is_whole(project: Project) -> None:
+    project.venues = {"binance": VENUES["binance"]}
+    newest = datetime.now(UTC).date() - 3 * ONE_DAY
+    ended = {"delisted": True, "availableTo": f"{newest}T13:00:00.000Z"}
+    with answering(answer(("2024-08-01", str(newest)), until=str(newest), **ended)) as url:
+        definitions = build_definitions(project.settings().model_copy(update={"api_url": url, "datasets_url": url}))
+        job = definitions.resolve_job_def("all_venues")
+        results = [
+            job.execute_in_process(partition_key=str(day), instance=project.instance, raise_on_error=False)
+            for day in (newest, newest + ONE_DAY)
+        ]
+    assert [result.success for result in results] == [False, True]
+    assert verdict_of(results[1], "binance__instruments").endswith(f"its last day is {newest}")

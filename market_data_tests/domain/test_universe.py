@@ -127,6 +127,13 @@ def test_after_the_end_of_a_delisted_venue_nothing_is_expected_and_before_it_a_d
                 instruments_on("FTX", answer, day, EVERYTHING, {})
 
 
+@pytest.mark.parametrize(("asked", "ended"), [(date(2024, 8, 19), date(2024, 8, 12)), (date(2024, 8, 20), None)])
+def test_a_last_day_that_is_not_exported_a_week_after_the_end_never_will_be(asked: date, ended: date | None) -> None:
+    venue = {"delisted": True, "availableTo": "2024-08-12T00:00:00.000Z"}
+    bounds = export_bounds("FTX", _answer(_row("BTCUSDT")) | venue, asked)
+    assert bounds == ExportBounds(date(2024, 8, 10), ended or date(2024, 8, 10))
+
+
 def test_an_end_after_the_export_does_not_make_a_day_exported() -> None:
     universe = instruments_on("BINANCE", _answer(_row("BTCUSDT", to="2030-01-01")), date(2024, 8, 9), EVERYTHING, {})
     assert _symbols(universe) == ["BTCUSDT"]

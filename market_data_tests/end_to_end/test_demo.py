@@ -204,6 +204,42 @@ def test_every_line_that_the_demo_prints_to_be_copied_runs(demo: Demo, dev: str)
     assert "1 venue-days done, 0 failed" in backfilled
 
 
+def test_a_backfill_into_another_lake_does_not_go_through_the_dagster_that_runs_here(demo: Demo, dev: str) -> None:
+    environment = clean_environment() | {
+        "MARKET_DATA_VENDOR": "simulator",
+        "MARKET_DATA_LAKE_URL": (demo.directory / "other-lake").as_uri(),
+        "DAGSTER_HOME": str(demo.home / "dagster"),
+    }
+    command = [sys.executable, "-m", "market_data", "backfill", "--venue", "binance", "--from", "2024-08-12"]
+    done = subprocess.run(command, cwd=demo.directory, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(r"serves MARKET_DATA_LAKE_URL=\S+/demo/lake, .*; asked for is .*other-lake", done.stderr)
+    assert not (demo.directory / "other-lake").exists()
+    assert "vendor simulator (made-up data)" in dev
+
+
+def test_what_runs_dagster_on_a_home_keeps_others_from_it(demo: Demo, dev: str) -> None:
+    port = re.findall(r"127\.0\.0\.1:(\d+) - ", dev)[0]
+    again = {
+        "demo": "another market-data program runs Dagster on",
+        f"dev --port {free_port()}": "another market-data program runs Dagster on",
+        f"dev --port {port}": f"port {port} of 127.0.0.1 is in use",
+    }
+    for command, told in again.items():
+        own = {"DAGSTER_HOME": str(demo.directory / "own")} | {"MARKET_DATA_VENDOR": "simulator"}
+        done = subprocess.run(
+            [sys.executable, "-m", "market_data", *command.split()],
+            cwd=demo.directory,
+            env=clean_environment() | (own if "in use" in told else {}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert told in done.stderr
+    assert (demo.home / "lake").is_dir()
+
+
 def test_a_range_outside_the_demos_days_is_refused_before_anything_starts(demo: Demo) -> None:
     command = [sys.executable, "-m", "market_data", "backfill", "--venue", "binance", "--from", "2024-09-01"]
     done = subprocess.run(

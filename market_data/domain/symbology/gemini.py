@@ -11,6 +11,7 @@ from market_data.domain.symbology.grammar import contract, spot_pair
 from market_data.domain.symbology.quotes import quotes_of, split_pair
 
 _QUOTES = quotes_of("USD GUSD RLUSD USDC USDT DAI BTC ETH BCH LTC FIL SOL EUR GBP SGD HKD AUD CAD")
+_PERPETUAL_QUOTES = quotes_of("GUSD RLUSD USDC USDT")
 _PERPETUAL = "PERP"
 
 
@@ -19,7 +20,7 @@ def parse(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     if instrument_type == SPOT_PAIR:
         split = split_pair(vendor_symbol, _QUOTES)
         return spot_pair(*split) if split else None
-    split = split_pair(vendor_symbol.removesuffix(_PERPETUAL), _QUOTES)
+    split = split_pair(vendor_symbol.removesuffix(_PERPETUAL), _PERPETUAL_QUOTES)
     if split is None or instrument_type != PERPETUAL or not vendor_symbol.endswith(_PERPETUAL):
         return None
     base, quote = split

@@ -27,7 +27,8 @@ _COINS = {
     """,
     "B": "ARB BB BNB BOB CHSB CKB DGB FB HUB KUB LAB MOB NUB PHB RLB SGB SHIB SUB TNB TRB USDB VIB",
     "G": """
-        BANG BTG BULLDOG DOG EDG EGG ENG FROG HOG LONG MOG MOODENG OMG ONG PAXG PENG STRONG SWAG USDG WING XVG YGG ZIG
+        BANG BORG BTG BULLDOG CFG DAG DOG EDG EGG ENG ERG FEG FROG GOG HEDG HOG LONG MOG MONG MOODENG OMG ONG PAXG PENG
+        PIG RING SLG STG STRONG SWAG USDG WCFG WING XVG YGG ZIG
     """,
     "PY": "",
     "RL": "",
@@ -48,6 +49,7 @@ BOTH_ARE_COINS: Mapping[str, str] = {
     "LAB": "LA is younger than the end of BUSD",
     "LUNA": "LUN is older than AUSD and gone",
     "MIRA": "MIR is older than AUSD and gone",
+    "MONG": "MON is younger than the pairs in GUSD [U]",
     "OMG": "OM is not traded in GUSD [U]",
     "ONG": "ON is not traded in GUSD [U]",
     "PAXG": "PAX Gold is traded in USD on Gemini; PAX never was there",
