@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from itertools import count
 
 import dagster as dg
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionStatus
@@ -20,6 +21,7 @@ from market_data.settings import Settings
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _POLL_SECONDS = 0.5
+_LOOKS_A_QUESTION = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def watch_backfills(
     """
     found: dict[str, EndedRun] = {}
     with _progress(console, what, len(backfills) * days) as (progress, task):
-        while True:
+        for look in count():
             states = [
                 _is_over(instance, backfill) for backfill in backfills.values()
             ]  # each, since one may have failed
@@ -68,9 +70,11 @@ def watch_backfills(
                 progress.advance(task)
                 progress.console.print(_describe(ended), highlight=False)
             if all(states) or len(found) >= len(backfills) * days:
-                return list(found.values())
-            dagster.ensure_answers()
+                break
+            if look % _LOOKS_A_QUESTION == 0:
+                dagster.ensure_answers()
             time.sleep(_POLL_SECONDS)
+    return list(found.values())
 
 
 def cancel_backfills(dagster: LocalDagster, instance: dg.DagsterInstance, backfills: Iterable[str]) -> None:
