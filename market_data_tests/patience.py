@@ -12,7 +12,7 @@ from collections.abc import Callable
 PATIENCE_SECONDS = 600.0
 
 
-def wait_until(is_true: Callable[[], bool], what: str | Callable[[], str], look_every_seconds: float = 0.1) -> None:
+def wait_until(is_true: Callable[[], bool], what: str | Callable[[], str], look_every_seconds: float = 0.25) -> None:
     """Look again and again; `what` tells in the error what did not come, a callable as things stand then."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_true():
