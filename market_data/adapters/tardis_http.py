@@ -8,11 +8,13 @@ Authorization header, and httpx drops that header when a redirect leads to anoth
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -58,6 +60,12 @@ class _Transient(Exception):
         super().__init__(message)
         self.status = status
         self.wait_seconds = wait_seconds
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """Read the machine's trusted certificates once: that costs more than all else in making a client."""
+    return httpx.create_ssl_context()
 
 
 def _wait_before_retry(error: Exception) -> bool | float:
@@ -140,7 +148,7 @@ class TardisClient:
         self._api_key = api_key
         self._patience_seconds = patience_seconds
         self._http = httpx.AsyncClient(
-            transport=AiohttpTransport(limits=httpx.Limits(max_connections=connections)),
+            transport=AiohttpTransport(_tls_context(), limits=httpx.Limits(max_connections=connections)),
             headers={"User-Agent": _USER_AGENT} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             timeout=httpx.Timeout(patience_seconds, connect=min(10, patience_seconds), pool=None),
             follow_redirects=True,
