@@ -45,16 +45,20 @@ def blocks_of(markdown: str) -> list[Block]:
     return found
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without any variable of ours."""
+    own = ("MARKET_DATA", "TARDIS", "DAGSTER", "STORAGE_EMULATOR")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
+
+
 def run_copied(language: str, text: str, directory: Path) -> str:
     """Run a block in a new shell or Python without any variable of ours, in a directory with a `.venv`; its output."""
-    own = ("MARKET_DATA", "TARDIS", "DAGSTER", "STORAGE_EMULATOR")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     command = ["bash", "-euo", "pipefail", "-s"] if language == "sh" else [sys.executable, "-W", "error", "-c", _SHOW]
     done = subprocess.run(
         command,
         input=text,
         cwd=directory,
-        env=environment,
+        env=clean_environment(),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

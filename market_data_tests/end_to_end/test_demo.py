@@ -1,6 +1,5 @@
 """`market-data demo` as a newcomer runs it, in a process and a directory of its own, and what one copies after it."""
 
-import os
 import re
 import signal
 import socket
@@ -15,7 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from market_data_tests.copied import README, blocks_of, run_copied
+from market_data_tests.copied import README, blocks_of, clean_environment, run_copied
 from market_data_tests.patience import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")
@@ -32,11 +31,6 @@ class Demo:
     @property
     def home(self) -> Path:
         return self.directory / ".market_data" / "demo"
-
-
-def clean_environment() -> dict[str, str]:
-    own = ("MARKET_DATA", "TARDIS", "DAGSTER", "STORAGE_EMULATOR")
-    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
 def start_demo(directory: Path, mark: str) -> subprocess.Popen[str]:
