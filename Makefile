@@ -45,9 +45,10 @@ demo: $(STAMP)
 dev: $(STAMP)
 	@$(VENV)/bin/market-data dev
 
-# The whole suite on two processes, each file on one of them: tests of a file share servers, daemons and lakes. In the
-# order of the files, since small ones at the end keep both busy. A single file is faster without.
-PARALLEL = $(if $(filter market_data_tests,$(T)),-n 2 --dist loadfile --no-loadscope-reorder)
+# The whole suite on three processes, each file on one of them: tests of a file share servers, daemons and lakes. Three
+# for two cores, since some files mostly wait for processes of their own (conftest.py has those first). In the order of
+# the files, since small ones at the end keep all busy. A single file is faster without.
+PARALLEL = $(if $(filter market_data_tests,$(T)),-n 3 --dist loadfile --no-loadscope-reorder)
 
 test: $(STAMP)
 	@$(PYTHON) -m pytest $(PARALLEL) $(T)

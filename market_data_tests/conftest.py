@@ -39,6 +39,9 @@ DAGSTER_SEEN = "1.13.27"
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what describes Dagster itself, unless Dagster is another one or `-m` speaks of these tests."""
+    # the files that wait most for other processes come first, so that there is something else to do meanwhile
+    first = ("test_demo.py", "test_launches.py")
+    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
     if version("dagster") != DAGSTER_SEEN or "dagster" in config.option.markexpr:
         return
     described = [item for item in items if item.get_closest_marker("dagster")]

@@ -1,9 +1,9 @@
-"""Ranges of days through Dagster, as the UI's dialog launches them: launched, watched to their end, told to people."""
+"""Days through Dagster, as the UI's dialog launches them: launched, watched to their end, told to people."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -33,43 +33,79 @@ class EndedRun:
     failure: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """Some days of one name (a venue) that were launched: a backfill with a run for each, or one day's run."""
+
+    name: str
+    days: int
+    backfill_id: str | None = None
+    run_id: str | None = None
+
+    def ended_runs(self, instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
+        """Return the runs of it that have ended."""
+        if self.run_id is not None:
+            return instance.get_runs(dg.RunsFilter(run_ids=[self.run_id], statuses=_ENDED))
+        return instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": str(self.backfill_id)}, statuses=_ENDED))
+
+    def is_over(self, instance: dg.DagsterInstance) -> bool:
+        """Whether nothing more will come; raises LocalDagsterFailed for a backfill that could not be run."""
+        if self.run_id is not None:
+            run = instance.get_run_by_id(self.run_id)
+            return run is None or run.is_finished  # deleted, or ended
+        backfill = instance.get_backfill(str(self.backfill_id))
+        if backfill is None:
+            return False
+        if backfill.status is BulkActionStatus.FAILED:
+            raise LocalDagsterFailed(f"the backfill {self.backfill_id} could not be run: {backfill.error}")
+        return backfill.status in BULK_ACTION_TERMINAL_STATUSES
+
+    def cancel(self, dagster: LocalDagster) -> None:
+        """Ask for its end."""
+        if self.run_id is not None:
+            dagster.cancel_run(self.run_id)
+        else:
+            dagster.cancel_backfill(str(self.backfill_id))
+
+
 def launch_venues(
     dagster: LocalDagster, settings: Settings, venues: Sequence[str], days: Sequence[date]
-) -> dict[str, str]:
-    """Launch one backfill for each venue, so that one's failure is its own; returns their ids by venue."""
-    keys = [day.isoformat() for day in days]
-    return {
-        venue: dagster.launch_backfill(
-            [key.to_user_string() for key in venue_asset_keys(settings, venue)], keys, {"venue": venue}
-        )
-        for venue in venues
-    }
+) -> list[Launched]:
+    """Launch the days of each venue apart, so that one's failure is its own; one day of it is a run, not a backfill."""
+    launched: list[Launched] = []
+    for venue in venues:
+        keys = [key.to_user_string() for key in venue_asset_keys(settings, venue)]
+        launched += [launch_days(dagster, venue, keys, days, {"venue": venue})]
+    return launched
 
 
-def watch_backfills(
-    dagster: LocalDagster,
-    instance: dg.DagsterInstance,
-    backfills: Mapping[str, str],
-    days: int,
-    console: Console,
-    *,
-    what: str,
+def launch_days(
+    dagster: LocalDagster, name: str, asset_keys: Sequence[str], days: Sequence[date], tags: Mapping[str, str]
+) -> Launched:
+    """Launch days of some assets as the UI's dialog does: one as a run, which begins at once, more as a backfill."""
+    if len(days) == 1:
+        return Launched(name, 1, run_id=dagster.launch_day(asset_keys, days[0].isoformat(), tags))
+    backfill_id = dagster.launch_backfill(asset_keys, [day.isoformat() for day in days], tags)
+    return Launched(name, len(days), backfill_id)
+
+
+def watch(
+    dagster: LocalDagster, instance: dg.DagsterInstance, launched: Sequence[Launched], console: Console, *, what: str
 ) -> list[EndedRun]:
-    """Show progress until the backfills' runs have ended, and return the runs; `backfills` are ids by name (a venue).
+    """Show progress until the runs of what was launched have ended, and return the runs.
 
-    Each has one run for each of its `days`. Raises LocalDagsterFailed where Dagster cannot run one of them, or ended.
+    Raises LocalDagsterFailed where Dagster cannot run one of them, or ended.
     """
     found: dict[str, EndedRun] = {}
-    with _progress(console, what, len(backfills) * days) as (progress, task):
+    expected = sum(item.days for item in launched)
+    with _progress(console, what, expected) as (progress, task):
         for look in count():
-            states = [
-                _is_over(instance, backfill) for backfill in backfills.values()
-            ]  # each, since one may have failed
-            for run_id, ended in _ended_runs(instance, backfills, found):
+            states = [item.is_over(instance) for item in launched]  # each, since one may have failed
+            for run_id, ended in _ended_runs(instance, launched, found):
                 found[run_id] = ended
                 progress.advance(task)
                 progress.console.print(_describe(ended), highlight=False)
-            if all(states) or len(found) >= len(backfills) * days:
+            if all(states) or len(found) >= expected:
                 break
             if look % _LOOKS_A_QUESTION == 0:
                 dagster.ensure_answers()
@@ -77,12 +113,11 @@ def watch_backfills(
     return list(found.values())
 
 
-def cancel_backfills(dagster: LocalDagster, instance: dg.DagsterInstance, backfills: Iterable[str]) -> None:
-    """Cancel backfills and wait until their runs have ended, which takes Dagster some seconds."""
-    ids = list(backfills)
-    for backfill_id in ids:
-        dagster.cancel_backfill(backfill_id)
-    while not all(_is_over(instance, backfill_id) for backfill_id in ids):
+def cancel(dagster: LocalDagster, instance: dg.DagsterInstance, launched: Sequence[Launched]) -> None:
+    """Cancel what was launched and wait until its runs have ended, which takes Dagster some seconds."""
+    for item in launched:
+        item.cancel(dagster)
+    while not all(item.is_over(instance) for item in launched):
         dagster.ensure_answers()
         time.sleep(_POLL_SECONDS)
 
@@ -100,22 +135,13 @@ def _progress(console: Console, what: str, total: int) -> Iterator[tuple[Progres
         yield progress, progress.add_task(what, total=total)
 
 
-def _is_over(instance: dg.DagsterInstance, backfill_id: str) -> bool:
-    backfill = instance.get_backfill(backfill_id)
-    if backfill is None:
-        return False
-    if backfill.status is BulkActionStatus.FAILED:
-        raise LocalDagsterFailed(f"the backfill {backfill_id} could not be run: {backfill.error}")
-    return backfill.status in BULK_ACTION_TERMINAL_STATUSES
-
-
 def _ended_runs(
-    instance: dg.DagsterInstance, backfills: Mapping[str, str], known: Mapping[str, EndedRun]
+    instance: dg.DagsterInstance, launched: Sequence[Launched], known: Mapping[str, EndedRun]
 ) -> Iterator[tuple[str, EndedRun]]:
-    for name, backfill_id in backfills.items():
-        for run in instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill_id}, statuses=list(_ENDED))):
+    for item in launched:
+        for run in item.ended_runs(instance):
             if run.run_id not in known:
-                yield run.run_id, EndedRun(name, run.tags["dagster/partition"], _failure_of(instance, run))
+                yield run.run_id, EndedRun(item.name, run.tags["dagster/partition"], _failure_of(instance, run))
 
 
 def _failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:

@@ -12,7 +12,7 @@ import dagster as dg
 from rich.console import Console
 
 from market_data.commands_output import describe_sources
-from market_data.demo.backfills import cancel_backfills, launch_venues, watch_backfills
+from market_data.demo.backfills import cancel, launch_venues, watch
 from market_data.demo.local_dagster import LocalDagster, LocalDagsterRuns, find_dagster, run_dagster
 from market_data.errors import ConfigurationError
 from market_data.settings import Settings
@@ -31,19 +31,19 @@ def run_backfill(settings: Settings, venues: Sequence[str], days: Sequence[date]
     span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
     console.print(f"{span} of {', '.join(venues)}; {describe_sources(settings)}", highlight=False)
     with _dagster(settings, console) as dagster, dg.DagsterInstance.from_config(str(dagster.home)) as instance:
-        backfills = launch_venues(dagster, settings, venues, days)
+        launched = launch_venues(dagster, settings, venues, days)
         try:
-            ended = watch_backfills(dagster, instance, backfills, len(days), console, what="venue-days")
+            ended = watch(dagster, instance, launched, console, what="venue-days")
         except KeyboardInterrupt:
             console.print("Cancelling, as soon as the runs at work have stopped (Ctrl-C again: at once) ...")
-            cancel_backfills(dagster, instance, backfills.values())
+            cancel(dagster, instance, launched)
             console.print("Cancelled: what is published stays; the same command goes on from there.")
             raise
     failures = [run for run in ended if run.failure is not None]
     for run in failures[:_TOLD_FAILURES]:
         console.print(f"\n[red]{run.name} {run.day} failed[/red]")
         console.print(run.failure, highlight=False, markup=False)
-    missing = len(backfills) * len(days) - len(ended)
+    missing = len(venues) * len(days) - len(ended)
     rest = f", {missing} not run (cancelled)" if missing else ""
     console.print(
         f"\n{len(ended) - len(failures)} venue-days done, {len(failures)} failed{rest}. Their runs are in the UI: "

@@ -36,6 +36,8 @@ _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
   instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"""
 _CANCEL = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) {
   __typename ... on PythonError { message } ... on UnauthorizedError { message } } }"""
+_TERMINATE = """mutation($id: String!) { terminateRun(runId: $id) {
+  __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
 _LAUNCH_RUN = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
   ... on PipelineNotFoundError { message } } }"""
@@ -91,12 +93,32 @@ class LocalDagster:
         """Ask for the end of a backfill and of its runs, as the UI's button does."""
         self.ask(_CANCEL, id=backfill_id)
 
+    def cancel_run(self, run_id: str) -> None:
+        """Ask for the end of a run, as the UI's button does."""
+        self.ask(_TERMINATE, id=run_id)
+
+    def launch_day(self, asset_keys: Sequence[str], day: str, tags: Mapping[str, str]) -> str:
+        """Do what the UI's "Materialize" dialog does with one day; return the run's id.
+
+        A backfill begins when the daemon looks for one, every 30 s; a run is taken from the queue at once.
+        """
+        keys = [{"path": key.split("/")} for key in asset_keys]
+        return self._launch_run("__ASSET_JOB", {"assetSelection": keys}, {"dagster/partition": day, **tags})
+
     def launch_job(self, job: str) -> str:
         """Launch a job without partitions; return the run's id."""
+        return self._launch_run(job, {}, {})
+
+    def _launch_run(self, job: str, selected: Mapping[str, object], tags: Mapping[str, str]) -> str:
         place = {"repositoryLocationName": _LOCATION, "repositoryName": "__repository__", "jobName": job}
-        answer = self.ask(_LAUNCH_RUN, params={"selector": place, "runConfigData": {}})["launchRun"]
+        params = {
+            "selector": place | dict(selected),
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+        }
+        answer = self.ask(_LAUNCH_RUN, params=params)["launchRun"]
         if "run" not in answer:
-            raise LocalDagsterFailed(f"Dagster refused the job {job}: {answer.get('message')}")
+            raise LocalDagsterFailed(f"Dagster refused the run of {job}: {answer.get('message')}")
         return str(answer["run"]["runId"])
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:

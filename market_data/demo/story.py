@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from market_data.adapters.tick_lake import open_lake
-from market_data.demo.backfills import launch_venues, watch_backfills
+from market_data.demo.backfills import launch_days, launch_venues, watch
 from market_data.demo.local_dagster import LocalDagster, LocalDagsterFailed, ensure_free, run_dagster
 from market_data.domain.data_types import DataType
 from market_data.domain.layouts import DataTypeDay
@@ -93,11 +93,12 @@ def run_demo(console: Console, root: Path = DEMO_DIRECTORY, settings_file: Path 
             run_dagster(dagster_home, settings.environment, port=0, log=home.log) as dagster,
             dg.DagsterInstance.from_config(str(dagster_home)) as instance,
         ):
-            backfills = launch_venues(dagster, settings, _canonical(_VENUES), _DAYS)
-            watch_backfills(dagster, instance, backfills, len(_DAYS), console, what="backfill: venue-days")
-            universes = {"universe": dagster.launch_backfill(["universe"], [str(day) for day in _DAYS], {})}
+            launched = launch_venues(dagster, settings, _canonical(_VENUES), _DAYS)
+            watch(dagster, instance, launched, console, what="backfill: venue-days")
+            # a day each, which begins at once: a backfill would wait for the daemon's next look
+            universes = [launch_days(dagster, "universe", ["universe"], [day], {}) for day in _DAYS]
             _cure(dagster, instance, settings, simulator, console)
-            watch_backfills(dagster, instance, universes, len(_DAYS), console, what="instruments of all venues: days")
+            watch(dagster, instance, universes, console, what="instruments of all venues: days")
             _draw_coverage(dagster, instance)
             _print_table(settings, instance, _DAYS, console)
     lines = [f"{name}={_quote(value)}\n" for name, value in home.variables.items()]
@@ -164,8 +165,8 @@ def _cure(
         f"One file of {_FAILING_VENUE} {day} was damaged on purpose: its data type and the layouts are FAILED, "
         "everything else of that day is published. Running that venue-day again:"
     )
-    backfills = launch_venues(dagster, settings, _canonical([_FAILING_VENUE]), [day])
-    watch_backfills(dagster, instance, backfills, 1, console, what="re-run: venue-days")
+    launched = launch_venues(dagster, settings, _canonical([_FAILING_VENUE]), [day])
+    watch(dagster, instance, launched, console, what="re-run: venue-days")
     asked = [request["path"] for request in simulator.requests() if request["path"].endswith(".csv.gz")]
     console.print(f"The re-run asked the vendor for {len(asked)} tick file: {', '.join(asked)}\n")
 

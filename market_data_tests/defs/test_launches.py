@@ -1,6 +1,6 @@
 """New days and failed venue-days under the real daemon, with the simulator's clock and faults.
 
-The sensors look every second here, and a re-run waits for nothing, so that the timelines take seconds.
+The sensors look every two seconds here, and a re-run waits for nothing, so that the timelines take seconds.
 """
 
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     document = {
         "start_date": FIRST_DAY.isoformat(),
         "venues": {"binance": {"data_types": ["trades"], "include": ["BTCUSDT", "ETHUSDT"]}},
-        "automation": {"check_every_seconds": 1, "days_per_check": 3, "first_wait_seconds": 0, "max_attempts": 3},
+        "automation": {"check_every_seconds": 2, "days_per_check": 3, "first_wait_seconds": 0, "max_attempts": 3},
     }
     venues_file.write_text(yaml.safe_dump(document))
     lake_url = (directory / "lake").as_uri()
