@@ -14,9 +14,10 @@ import hypothesis
 import pytest
 import stamina
 
-from market_data.adapters.tick_lake import TickLake, open_lake
-from market_data.domain.universe import Selection
-from market_data.simulator.server import RunningSimulator, run_simulator
+from market_data.lake.base import TickLake
+from market_data.lake.open import open_lake
+from market_data.simulator.http.server import RunningSimulator, run_simulator
+from market_data.universe.rules import Selection
 from market_data_tests.gcs_server import GcsServer
 from market_data_tests.gcs_server import gcs_server as start_gcs_server
 from market_data_tests.ingesting import SIMULATOR_OPTIONS, Vendor, contents_of, plan_day, run_day

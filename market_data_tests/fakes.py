@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import google_crc32c
 
-from market_data.adapters.tick_lake import (
+from market_data.errors import LakeError, LakeObjectMissing
+from market_data.lake.base import (
     DEFAULT_CONTENT_TYPE,
     ObjectStat,
     TickLake,
@@ -18,9 +19,8 @@ from market_data.adapters.tick_lake import (
     check_key,
     check_prefix,
     describe_conflict,
-    encode_crc32c,
 )
-from market_data.errors import LakeError, LakeObjectMissing
+from market_data.lake.checksum import encode_crc32c
 
 if TYPE_CHECKING:
     from collections.abc import Callable

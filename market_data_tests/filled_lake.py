@@ -7,15 +7,15 @@ from datetime import date
 
 import stamina
 
-from market_data.adapters.tardis_http import TardisClient
-from market_data.adapters.tick_lake import TickLake
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import LAYOUTS
-from market_data.domain.receipt import Receipt
-from market_data.domain.universe import Selection
-from market_data.ingest import VenueDay, ingest_venue_day
-from market_data.listing import ensure_origin, learn_universe, store_universe
-from market_data.simulator.server import DEFAULT_KEY, RunningSimulator
+from market_data.ingest.venue_day import VenueDay, ingest_venue_day
+from market_data.lake.base import TickLake
+from market_data.lake.keys import LAYOUTS
+from market_data.model.data_types import DataType
+from market_data.receipts.receipt import Receipt
+from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator
+from market_data.universe.learn import ensure_origin, learn_universe, store_universe
+from market_data.universe.rules import Selection
+from market_data.vendor.client import TardisClient
 
 CLOCK = "2024-08-11T07:00:00Z"
 TODAY = date(2024, 8, 11)

@@ -19,14 +19,15 @@ from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
-from market_data.adapters.tick_lake import TickLake, open_lake
 from market_data.defs.build import build_definitions
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import DataTypeDay
-from market_data.domain.receipt import Receipt
-from market_data.publish import load_receipt
-from market_data.settings import Settings, load_settings
-from market_data.simulator.server import DEFAULT_KEY, RunningSimulator
+from market_data.lake.base import TickLake
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.receipts.receipt import Receipt
+from market_data.receipts.store import load_receipt
+from market_data.settings.environment import Settings, load_settings
+from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator
 
 
 @dataclass

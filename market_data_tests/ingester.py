@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from market_data.adapters.tick_lake import open_lake
 from market_data.errors import LakeConflict
+from market_data.lake.open import open_lake
 from market_data_tests.ingesting import ALL_THREE, ROOT, Address, Vendor, plan_day, run_day
 from market_data_tests.patience import PATIENCE_SECONDS
 

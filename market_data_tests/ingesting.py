@@ -13,19 +13,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from market_data.adapters.tardis_http import TardisClient
-from market_data.adapters.tick_lake import ObjectStat, TickLake
-from market_data.audit import observe_unit
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import LAYOUTS, DataTypeDay, object_key, raw_key
-from market_data.domain.quality import UNIT_RULES, judge_layout
-from market_data.domain.receipt import FileEvidence, Receipt, lasting_facts
-from market_data.domain.tick_file import Outcome
-from market_data.domain.universe import Selection
-from market_data.ingest import UnitResult, VenueDay, ingest_venue_day
-from market_data.listing import learn_universe
-from market_data.publish import parse_receipt
-from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions
+from market_data.checks.facts import observe_unit
+from market_data.checks.rules import UNIT_RULES, judge_layout
+from market_data.ingest.venue_day import UnitResult, VenueDay, ingest_venue_day
+from market_data.lake.base import ObjectStat, TickLake
+from market_data.lake.keys import LAYOUTS, object_key, raw_key
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay, Outcome
+from market_data.receipts.receipt import FileEvidence, Receipt, lasting_facts
+from market_data.receipts.store import parse_receipt
+from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions
+from market_data.universe.learn import learn_universe
+from market_data.universe.rules import Selection
+from market_data.vendor.client import TardisClient
 
 ROOT = Path(__file__).parents[1]
 CLOCK = "2024-08-11T07:00:00Z"

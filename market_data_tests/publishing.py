@@ -1,4 +1,4 @@
-"""A writer that drives `market_data.publish` as `ingest.py` does, without a vendor and without Parquet.
+"""A writer that drives `market_data.ingest.publish` as `venue_day.py` does, without a vendor and without Parquet.
 
 What a symbol's vendor bytes and its decoded objects are is fixed by the symbol and the decoder version alone.
 """
@@ -15,13 +15,15 @@ from pathlib import Path
 
 import google_crc32c
 
-from market_data.adapters.tick_csv import DecodedObject
-from market_data.adapters.tick_lake import ObjectStat, TickLake, encode_crc32c
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import LAYOUTS, DataTypeDay, object_key, raw_key
-from market_data.domain.receipt import FileEvidence, Receipt
-from market_data.domain.tick_file import Outcome, TickFile
-from market_data.publish import Attempt, PublicationTarget, begin
+from market_data.ingest.begin import begin
+from market_data.ingest.publish import Attempt, PublicationTarget
+from market_data.lake.base import ObjectStat, TickLake
+from market_data.lake.checksum import encode_crc32c
+from market_data.lake.keys import LAYOUTS, object_key, raw_key
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
+from market_data.receipts.receipt import FileEvidence, Receipt
+from market_data.ticks.decode import DecodedObject
 from market_data_tests.fakes import InlineExecutor
 
 UNIT = DataTypeDay("BINANCE", DataType.TRADES, date(2024, 8, 8))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from market_data_tests.adapters import test_tick_lake as contract
 from market_data_tests.fakes import MemoryLake
+from market_data_tests.lake import test_lake as contract
 
 OBEYED = (
     contract.test_what_was_put_is_what_is_read,

@@ -22,11 +22,10 @@ import pytest
 import stamina
 import yaml
 
-from market_data.adapters.tardis_http import TardisClient
-from market_data.domain.layouts import DataTypeDay
-from market_data.domain.tick_file import TickFile
 from market_data.errors import MarketDataError
-from market_data.simulator.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.model.tick_file import DataTypeDay, TickFile
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.vendor.client import TardisClient
 from market_data_tests.ingesting import CLOCK, DAY, ROOT, TRADES
 
 CANARY = "canary/4f1c9a+e27b53d8~60=TD"

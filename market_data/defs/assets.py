@@ -11,21 +11,21 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from market_data.adapters.tick_lake import TickLake
 from market_data.defs.checks import build_check_specs
 from market_data.defs.keys import instruments_asset_key, layout_asset_key, raw_asset_key
 from market_data.defs.metadata import describe_columns, describe_open_files, describe_universe
 from market_data.defs.resources import LakeResource, VendorResource
 from market_data.defs.runs import REFRESH_TAG
 from market_data.defs.ticks_step import TicksEvent, TicksStep, learn_days
-from market_data.domain.data_types import TABLES
-from market_data.domain.layouts import PARTITION_ORDERS
-from market_data.domain.universe import Universe, changes_between, group_only_notes
-from market_data.domain.venues import group_name_of
 from market_data.errors import MarketDataError, VendorNotReady
-from market_data.ingest import UnitResult
-from market_data.listing import store_universe
-from market_data.settings import Settings
+from market_data.ingest.venue_day import UnitResult
+from market_data.lake.base import TickLake
+from market_data.lake.keys import PARTITION_ORDERS
+from market_data.model.data_types import TABLES
+from market_data.model.venues import group_name_of
+from market_data.settings.environment import Settings
+from market_data.universe.learn import store_universe
+from market_data.universe.rules import Universe, changes_between, group_only_notes
 
 # Caps concurrent steps that download, where the deployment sets a limit for the pool.
 POOL = "tardis"

@@ -12,7 +12,7 @@ from market_data.defs.launches import build_launches
 from market_data.defs.partitions import daily_partitions
 from market_data.defs.resources import build_resources
 from market_data.defs.runs import RECHECK_JOB, REFRESH_TAG
-from market_data.settings import Settings
+from market_data.settings.environment import Settings
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

@@ -14,13 +14,13 @@ from functools import partial
 import dagster as dg
 from dagster._utils.warnings import PreviewWarning
 
-from market_data.adapters.tick_lake import TickLake
-from market_data.audit import observe_unit
+from market_data.checks.facts import observe_unit
+from market_data.checks.rules import LAYOUT_RULE, UNIT_RULES, Verdict, judge_findings, judge_layout
 from market_data.defs.tables import make_table
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import DataTypeDay
-from market_data.domain.quality import LAYOUT_RULE, UNIT_RULES, Verdict, judge_findings, judge_layout
-from market_data.domain.tick_rules import FAMILIES, Family, rules_for
+from market_data.lake.base import TickLake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.ticks.rules import FAMILIES, Family, rules_for
 
 _DESCRIPTIONS = {name: (rule.__doc__ or "").removeprefix("Judge that ").strip() for name, rule in UNIT_RULES.items()}
 
@@ -49,7 +49,7 @@ def build_check_specs(
     for data_type, key in raw_keys.items():
         for name, family in _families(data_type).items():
             rules = [rule.name for rule in rules_for(data_type, {}) if rule.family == family]
-            pairs.append((key, name, f"the ticks broke none of: {', '.join(rules)} (domain/tick_rules.py)"))
+            pairs.append((key, name, f"the ticks broke none of: {', '.join(rules)} (ticks/rules.py)"))
     pairs += [(key, LAYOUT_RULE, "exactly the objects that the receipts name") for key in layout_keys.values()]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=PreviewWarning)

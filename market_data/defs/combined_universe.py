@@ -9,8 +9,8 @@ from market_data.defs.coverage import LAKE_GROUP
 from market_data.defs.keys import instruments_asset_key
 from market_data.defs.resources import LakeResource
 from market_data.defs.tables import make_table
-from market_data.listing import combine_universes
-from market_data.settings import Settings
+from market_data.settings.environment import Settings
+from market_data.universe.learn import combine_universes
 
 UNIVERSE_KEY = dg.AssetKey("universe")
 

@@ -8,7 +8,10 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from market_data.coverage import (
+from market_data.defs.resources import LakeResource
+from market_data.defs.tables import Table, make_table
+from market_data.errors import ConfigurationError, MarketDataError
+from market_data.operate.coverage import (
     COMPLETE,
     FILE_COUNTS,
     INCOMPLETE,
@@ -20,11 +23,8 @@ from market_data.coverage import (
     summarize_data_types,
     summarize_venue_days,
 )
-from market_data.coverage_picture import draw_coverage
-from market_data.defs.resources import LakeResource
-from market_data.defs.tables import Table, make_table
-from market_data.errors import ConfigurationError, MarketDataError
-from market_data.settings import Settings
+from market_data.operate.coverage_picture import draw_coverage
+from market_data.settings.environment import Settings
 
 COVERAGE_KEY = dg.AssetKey(["coverage"])
 LAKE_GROUP = "lake"

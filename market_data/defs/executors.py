@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from market_data.errors import ConfigurationError
-from market_data.settings import Engine
+from market_data.settings.environment import Engine
 
 
 def build_executor(engine: Engine) -> dg.ExecutorDefinition:

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
-from market_data.adapters.tick_lake import TickLake
+from market_data.checks.rules import LAYOUT_RULE, UNIT_RULES
 from market_data.defs.keys import venue_asset_keys
 from market_data.defs.runs import (
     RERUN_TAG,
@@ -20,13 +20,13 @@ from market_data.defs.runs import (
     request_venue_day,
     runs_of,
 )
-from market_data.domain.automation import FailedDay, RerunRules, decide_rerun
-from market_data.domain.layouts import DataTypeDay
-from market_data.domain.quality import LAYOUT_RULE, UNIT_RULES
 from market_data.errors import VendorQuotaExceeded
-from market_data.publish import load_receipt
-from market_data.quota import refuse_beyond_quota
-from market_data.settings import Settings
+from market_data.lake.base import TickLake
+from market_data.model.tick_file import DataTypeDay
+from market_data.operate.automation import FailedDay, RerunRules, decide_rerun
+from market_data.receipts.store import load_receipt
+from market_data.settings.environment import Settings
+from market_data.vendor.quota import refuse_beyond_quota
 
 _LOOK_BACK = timedelta(days=14)
 # A day of these can be healed by running it again; what the data themselves are cannot.

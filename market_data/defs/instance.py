@@ -11,7 +11,7 @@ from dagster._core.instance.config import PoolGranularity
 from dagster._core.scheduler.instigation import InstigatorStatus
 
 from market_data.defs.assets import POOL
-from market_data.doctor import Diagnosis, Level
+from market_data.operate.doctor import Diagnosis, Level
 
 _NAME = "dagster"
 _LONGEST_ERROR = 400

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from market_data.domain.data_types import DataType
-from market_data.domain.venues import group_name_of
-from market_data.settings import Settings
+from market_data.model.data_types import DataType
+from market_data.model.venues import group_name_of
+from market_data.settings.environment import Settings
 
 
 def instruments_asset_key(venue: str) -> dg.AssetKey:

@@ -13,16 +13,16 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from market_data.adapters.tick_lake import TickLake
 from market_data.defs.failed_days import FailedDays
 from market_data.defs.resources import LakeResource, VendorResource
 from market_data.defs.runs import is_attempt, request_venue_day, runs_of
-from market_data.domain.automation import choose_new_days
-from market_data.domain.layouts import day_of_receipt, receipt_prefix
-from market_data.domain.universe import export_bounds
 from market_data.errors import MarketDataError, VendorQuotaExceeded
-from market_data.quota import refuse_beyond_quota
-from market_data.settings import Settings
+from market_data.lake.base import TickLake
+from market_data.lake.keys import day_of_receipt, receipt_prefix
+from market_data.operate.automation import choose_new_days
+from market_data.settings.environment import Settings
+from market_data.universe.rules import export_bounds
+from market_data.vendor.quota import refuse_beyond_quota
 
 NEW_DAYS_SENSOR = "new_days"
 

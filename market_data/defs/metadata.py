@@ -9,16 +9,16 @@ from typing import Any
 
 import dagster as dg
 
-from market_data.adapters.tick_lake import TickLake
+from market_data.checks.rules import summarize_coverage
 from market_data.defs.tables import Table, make_table
-from market_data.domain.data_types import INSTRUMENT_KEY, TableSpec
-from market_data.domain.instruments import KeySource
-from market_data.domain.layouts import object_key, raw_prefix
-from market_data.domain.quality import summarize_coverage
-from market_data.domain.receipt import FileEvidence, Receipt
-from market_data.domain.tick_file import Outcome
-from market_data.domain.universe import Change, Universe
-from market_data.ingest import UnitResult
+from market_data.ingest.venue_day import UnitResult
+from market_data.lake.base import TickLake
+from market_data.lake.keys import object_key, raw_prefix
+from market_data.model.data_types import INSTRUMENT_KEY, TableSpec
+from market_data.model.instruments import KeySource
+from market_data.model.tick_file import Outcome
+from market_data.receipts.receipt import FileEvidence, Receipt
+from market_data.universe.rules import Change, Universe
 
 _NAMED_FILES = 50
 _NAMED_IN_A_LINE = 3

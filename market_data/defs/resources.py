@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dagster as dg
 
-from market_data.adapters.tardis_http import TardisClient
-from market_data.adapters.tick_lake import TickLake, open_lake
-from market_data.listing import ensure_origin
-from market_data.settings import Settings
+from market_data.lake.base import TickLake
+from market_data.lake.open import open_lake
+from market_data.settings.environment import Settings
+from market_data.universe.learn import ensure_origin
+from market_data.vendor.client import TardisClient
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -13,8 +13,8 @@ import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from market_data.defs.keys import venue_asset_keys
-from market_data.domain.venues import group_name_of
-from market_data.settings import Settings
+from market_data.model.venues import group_name_of
+from market_data.settings.environment import Settings
 
 VENUE_TAG = "venue"
 RERUN_TAG = "market_data/rerun"

@@ -11,19 +11,20 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from market_data.adapters.tick_lake import TickLake
+from market_data.checks.recheck import recheck_unit
 from market_data.defs.checks import check_layouts, check_unit, is_about_ticks
 from market_data.defs.keys import layout_asset_key, raw_asset_key
 from market_data.defs.metadata import describe_layout, describe_unit
 from market_data.defs.resources import VendorResource
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import DataTypeDay
-from market_data.domain.receipt import Receipt
-from market_data.domain.universe import Universe
-from market_data.ingest import UnitResult, VenueDay, ingest_venue_day
-from market_data.listing import learn_universes
-from market_data.recheck import recheck_unit
-from market_data.settings import Settings, VenueSettings
+from market_data.ingest.venue_day import UnitResult, VenueDay, ingest_venue_day
+from market_data.lake.base import TickLake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.receipts.receipt import Receipt
+from market_data.settings.environment import Settings
+from market_data.settings.venues_file import VenueSettings
+from market_data.universe.learn import learn_universes
+from market_data.universe.rules import Universe
 
 _NAMED_FILES = 20
 

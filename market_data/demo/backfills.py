@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from market_data.defs.keys import venue_asset_keys
 from market_data.demo.local_dagster import LocalDagster, LocalDagsterFailed
-from market_data.settings import Settings
+from market_data.settings.environment import Settings
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _POLL_SECONDS = 0.5

@@ -11,12 +11,11 @@ from pathlib import Path
 import dagster as dg
 from rich.console import Console
 
-from market_data.commands_output import describe_sources
 from market_data.demo.backfills import cancel, launch_venues, watch
 from market_data.demo.local_dagster import LocalDagster, LocalDagsterRuns, find_dagster, run_dagster
+from market_data.demo.vendor_at_hand import open_vendor
 from market_data.errors import ConfigurationError
-from market_data.settings import Settings
-from market_data.vendor_at_hand import open_vendor
+from market_data.settings.environment import Settings
 
 _TOLD_FAILURES = 5
 _POLL_SECONDS = 1
@@ -29,7 +28,7 @@ def run_backfill(settings: Settings, venues: Sequence[str], days: Sequence[date]
     """
     _refuse_days_without_partition(settings, days)
     span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
-    console.print(f"{span} of {', '.join(venues)}; {describe_sources(settings)}", highlight=False)
+    console.print(f"{span} of {', '.join(venues)}; {settings.sources}", highlight=False)
     with _dagster(settings, console) as dagster, dg.DagsterInstance.from_config(str(dagster.home)) as instance:
         launched = launch_venues(dagster, settings, venues, days)
         try:

@@ -18,19 +18,19 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from market_data.adapters.tick_lake import open_lake
 from market_data.demo.backfills import launch_days, launch_venues, watch
 from market_data.demo.local_dagster import LocalDagster, LocalDagsterFailed, ensure_free, run_dagster
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import DataTypeDay
-from market_data.domain.receipt import Receipt
-from market_data.domain.venues import parse_venue
 from market_data.errors import ConfigurationError
-from market_data.publish import load_receipt
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.model.venues import parse_venue
 from market_data.read import scan_ticks
-from market_data.settings import DEFAULT_SETTINGS_FILE, OWN_SOURCES, Settings, load_settings
-from market_data.simulator.faults import FaultRule
-from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.receipts.receipt import Receipt
+from market_data.receipts.store import load_receipt
+from market_data.settings.environment import DEFAULT_SETTINGS_FILE, OWN_SOURCES, Settings, load_settings
+from market_data.simulator.faults.faults import FaultRule
+from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
 
 DEMO_DIRECTORY = Path(".market_data/demo")
 _VENUES: Mapping[str, tuple[DataType, ...]] = {

@@ -16,7 +16,7 @@ import httpx
 import polars as pl
 from httpx_aiohttp import AiohttpTransport
 
-from market_data.domain.data_types import TABLES, ColumnKind, DataType
+from market_data.model.data_types import TABLES, ColumnKind, DataType
 
 _FILES_AT_ONCE = 16
 _DECODES_AT_ONCE = 2  # 1 is slower here, 3 and 4 are not faster

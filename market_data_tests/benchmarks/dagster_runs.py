@@ -20,8 +20,8 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from market_data.adapters.tick_lake import open_lake
 from market_data.demo.local_dagster import prepare_home, run_dagster
+from market_data.lake.open import open_lake
 from market_data_tests.benchmarks.growth import many_days, run_day
 from market_data_tests.benchmarks.measured import Measured, Options, Results, Side, disk_folder, measure_in_turn
 from market_data_tests.benchmarks.static_vendor import static_vendor

@@ -15,13 +15,12 @@ from typing import Any
 
 import polars as pl
 
-from market_data.adapters.tick_csv import decode_tick_file
-from market_data.adapters.tick_gzip import verify_tick_file
-from market_data.adapters.tick_stats import BATCH_ROWS, TickMeter
-from market_data.domain.data_types import DataType
-from market_data.domain.instruments import SPOT_PAIR
-from market_data.domain.layouts import DataTypeDay
-from market_data.domain.tick_file import TickFile
+from market_data.model.data_types import DataType
+from market_data.model.instruments import SPOT_PAIR
+from market_data.model.tick_file import DataTypeDay, TickFile
+from market_data.ticks.decode import decode_tick_file
+from market_data.ticks.gzip import verify_tick_file
+from market_data.ticks.stats import BATCH_ROWS, TickMeter
 from market_data_tests.benchmarks import bare
 from market_data_tests.benchmarks.measured import Options, Results, Side, disk_folder, measure_in_turn, ratio
 from market_data_tests.benchmarks.tick_files import DAY, VENUE, TickFileSpec, keep_tick_files, rows_in

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import tardis_dev  # type: ignore[import-untyped]
 
-from market_data.adapters.tardis_http import Downloaded
-from market_data.adapters.tick_gzip import verify_tick_file
-from market_data.domain.data_types import DataType
-from market_data.domain.limits import DEFAULT_FILES_AT_ONCE
-from market_data.domain.tick_file import TickFile
-from market_data.domain.universe import expected_tick_files
-from market_data.ingest import VenueDay
+from market_data.ingest.venue_day import VenueDay
+from market_data.model.data_types import DataType
+from market_data.model.limits import DEFAULT_FILES_AT_ONCE
+from market_data.model.tick_file import TickFile
+from market_data.ticks.gzip import verify_tick_file
+from market_data.universe.rules import expected_tick_files
+from market_data.vendor.client import Downloaded
 from market_data_tests.benchmarks.measured import Options, Results, Side, measure_in_turn, ratio
 from market_data_tests.benchmarks.static_vendor import static_vendor
 from market_data_tests.benchmarks.tick_files import DAY, EXCHANGE_ID, TickFileSpec, keep_tick_files

@@ -16,7 +16,7 @@ import polars as pl
 from aiohttp import web
 from isal import isal_zlib
 
-from market_data.domain.data_types import TABLES, DataType
+from market_data.model.data_types import TABLES, DataType
 from market_data_tests.benchmarks.static_vendor import FILE_PATH, describe_exchange_of, serve_until_stdin_ends
 from market_data_tests.benchmarks.tick_files import DAY, TickFileSpec, make_rows, to_csv
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import polars as pl
 
-from market_data.adapters.tardis_http import TardisClient
-from market_data.adapters.tick_lake import open_lake
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import LAYOUTS
-from market_data.domain.universe import Selection
-from market_data.ingest import VenueDay, ingest_venue_day
-from market_data.listing import learn_universe
-from market_data.simulator.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data.ingest.venue_day import VenueDay, ingest_venue_day
+from market_data.lake.keys import LAYOUTS
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.simulator.http.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data.universe.learn import learn_universe
+from market_data.universe.rules import Selection
+from market_data.vendor.client import TardisClient
 from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder
 from market_data_tests.benchmarks.memory import run_alone, status_kb
 

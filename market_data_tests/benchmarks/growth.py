@@ -7,9 +7,10 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
-from market_data.adapters.tick_lake import TickLake, open_lake
-from market_data.domain.data_types import DataType
-from market_data.listing import learn_universe, store_universe
+from market_data.lake.base import TickLake
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.universe.learn import learn_universe, store_universe
 from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, measure_in_turn, ratio
 from market_data_tests.benchmarks.static_vendor import static_vendor
 from market_data_tests.benchmarks.tick_files import DAY, VENUE, TickFileSpec, keep_tick_files

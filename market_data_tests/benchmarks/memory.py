@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from market_data.adapters.tick_lake import open_lake
+from market_data.lake.open import open_lake
 from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder
 from market_data_tests.benchmarks.static_vendor import run_vendor
 from market_data_tests.benchmarks.venue_days import ingest, plan_day

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pandas as pd  # type: ignore[import-untyped]
 
-from market_data.domain.data_types import TABLES, ColumnKind, DataType
-from market_data.domain.layouts import LAYOUTS
+from market_data.lake.keys import LAYOUTS
+from market_data.model.data_types import TABLES, ColumnKind, DataType
 
 _DTYPES = {ColumnKind.TEXT: "string", ColumnKind.TIME: "Int64", ColumnKind.NUMBER: "float64", ColumnKind.FLAG: "bool"}
 

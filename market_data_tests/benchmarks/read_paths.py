@@ -15,7 +15,8 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from market_data.adapters.tick_lake import TickLake, open_lake, polars_storage_options
+from market_data.lake.base import TickLake
+from market_data.lake.open import open_lake, polars_storage_options
 from market_data_tests.benchmarks.measured import Measured, Options, Results
 from market_data_tests.gcs_server import GcsServer, Traffic, gcs_server
 

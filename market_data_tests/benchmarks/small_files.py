@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from market_data.domain.data_types import DataType
+from market_data.model.data_types import DataType
 from market_data_tests.benchmarks.measured import Options, Results, measure_in_turn, per, ratio
 from market_data_tests.benchmarks.static_vendor import static_vendor
 from market_data_tests.benchmarks.tick_files import TickFileSpec, keep_tick_files

@@ -18,8 +18,9 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from market_data.adapters.tick_lake import TickLake, open_lake
-from market_data.ingest import VenueDay
+from market_data.ingest.venue_day import VenueDay
+from market_data.lake.base import TickLake
+from market_data.lake.open import open_lake
 from market_data_tests.benchmarks.measured import (
     Measured,
     Options,

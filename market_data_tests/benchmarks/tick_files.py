@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from market_data.domain.data_types import TABLES, DataType
+from market_data.model.data_types import TABLES, DataType
 
 BENCH_HOME = Path(__file__).parents[2] / ".market_data/bench"
 EXCHANGE_ID, VENUE, DAY = "binance", "BINANCE", date(2024, 8, 8)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from market_data.domain.data_types import DataType
-from market_data.ingest import VenueDay
+from market_data.ingest.venue_day import VenueDay
+from market_data.model.data_types import DataType
 from market_data_tests.benchmarks import bare, pandas_loop
 from market_data_tests.benchmarks.measured import Measured, Options, Results, Side, measure_in_turn, ratio
 from market_data_tests.benchmarks.static_vendor import static_vendor

@@ -7,12 +7,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from market_data.adapters.tardis_http import TardisClient
-from market_data.adapters.tick_lake import TickLake, open_lake
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import LAYOUTS
-from market_data.domain.universe import Selection, instruments_on
-from market_data.ingest import VenueDay, ingest_venue_day
+from market_data.ingest.venue_day import VenueDay, ingest_venue_day
+from market_data.lake.base import TickLake
+from market_data.lake.keys import LAYOUTS
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.universe.rules import Selection, instruments_on
+from market_data.vendor.client import TardisClient
 from market_data_tests.benchmarks.measured import Side
 from market_data_tests.benchmarks.tick_files import DAY, VENUE
 

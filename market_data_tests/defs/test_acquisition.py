@@ -7,10 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import quota_key
-from market_data.domain.tick_file import Outcome
-from market_data.simulator.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.lake.keys import quota_key
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import Outcome
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.in_process import Project, open_project
 
 DAY = date(2024, 8, 8)

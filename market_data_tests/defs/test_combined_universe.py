@@ -9,13 +9,13 @@ import dagster as dg
 import polars as pl
 import yaml
 
-from market_data.adapters.tick_lake import open_lake
 from market_data.defs.build import build_definitions
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import combined_universe_key
-from market_data.domain.universe import Selection, instruments_on
-from market_data.listing import store_universe
-from market_data.settings import load_settings
+from market_data.lake.keys import combined_universe_key
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.settings.environment import load_settings
+from market_data.universe.learn import store_universe
+from market_data.universe.rules import Selection, instruments_on
 
 DAY = date(2024, 8, 8)
 VENUES = ("binance", "deribit", "kraken")

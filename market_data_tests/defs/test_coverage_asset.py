@@ -11,14 +11,15 @@ import pytest
 import yaml
 from PIL import Image
 
-from market_data.adapters.tick_lake import TickLake, open_lake
-from market_data.coverage import FILE_COUNTS, days_between, measure_coverage
 from market_data.defs.coverage import COVERAGE_KEY, build_coverage, describe_coverage
 from market_data.defs.resources import LakeResource
-from market_data.domain.data_types import DataType
-from market_data.domain.universe import Selection
-from market_data.settings import Settings, load_settings
-from market_data.simulator.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.lake.base import TickLake
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.operate.coverage import FILE_COUNTS, days_between, measure_coverage
+from market_data.settings.environment import Settings, load_settings
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.universe.rules import Selection
 from market_data_tests.filled_lake import CLOCK, ORIGIN, ingest_day
 
 FIRST, SECOND = date(2024, 8, 8), date(2024, 8, 9)

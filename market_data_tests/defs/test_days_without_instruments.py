@@ -16,18 +16,19 @@ import dagster as dg
 import pytest
 
 import market_data
-from market_data.adapters.tick_lake import TickLake
-from market_data.coverage import COMPLETE, measure_coverage
-from market_data.coverage_picture import draw_coverage
 from market_data.defs.build import build_definitions
 from market_data.defs.coverage import describe_coverage
 from market_data.defs.tables import make_table
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import vendor_answer_key
 from market_data.errors import TicksIncomplete
-from market_data.plan import VendorAnswer, plan_backfill
+from market_data.lake.base import TickLake
+from market_data.lake.keys import vendor_answer_key
+from market_data.model.data_types import DataType
+from market_data.operate.coverage import COMPLETE, measure_coverage
+from market_data.operate.coverage_picture import draw_coverage
+from market_data.operate.plan import plan_backfill
 from market_data.read import find_instruments, scan_ticks
-from market_data.simulator.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.universe.answers import VendorAnswer
 from market_data_tests.in_process import Project, open_project
 
 DAY = date(2024, 8, 8)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from market_data.defs.build import build_definitions
-from market_data.settings import Engine, load_settings
+from market_data.settings.environment import Engine, load_settings
 
 PROJECT = Path(__file__).parents[2]
 

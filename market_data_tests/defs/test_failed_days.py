@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import object_key
-from market_data.simulator.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.lake.keys import object_key
+from market_data.model.data_types import DataType
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.in_process import Project, open_project
 
 DAY, LATEST = date(2024, 8, 8), date(2024, 8, 9)

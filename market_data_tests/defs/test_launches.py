@@ -13,11 +13,12 @@ import pytest
 import yaml
 from dagster._core.scheduler.instigation import InstigatorTick
 
-from market_data.adapters.tick_lake import open_lake
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import DataTypeDay, object_key
-from market_data.publish import load_receipt
-from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.lake.keys import object_key
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.receipts.store import load_receipt
+from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.daemon import House, start_daemon
 from market_data_tests.patience import wait_until
 

@@ -11,9 +11,10 @@ import dagster as dg
 import pytest
 
 from market_data.defs.build import build_definitions
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import DataTypeDay, receipt_key
-from market_data.simulator.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.lake.keys import receipt_key
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.in_process import Project, open_project
 
 DAY, OTHER_DAY, NEVER_RUN = date(2024, 8, 8), date(2024, 8, 9), date(2024, 8, 7)

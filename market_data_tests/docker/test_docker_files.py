@@ -21,8 +21,8 @@ from packaging.requirements import Requirement
 from sqlalchemy import make_url
 
 from market_data.defs.runs import VENUE_TAG
-from market_data.settings import load_settings
-from market_data.simulator.server import DEFAULT_KEY, run_simulator
+from market_data.settings.environment import load_settings
+from market_data.simulator.http.server import DEFAULT_KEY, run_simulator
 
 PROJECT = Path(__file__).parents[2]
 DOCKER = PROJECT / "docker"

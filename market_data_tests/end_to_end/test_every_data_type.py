@@ -13,15 +13,16 @@ import httpx
 import polars as pl
 import pytest
 
-from market_data.adapters.tick_lake import TickLake, open_lake
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import LAYOUTS, DataTypeDay, object_key
-from market_data.domain.receipt import FileEvidence, PublishedObject, Receipt
-from market_data.domain.tick_file import Outcome
-from market_data.domain.universe import Selection
-from market_data.domain.venues import exchange_id_of
-from market_data.publish import load_receipt
-from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.lake.base import TickLake
+from market_data.lake.keys import LAYOUTS, object_key
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay, Outcome
+from market_data.model.venues import exchange_id_of
+from market_data.receipts.receipt import FileEvidence, PublishedObject, Receipt
+from market_data.receipts.store import load_receipt
+from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.universe.rules import Selection
 from market_data_tests.filled_lake import CLOCK, ingest_day
 from market_data_tests.patience import PATIENCE_SECONDS
 from market_data_tests.vendor_csv import in_vendor_names, read_csv

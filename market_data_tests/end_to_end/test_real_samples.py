@@ -16,14 +16,16 @@ import polars as pl
 import pytest
 from dagster._core.event_api import PartitionKeyFilter
 
-from market_data.adapters.tick_lake import TickLake, open_lake, polars_storage_options
 from market_data.defs.build import build_definitions
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import DataTypeDay, raw_key
-from market_data.domain.venues import exchange_id_of, group_name_of
+from market_data.lake.base import TickLake
+from market_data.lake.keys import raw_key
+from market_data.lake.open import open_lake, polars_storage_options
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.model.venues import exchange_id_of, group_name_of
 from market_data.read import scan_ticks
-from market_data.settings import load_settings
-from market_data.simulator.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data.settings.environment import load_settings
+from market_data.simulator.http.server import DEFAULT_KEY, SimulatorOptions, run_simulator
 from market_data_tests.vendor_csv import in_vendor_names, read_csv
 
 SAMPLES = Path(__file__).parents[3] / "shared/samples"

@@ -15,17 +15,18 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from market_data.adapters.tick_csv import DecodedFile, decode_tick_file
-from market_data.adapters.tick_gzip import verify_tick_file
-from market_data.adapters.tick_lake import TickLake, open_lake
-from market_data.domain.data_types import DataType
-from market_data.domain.layouts import LAYOUTS, DataTypeDay, object_key
-from market_data.domain.tick_file import TickFile
-from market_data.domain.tick_rules import TickStats
-from market_data.domain.universe import Selection
-from market_data.publish import load_receipt
-from market_data.simulator.generated import GeneratedSource
-from market_data.simulator.server import SimulatorOptions, run_simulator
+from market_data.lake.base import TickLake
+from market_data.lake.keys import LAYOUTS, object_key
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay, TickFile
+from market_data.receipts.store import load_receipt
+from market_data.simulator.http.server import SimulatorOptions, run_simulator
+from market_data.simulator.vendor.generated import GeneratedSource
+from market_data.ticks.decode import DecodedFile, decode_tick_file
+from market_data.ticks.gzip import verify_tick_file
+from market_data.ticks.rules import TickStats
+from market_data.universe.rules import Selection
 from market_data_tests.filled_lake import ingest_day
 from market_data_tests.golden.expected import COLUMNS, DAY, GOLDEN, Column, Golden, read_cells
 

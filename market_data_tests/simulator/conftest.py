@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.patience import PATIENCE_SECONDS
 
 CLOCK = "2024-08-11T07:00:00Z"

@@ -13,16 +13,15 @@ import httpx
 import polars as pl
 import pytest
 
-from market_data.adapters.tick_csv import decode_tick_file
-from market_data.adapters.tick_gzip import verify_tick_file
-from market_data.domain.data_types import DataType
-from market_data.domain.instruments import file_symbol, instrument_type_of, unparsed_symbol
-from market_data.domain.layouts import DataTypeDay
-from market_data.domain.symbology import parse_symbol
-from market_data.domain.tick_file import TickFile
-from market_data.domain.universe import GROUP_TYPES, Selection, instruments_on
-from market_data.domain.venues import EXCHANGE_IDS, parse_venue
-from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.model.data_types import DataType
+from market_data.model.instruments import file_symbol, instrument_type_of, unparsed_symbol
+from market_data.model.tick_file import DataTypeDay, TickFile
+from market_data.model.venues import EXCHANGE_IDS, parse_venue
+from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.symbology import parse_symbol
+from market_data.ticks.decode import decode_tick_file
+from market_data.ticks.gzip import verify_tick_file
+from market_data.universe.rules import GROUP_TYPES, Selection, instruments_on
 from market_data_tests.patience import PATIENCE_SECONDS
 
 TODAY = date(2026, 11, 22)  # the first day that is not exported

@@ -5,8 +5,8 @@ from datetime import date
 import httpx
 import pytest
 
-from market_data.simulator.server import RunningSimulator
-from market_data.simulator.venues import build_exchange
+from market_data.simulator.http.server import RunningSimulator
+from market_data.simulator.venues.venues import build_exchange
 from market_data_tests.patience import PATIENCE_SECONDS
 
 

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from market_data.simulator.command import simulator_command
-from market_data.simulator.server import SimulatorOptions, run_simulator
+from market_data.simulator.http.command import simulator_command
+from market_data.simulator.http.server import SimulatorOptions, run_simulator
 from market_data_tests.patience import PATIENCE_SECONDS
 
-START = "from market_data.simulator.command import simulator_command; simulator_command()"
+START = "from market_data.simulator.http.command import simulator_command; simulator_command()"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from market_data.errors import ConfigurationError
-from market_data.simulator.damage import BODY_ACTIONS
-from market_data.simulator.faults import FIELDS_BY_ACTION, load_faults, parse_faults
-from market_data.simulator.server import RunningSimulator
+from market_data.simulator.faults.damage import BODY_ACTIONS
+from market_data.simulator.faults.faults import FIELDS_BY_ACTION, load_faults, parse_faults
+from market_data.simulator.http.server import RunningSimulator
 from market_data_tests.patience import PATIENCE_SECONDS
 
 FILE = "/binance-futures/trades/2024/08/08/BTCUSDT.csv.gz"

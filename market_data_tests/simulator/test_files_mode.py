@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from market_data.errors import ConfigurationError
-from market_data.simulator.files import instrument_type_of
-from market_data.simulator.server import SimulatorOptions, run_simulator
+from market_data.simulator.http.server import SimulatorOptions, run_simulator
+from market_data.simulator.vendor.files import instrument_type_of
 from market_data_tests.patience import PATIENCE_SECONDS
 
 HEADERS = {"Authorization": "Bearer k2"}

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from market_data.domain.data_types import TABLES, ColumnKind, DataType
-from market_data.simulator.catalogue import GROUP_TYPES
-from market_data.simulator.generated import GeneratedSource
-from market_data.simulator.venues import build_exchange
+from market_data.model.data_types import TABLES, ColumnKind, DataType
+from market_data.simulator.vendor.catalogue import GROUP_TYPES
+from market_data.simulator.vendor.generated import GeneratedSource
+from market_data.simulator.venues.venues import build_exchange
 
 DAY = date(2024, 8, 8)
 MIDNIGHT_US = int(datetime(2024, 8, 8, tzinfo=UTC).timestamp()) * 1_000_000

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from market_data.simulator.server import RunningSimulator
+from market_data.simulator.http.server import RunningSimulator
 from market_data_tests.patience import PATIENCE_SECONDS
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from market_data.domain.data_types import TABLES, DataType
-from market_data.simulator.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.model.data_types import TABLES, DataType
+from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
 
 tardis_dev: Any = pytest.importorskip("tardis_dev")
 

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from market_data.domain.data_types import TABLES, ColumnKind, DataType
-from market_data.domain.symbology import parse_symbol
-from market_data.simulator import app, delivery
-from market_data.simulator.command import simulator_command
-from market_data.simulator.generated import GeneratedSource
-from market_data.simulator.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data.model.data_types import TABLES, ColumnKind, DataType
+from market_data.simulator.http import app, delivery
+from market_data.simulator.http.command import simulator_command
+from market_data.simulator.http.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data.simulator.vendor.generated import GeneratedSource
+from market_data.symbology import parse_symbol
 from market_data_tests.patience import PATIENCE_SECONDS
 
 CLOCK = "2024-08-11T07:00:00Z"

@@ -6,8 +6,8 @@ import hashlib
 import httpx
 import pytest
 
-from market_data.domain.data_types import TABLES, DataType
-from market_data.simulator.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.model.data_types import TABLES, DataType
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.patience import PATIENCE_SECONDS
 
 FILE = "/binance/trades/2024/08/08/BTCUSDT.csv.gz"

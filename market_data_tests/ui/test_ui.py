@@ -14,7 +14,7 @@ import yaml
 from playwright.sync_api import Page, sync_playwright
 
 from market_data.demo.local_dagster import LocalDagster, run_dagster
-from market_data.simulator.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import DEFAULT_KEY, SimulatorOptions, run_simulator
 
 pytestmark = pytest.mark.ui
 

@@ -1,0 +1,1 @@
+"""Whether the lake holds what the receipts say, and what the ticks are worth."""

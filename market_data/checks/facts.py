@@ -1,0 +1,37 @@
+"""The use case: read back what the lake holds of one unit, for the rules in `checks/rules.py` to judge.
+
+Looks only at the lake (receipt, listing, Parquet footers), never at what a run remembers.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from market_data.checks.footer import read_footer
+from market_data.checks.rules import HeldObject, UnitFacts
+from market_data.lake.base import TickLake
+from market_data.lake.keys import object_key, object_prefix
+from market_data.model.tick_file import DataTypeDay
+from market_data.receipts.store import load_receipt
+
+_READERS = 16
+
+
+def observe_unit(lake: TickLake, unit: DataTypeDay, *, has_footers: bool = True) -> UnitFacts:
+    """Return what the lake holds of a unit; raises LakeError (permanent) or LakeUnavailable (transient).
+
+    Without footers (one request each) for rules that judge keys, sizes and checksums only.
+    """
+    receipt, _ = load_receipt(lake, unit)
+    if receipt is None:
+        return UnitFacts(unit, None, {}, {})
+    types = sorted({file.instrument_type for file in receipt.files})
+    prefixes = [object_prefix(layout, unit, instrument_type) for layout in receipt.layouts for instrument_type in types]
+    first_keys = [object_key(receipt.layouts[0], item.name(unit)) for item in receipt.objects]
+    with ThreadPoolExecutor(_READERS) as pool:
+        listings = list(pool.map(partial(lake.list_objects, with_crc32c=True), prefixes))
+        held = {stat.key: HeldObject(stat.size_bytes, stat.crc32c or "") for stats in listings for stat in stats}
+        present = [key for key in first_keys if has_footers and key in held]
+        footers = dict(zip(present, pool.map(partial(read_footer, lake), present), strict=True))
+    return UnitFacts(unit, receipt, held, footers)

@@ -1,0 +1,367 @@
+"""The commands of `market-data` that look and change nothing: coverage, find, plan, doctor, schema.
+
+Days are UTC; `--from` and `--to` are both included. Tables are for people, `--json` gives everything exactly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import polars as pl
+
+from market_data.cli.tables import (
+    coverage_table,
+    describe_gaps,
+    describe_plan,
+    describe_waivers,
+    format_size,
+    instruments_table,
+    make_console,
+    plan_table,
+    print_some,
+    records_table,
+)
+from market_data.demo.vendor_at_hand import open_vendor
+from market_data.errors import ConfigurationError, LakeObjectMissing
+from market_data.lake.base import TickLake
+from market_data.lake.keys import ORIGIN_KEY
+from market_data.lake.open import open_lake
+from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
+from market_data.model.venues import parse_venue
+from market_data.operate.coverage import NOT_RUN, days_between, measure_coverage, summarize_data_types
+from market_data.operate.doctor import (
+    Diagnosis,
+    Level,
+    check_automation,
+    check_disk,
+    check_key,
+    check_lake,
+    check_vendor,
+)
+from market_data.operate.plan import find_stale, plan_backfill
+from market_data.read.find import find_instruments
+from market_data.settings.environment import DEFAULT_DAGSTER_HOME, Settings, lake_url_of, load_settings
+from market_data.settings.venues_file import VenueSettings
+from market_data.ticks.decode import DECODER_VERSION
+from market_data.universe.answers import VendorAnswer, learn_answer
+from market_data.vendor.client import TardisClient
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+_DAY = click.DateTime(formats=["%Y-%m-%d"])
+_DEFAULT_DAYS = 30
+_NEWEST = " [default: yesterday (UTC), or the venues file's end_date]"
+
+
+def range_options(first_default: str, last_default: str) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds `--from` and `--to`; the texts say what holds without them."""
+
+    def add(command: _Command) -> _Command:
+        to = click.option("--to", "last", type=_DAY, metavar="DAY", help=f"Last day, included{last_default}.")
+        return click.option("--from", "first", type=_DAY, metavar="DAY", help=f"First day, included{first_default}.")(
+            to(command)
+        )
+
+    return add
+
+
+venue_option = click.option(
+    "--venue", "venues", multiple=True, help="Venue in any spelling; repeatable [default: all of the venues file]."
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead of a table.")
+
+
+@click.command("coverage")
+@range_options(" [default: 29 days before the last]", _NEWEST)
+@venue_option
+@_json_option
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Also draw it: write a PNG there.")
+def coverage_command(
+    *, first: datetime | None, last: datetime | None, venues: tuple[str, ...], as_json: bool, picture: Path | None
+) -> None:
+    """Count what the lake holds against what is expected, by venue, data type and day."""
+    settings = load_settings()
+    days = choose_days(settings, first, last)
+    wanted = {venue: item.data_types for venue, item in choose_venues(settings, venues).items()}
+    frame = measure_coverage(open_lake(settings.lake_url), wanted, days)
+    if picture is not None:
+        from market_data.operate.coverage_picture import draw_coverage  # noqa: PLC0415  loads Pillow
+
+        picture.write_bytes(draw_coverage(frame))
+    if as_json:
+        click.echo(frame.write_json())
+        return
+    console = make_console()
+    console.print(f"{days[0]} to {days[-1]} ({len(days)} days); {settings.sources}", highlight=False)
+    console.print(coverage_table(summarize_data_types(frame)))
+    if (frame["state"] == NOT_RUN).all():
+        console.print("None of this was run in this lake. Is it the one you mean (MARKET_DATA_LAKE_URL)?")
+    print_some(console, list(describe_gaps(frame)), "Not complete:")
+    print_some(console, list(describe_waivers(frame)), "Waived files:")
+
+
+@click.command("find")
+@click.argument("text", required=False)
+@click.option("--base", "bases", multiple=True, help="Base asset, such as BTC; repeatable.")
+@click.option("--type", "types", multiple=True, help="Instrument type, such as PERPETUAL; repeatable.")
+@click.option("--venue", "venues", multiple=True, help="Venue in any spelling; repeatable [default: all in the lake].")
+@click.option("--on", type=_DAY, metavar="DAY", help="Listed on this day.")
+@click.option("--from", "first", type=_DAY, metavar="DAY", help="Listed on this day or later.")
+@click.option("--to", "last", type=_DAY, metavar="DAY", help="Listed on this day or earlier.")
+@click.option("--limit", default=50, show_default=True, help="Print that many at most.")
+@_json_option
+def find_command(
+    *,
+    text: str | None,
+    bases: tuple[str, ...],
+    types: tuple[str, ...],
+    venues: tuple[str, ...],
+    on: datetime | None,
+    first: datetime | None,
+    last: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Find instruments the lake knows: TEXT is part of the key or vendor symbol, or a glob such as '*-PERP*'."""
+    between = None
+    if first or last:
+        between = (first.date() if first else date.min, last.date() + timedelta(days=1) if last else date.max)
+    found = find_instruments(
+        open_lake(lake_url_of()),
+        text=text,
+        base=bases,
+        types=types,
+        venues=venues,
+        on=on.date() if on else None,
+        between=between,
+    )
+    if as_json:
+        click.echo(found.write_json())
+        return
+    if found.is_empty():
+        click.echo("No instrument matches: try a part of the symbol (btcusd), or fewer options.")
+        return
+    console = make_console()
+    console.print(instruments_table(found.head(limit)))
+    if found.height > limit:
+        console.print(f"... and {found.height - limit:,} more: narrow the search, or --limit {found.height}")
+
+
+@click.command("plan")
+@range_options(" [--stale: the first of the venues file]", " [--stale: the newest]")
+@venue_option
+@_json_option
+@click.option("--stale", is_flag=True, help="List the days that this version would write anew from raw/ instead.")
+def plan_command(
+    *, first: datetime | None, last: datetime | None, venues: tuple[str, ...], as_json: bool, stale: bool
+) -> None:
+    """Say what a backfill would do before it is started: runs, files, sizes. Needs no key and changes nothing."""
+    settings = load_settings()
+    chosen = choose_venues(settings, venues)
+    lake = open_lake(settings.lake_url)
+    if stale:
+        _plan_stale(settings, chosen, lake, first, last, as_json=as_json)
+        return
+    if first is None or last is None:
+        raise click.UsageError("name the days: --from 2024-08-01 --to 2024-08-31 (both included)")
+    days = choose_days(settings, first, last)
+    with open_vendor(settings) as served:
+        answers = asyncio.run(_learn_answers(served, lake, chosen, days[-1]))
+    plan = plan_backfill(lake, {venue: item.selection for venue, item in chosen.items()}, days, answers)
+    if as_json:
+        click.echo(f'{{"venues": {plan.venues.write_json()}, "data_types": {plan.data_types.write_json()}}}')
+        return
+    console = make_console()
+    console.print(f"{days[0]} to {days[-1]} ({len(days)} days); {settings.sources}", highlight=False)
+    console.print(plan_table(plan))
+    for line in describe_plan(plan, settings.config.layouts, settings.lake_url):
+        console.print(line, highlight=False)
+
+
+@click.command("doctor")
+def doctor_command() -> None:
+    """See whether everything is there: settings, key, vendor, lake, disk, Dagster. Exit code 1 when something fails."""
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        click.echo(Diagnosis(Level.FAIL, "settings", str(error)))
+        raise SystemExit(1) from error
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    has_failed = False
+    with open_vendor(settings) as served:
+        for diagnosis in _examine(served):
+            # no message holds the key; should one ever do, it is not printed
+            click.echo(str(diagnosis).replace(key, "***") if key else str(diagnosis))
+            has_failed = has_failed or diagnosis.level is Level.FAIL
+    if has_failed:
+        raise SystemExit(1)
+
+
+@click.command("schema")
+@click.argument("data_type", metavar="TYPE", required=False)
+@_json_option
+def schema_command(*, data_type: str | None, as_json: bool) -> None:
+    """Describe the columns of a data type; without TYPE list the data types."""
+    if data_type is None:
+        grains = [{"data_type": item.value, "one_row_is": spec.grain} for item, spec in TABLES.items()]
+        if as_json:
+            click.echo(json.dumps(grains))
+            return
+        make_console().print(records_table(grains))
+        return
+    spec = TABLES[parse_data_type(data_type)]
+    columns = [
+        {
+            "column": column.name,
+            "dtype": _describe_dtype(dtype),
+            "is_nullable": column.is_nullable,
+            "unit": column.unit,
+            "vendor_column": None if column is INSTRUMENT_KEY else column.csv_name,
+            "description": column.description,
+        }
+        for column, dtype in zip((INSTRUMENT_KEY, *spec.vendor_columns), spec.published_schema.values(), strict=True)
+    ]
+    if as_json:
+        click.echo(json.dumps({"data_type": spec.data_type, "one_row_is": spec.grain, "columns": columns}))
+        return
+    console = make_console()
+    console.print(f"{spec.data_type}: one row is {spec.grain}", highlight=False)
+    console.print(records_table([{k: v for k, v in row.items() if k != "vendor_column"} for row in columns]))
+    console.print("scan_ticks puts date, venue and instrument_type before these columns.", highlight=False)
+
+
+def _describe_dtype(dtype: pl.DataType) -> str:
+    return f"Datetime({dtype.time_unit}, {dtype.time_zone})" if isinstance(dtype, pl.Datetime) else str(dtype)
+
+
+COMMANDS: tuple[click.Command, ...] = (coverage_command, find_command, plan_command, doctor_command, schema_command)
+
+
+def choose_days(settings: Settings, first: datetime | None, last: datetime | None) -> list[date]:
+    """Return the days from first to last, both included; by default the last 30 days there are partitions of."""
+    end = last.date() if last else settings.config.newest_day(datetime.now(UTC).date())
+    start = first.date() if first else end - timedelta(days=_DEFAULT_DAYS - 1)
+    if start > end:
+        raise click.UsageError(f"--from {start} is after --to {end}")
+    return days_between(start, end + timedelta(days=1))
+
+
+def choose_venues(settings: Settings, names: Iterable[str]) -> Mapping[str, VenueSettings]:
+    """Return the named venues of the venues file, all of them where none is named."""
+    configured = settings.config.venues
+    asked = [parse_venue(name) for name in names]
+    if unknown := [venue for venue in asked if venue not in configured]:
+        raise ConfigurationError(
+            f"{unknown[0]} is not in the venues file {settings.venues_file}, which has: {', '.join(configured)}"
+        )
+    return {venue: configured[venue] for venue in asked} or configured
+
+
+async def _learn_answers(
+    settings: Settings, lake: TickLake, venues: Iterable[str], last_day: date
+) -> dict[str, VendorAnswer]:
+    today = datetime.now(UTC).date()
+    # the details of a venue need no key
+    client = TardisClient(api_url=settings.api_url, datasets_url=settings.datasets_url, api_key=None)
+    with _quiet_retries():
+        async with client:
+            own = client if _is_own_lake(lake, settings.origin) else None
+            return {venue: await learn_answer(lake, own, venue, last_day, today) for venue in venues}
+
+
+@contextmanager
+def _quiet_retries() -> Iterator[None]:
+    """Keep the log line of each failed attempt off the output: the error at the end says how often it was tried."""
+    with redirect_stdout(io.StringIO()):
+        yield
+
+
+def _is_own_lake(lake: TickLake, origin: str) -> bool:
+    try:
+        return bool(json.loads(lake.get_bytes(ORIGIN_KEY)[0])["origin"] == origin)
+    except LakeObjectMissing:
+        return True
+
+
+def _plan_stale(
+    settings: Settings,
+    chosen: Mapping[str, VenueSettings],
+    lake: TickLake,
+    first: datetime | None,
+    last: datetime | None,
+    *,
+    as_json: bool,
+) -> None:
+    start = first.date() if first else settings.config.start_date
+    days = choose_days(settings, datetime.combine(start, datetime.min.time()), last)
+    wanted: dict[str, tuple[DataType, ...]] = {venue: item.data_types for venue, item in chosen.items()}
+    stale = find_stale(lake, wanted, days, decoder_version=DECODER_VERSION, layouts=settings.config.layouts)
+    if as_json:
+        click.echo(stale.write_json())
+        return
+    console = make_console()
+    if stale.is_empty():
+        console.print(
+            f"Nothing is stale: all that is published from {days[0]} to {days[-1]} was written by decoder "
+            f"{DECODER_VERSION} into {', '.join(settings.config.layouts)}.",
+            highlight=False,
+        )
+        return
+    lines = [
+        f"{row['venue']} {row['data_type']} {row['day']}: {row['reason']}; {row['files']:,} files, "
+        f"{format_size(row['raw_bytes'])}"
+        for row in stale.to_dicts()
+    ]
+    venue_days = stale.select("venue", "day").n_unique()
+    size = format_size(int(stale["raw_bytes"].sum()))
+    title = (
+        f"{stale.height:,} units of {venue_days:,} venue-days are stale ({size} of vendor's bytes). Materialise those "
+        "days: they are decoded again from raw/, without the vendor."
+    )
+    print_some(console, lines, title)
+
+
+def _examine(settings: Settings) -> Iterator[Diagnosis]:
+    """Yield the diagnoses, each as soon as it is known."""
+    venues = list(settings.config.venues)
+    what = f"{len(venues)} venues of {settings.venues_file}, engine {settings.engine}, vendor {settings.origin}"
+    yield Diagnosis(Level.OK, "settings", what)
+    yield check_automation(is_on=settings.is_automation_on)
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+
+    async def ask() -> list[Diagnosis]:
+        client = TardisClient(api_url=settings.api_url, datasets_url=settings.datasets_url, api_key=key)
+        async with client:
+            return [await check_vendor(client, venues[0]), await check_key(client, has_key=key is not None)]
+
+    with _quiet_retries():
+        answers = asyncio.run(ask())
+    yield from answers
+    lake = open_lake(settings.lake_url)
+    yield from check_lake(lake, settings.origin)
+    scratch = Path(tempfile.gettempdir())
+    yield check_disk("scratch disk", scratch, shutil.disk_usage(scratch).free)
+    if settings.lake_url.startswith("file:"):
+        directory = Path(lake.uri("probe")).parent  # the probe made it
+        yield check_disk("lake disk", directory, shutil.disk_usage(directory).free)
+    yield from _examine_dagster(settings)
+
+
+def _examine_dagster(settings: Settings) -> Iterator[Diagnosis]:
+    from market_data.defs.instance import check_instance  # noqa: PLC0415  loads Dagster
+
+    home = settings.dagster_home
+    if home == DEFAULT_DAGSTER_HOME.absolute() and not home.exists():
+        what = "DAGSTER_HOME is not set, so daemon, sensors and pool limits were not looked at"
+        yield Diagnosis(Level.WARN, "dagster", what, f"`market-data dev` makes an instance in {DEFAULT_DAGSTER_HOME}")
+    else:
+        yield from check_instance(home, is_automation_on=settings.is_automation_on)

@@ -1,0 +1,94 @@
+"""The command `market-data`."""
+
+from __future__ import annotations
+
+import signal
+from datetime import datetime
+
+import click
+from rich.console import Console
+
+from market_data.cli.commands import COMMANDS, choose_days, choose_venues, range_options, venue_option
+from market_data.cli.tables import make_console
+from market_data.demo.vendor_at_hand import open_vendor
+from market_data.errors import MarketDataError
+from market_data.settings.environment import load_settings
+from market_data.simulator.http.command import simulator_command
+
+
+def _end_in_order(*_: object) -> None:
+    """End on SIGTERM as on Ctrl-C, and stop the children; in a script's background SIGINT would be ignored."""
+    raise KeyboardInterrupt
+
+
+class _Commands(click.Group):
+    """Shows errors raised on purpose as one text, without a stack trace."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except MarketDataError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands)
+@click.version_option(package_name="market-data")
+def main() -> None:
+    """Daily tick files of crypto venues, as a proven Parquet lake."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end_in_order)
+
+
+for command in (simulator_command, *COMMANDS):
+    main.add_command(command)
+
+
+@main.command()
+def demo() -> None:
+    """Fill a local lake through Dagster: 3 days of 3 venues from the embedded simulator."""
+    from market_data.demo.story import run_demo  # noqa: PLC0415  loads Dagster
+
+    console = Console()
+    # a terminal wraps as it must; a file or a pipe gets lines wide enough for the tables
+    run_demo(console if console.is_terminal else Console(width=160))
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="Port of the UI on 127.0.0.1.")
+def dev(port: int) -> None:
+    """Open the Dagster UI on what the settings name (after a demo in this directory: on the demo)."""
+    from market_data.demo.local_dagster import run_dagster  # noqa: PLC0415  loads httpx
+
+    settings = load_settings()
+    click.echo(f"{settings.sources}, Dagster's home {settings.dagster_home}")
+    with (
+        open_vendor(settings) as served,
+        run_dagster(settings.dagster_home, served.environment, port=port, log=None, is_shared=True) as dagster,
+    ):
+        pages = {
+            "asset-groups": "the venues: open one, Materialize, and choose a range of days",
+            "assets/coverage": "what the lake holds against what is expected, as a picture",
+            "runs": "what ran, and why it failed",
+        }
+        lines = [f"  {dagster.url}/{page:16} {what}" for page, what in pages.items()]
+        click.echo("\n".join([f"\nThe UI is at {dagster.url} - end it with Ctrl-C\n", *lines, ""]))
+        if dagster.process is not None:
+            dagster.process.wait()
+
+
+@main.command()
+@venue_option
+@range_options(" [required]", " [default: the first day]")
+def backfill(*, venues: tuple[str, ...], first: datetime | None, last: datetime | None) -> None:
+    """Materialise a range of days through Dagster, as the UI does. Exit code 1 when a venue-day failed.
+
+    Takes the Dagster that `market-data dev` runs, or starts one and ends it. Days held whole cost little.
+    """
+    from market_data.demo.command_line import run_backfill  # noqa: PLC0415  loads Dagster
+
+    settings = load_settings()
+    if first is None:
+        raise click.UsageError("name the days: --from 2024-08-01 --to 2024-08-31 (both included)")
+    days = choose_days(settings, first, last or first)
+    if not run_backfill(settings, list(choose_venues(settings, venues)), days, make_console()):
+        raise SystemExit(1)

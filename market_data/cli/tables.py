@@ -1,0 +1,193 @@
+"""How the commands print: tables for people, and the same numbers as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from market_data.operate.coverage import COMPLETE, FILE_COUNTS, NOT_RUN, SIZES, STATES
+from market_data.operate.plan import Plan
+
+_ALWAYS_SHOWN = ("complete", "expected", "stored", "rows")
+_LINES_SHOWN = 20
+_RATIOS = {"unit": 2, "description": 5}
+_PIPE_WIDTH = 160
+_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def make_console() -> Console:
+    """Return a console: a terminal wraps as it must, a file or a pipe gets lines wide enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+
+
+def format_size(size_bytes: float) -> str:
+    """Return bytes in decimal units with three digits."""
+    for unit_bytes, name in _UNITS:
+        if size_bytes >= unit_bytes:
+            return f"{size_bytes / unit_bytes:.3g} {name}"
+    return f"{size_bytes:.0f} B"
+
+
+def _format_sizes(low: int, high: int) -> str:
+    return f"about {format_size(low)}" if low == high else f"{format_size(low)} to {format_size(high)}"
+
+
+def print_some(console: Console, lines: Sequence[str], title: str) -> None:
+    """Print a title and the first lines below it; nothing where there are none."""
+    if lines:
+        console.print(title)
+    for line in lines[:_LINES_SHOWN]:
+        console.print(f"  {line}", highlight=False, markup=False)
+    if len(lines) > _LINES_SHOWN:
+        console.print(f"  ... and {len(lines) - _LINES_SHOWN:,} more: see --json")
+
+
+def records_table(records: Sequence[Mapping[str, object]]) -> Table:
+    """Return the table of records of the same keys."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in records[0]:
+        table.add_column(name.removeprefix("is_").replace("_", " "), overflow="fold", ratio=_RATIOS.get(name))
+    for record in records:
+        table.add_row(*(_cell(value) for value in record.values()))
+    return table
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    # square brackets are markup to rich
+    return "" if value is None else str(value).replace("[", r"\[")
+
+
+def coverage_table(summary: pl.DataFrame) -> Table:
+    """Return the table of a coverage summary by venue and data type; what is 0 everywhere has no column."""
+    totals = {name: int(summary[name].sum()) for name in (*STATES, *FILE_COUNTS, *SIZES)}
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, caption=_describe_counts(totals), caption_justify="left")
+    counts = [name for name in (*STATES, *FILE_COUNTS, "rows") if totals[name] or name in _ALWAYS_SHOWN]
+    table.add_column("venue, data type", footer="all", overflow="fold")
+    for name in counts:
+        table.add_column(name.replace("_", " "), justify="right", overflow="fold", footer=f"{totals[name]:,}")
+    for name in ("raw_bytes", "published_bytes"):
+        footer = format_size(totals[name])
+        table.add_column(name.removesuffix("_bytes"), justify="right", overflow="fold", footer=footer)
+    for (venue,), part in summary.partition_by("venue", as_dict=True, maintain_order=True).items():
+        table.add_row(str(venue), *_coverage_cells(part.select(pl.col(*totals).sum()).row(0, named=True), counts))
+        for row in part.to_dicts():
+            table.add_row(f"  {row['data_type']}", *_coverage_cells(row, counts), style="dim")
+        table.add_section()
+    return table
+
+
+def _coverage_cells(row: Mapping[str, int], counts: Sequence[str]) -> list[str]:
+    sizes = (format_size(row["raw_bytes"]), format_size(row["published_bytes"]))
+    return [*(f"{row[name]:,}" for name in counts), *sizes]
+
+
+def _describe_counts(totals: Mapping[str, int]) -> str:
+    units = ", ".join(f"{totals[name]:,} {name.replace('_', ' ')}" for name in STATES)
+    files = " + ".join(f"{totals[name]:,} {name.replace('_', ' ')}" for name in FILE_COUNTS[1:])
+    return f"Units (venue, data type, day): {units}.\nFiles: {totals['expected']:,} expected = {files}."
+
+
+def _with_venue_once(table: Table, frame: pl.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row with its venue, which is empty on all but the venue's first; a line parts the venues."""
+    previous: str | None = None
+    for row in frame.to_dicts():
+        if previous is not None and previous != row["venue"]:
+            table.add_section()
+        yield ("" if row["venue"] == previous else row["venue"]), row
+        previous = row["venue"]
+
+
+def describe_waivers(frame: pl.DataFrame) -> Iterator[str]:
+    """Yield a line for each unit that stands without a file, with the reasons."""
+    for row in frame.filter(pl.col("state") == COMPLETE, pl.col("cause").is_not_null()).to_dicts():
+        yield f"{row['venue']} {row['data_type']} {row['day']}: {row['cause'].removeprefix('waived: ')}"
+
+
+def describe_gaps(frame: pl.DataFrame) -> Iterator[str]:
+    """Yield a line for each unit that is incomplete or replacing, then one for each stretch of days not run."""
+    for row in frame.filter(~pl.col("state").is_in([COMPLETE, NOT_RUN])).to_dicts():
+        opened = row["failed"] + row["open"]
+        counts = f"{opened} of {row['expected']} files open: " if opened else ""
+        unit = f"{row['venue']} {row['data_type']} {row['day']}"
+        yield f"{unit} {row['state']}: {counts}{row['cause'].removeprefix(unit).lstrip()}"
+    missing = frame.filter(pl.col("state") == NOT_RUN)
+    for (venue,), days_by_type in missing.partition_by("venue", as_dict=True).items():
+        stretches: dict[tuple[date, date], list[str]] = {}
+        for (data_type,), part in days_by_type.partition_by("data_type", as_dict=True).items():
+            for stretch in _stretches(part["day"].to_list()):
+                stretches.setdefault(stretch, []).append(str(data_type))
+        for (start, end), data_types in sorted(stretches.items()):
+            days = str(start) if start == end else f"{start} to {end}"
+            yield f"{venue} {days} not run: {', '.join(data_types)}"
+
+
+def _stretches(days: Sequence[date]) -> Iterator[tuple[date, date]]:
+    start = days[0]
+    for day, following in zip(days, (*days[1:], None), strict=True):
+        if following != day + timedelta(days=1):
+            yield start, day
+            start = following or day
+
+
+def instruments_table(found: pl.DataFrame) -> Table:
+    """Return the table of found instruments."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("instrument key", "vendor symbol", "listed from", "to"):
+        table.add_column(name, overflow="fold", no_wrap=name in {"listed from", "to"})
+    table.add_column("days in the lake", justify="right")
+    table.add_column("of them with ticks", overflow="fold")
+    for row in found.to_dicts():
+        held = ", ".join(f"{name} {count}" for name, count in row["days_held"].items() if count)
+        days = (str(row["first_day"]), str(row["last_day"]), str(row["days_listed"]))
+        table.add_row(_cell(row["instrument_key"]), _cell(row["vendor_symbol"]), *days, held or "none")
+    return table
+
+
+def plan_table(plan: Plan) -> Table:
+    """Return the table of a plan by venue and data type."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("venue", "data type"):
+        table.add_column(name, overflow="fold")
+    for name in ("files expected", "held", "to fetch", "vendor's bytes", "one published copy"):
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("sized from")
+    for venue, row in _with_venue_once(table, plan.data_types):
+        counts = [f"{row[name]:,}" for name in ("expected", "held", "to_fetch")]
+        raw = _format_sizes(row["raw_bytes_low"], row["raw_bytes_high"]) if row["to_fetch"] else "-"
+        published = _format_sizes(row["published_bytes_low"], row["published_bytes_high"]) if row["to_fetch"] else "-"
+        table.add_row(venue, row["data_type"], *counts, raw, published, row["sized_from"])
+    return table
+
+
+def describe_plan(plan: Plan, layouts: Sequence[str], lake_url: str) -> Iterator[str]:
+    """Yield the plan's totals, and what of it is estimated, in sentences."""
+    totals = {name: int(plan.data_types[name].sum()) for name in plan.data_types.columns if "bytes" in name}
+    raw = (totals["raw_bytes_low"], totals["raw_bytes_high"])
+    copy = (totals["published_bytes_low"], totals["published_bytes_high"])
+    # in a directory the layouts are hard links to the same files
+    copies = 1 if lake_url.startswith("file:") else len(layouts)
+    runs, whole = int(plan.venues["runs"].sum()), int(plan.venues["whole_days"].sum())
+    files = int(plan.data_types["to_fetch"].sum())
+    yield f"{runs:,} runs (one for each venue and day; {whole:,} more need nothing) fetch {files:,} files."
+    yield f"Download and raw/: {_format_sizes(*raw)}. Published: {_format_sizes(*copy)} for one copy."
+    how = (
+        f"{len(layouts)} layouts are hard links to one copy" if copies == 1 else f"{len(layouts)} layouts, a copy each"
+    )
+    total = (raw[0] + copies * copy[0], raw[1] + copies * copy[1])
+    yield f"Storage in all: {_format_sizes(*total)} ({how})."
+    for row in plan.venues.filter(pl.col("estimated_days") > 0).to_dicts():
+        yield (
+            f"{row['venue']}: {row['estimated_days']} of the {row['days']} days were not exported when the vendor was "
+            f"asked on {row['metadata_asked']}; their files are estimated by the newest exported day."
+        )
+    if plan.data_types["sized_from"].str.contains("defaults").any():
+        yield "`defaults` are the sizes of a quiet and of a busy instrument: run one day, then plan again."

@@ -1,1 +1,0 @@
-"""Pure rules: what venues, instruments, tick files, layouts and receipts are. No I/O, no clock, no environment."""

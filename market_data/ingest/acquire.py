@@ -1,0 +1,328 @@
+"""One tick file at a time: from raw/ or the vendor to scratch, proven, decoded, and its bytes stored in raw/.
+
+The event loop only moves bytes; inflating, decoding and the lake's calls run on threads of their own pools (asyncio's
+default executor is left to name look-ups). Scratch disk is taken before bytes arrive: a file waits until its share of
+the budget is free, and decoded files that wait for the rest of their unit move into the lake when they grow too many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from market_data.errors import RefreshFailed, TickFileInvalid, VendorError
+from market_data.ingest.publish import Attempt
+from market_data.ingest.scratch import Budget
+from market_data.lake.base import ObjectStat, TickLake
+from market_data.lake.keys import raw_key
+from market_data.model.data_types import DataType
+from market_data.model.limits import SizeLimits
+from market_data.model.tick_file import Outcome, TickFile
+from market_data.receipts.receipt import FileEvidence, PastFile, open_file
+from market_data.ticks.decode import DecodedFile, decode_tick_file
+from market_data.ticks.gzip import KeptText, verify_tick_file
+from market_data.ticks.rules import Rule, judge_ticks
+from market_data.vendor.client import Downloaded, HeldFile, NotOffered, TardisClient, Unchanged
+
+_GZIP_CONTENT = "application/gzip"
+# What one file needs of scratch, in multiples of its gzip: itself and its Parquet.
+_FILE_SHARE = 3
+# Of memory, text of the files that are decoded just now, which is up to 15 times their gzip.
+_TEXT_SHARE, _TEXT_BYTES = 15, 256 * 2**20
+_UNKNOWN_BYTES = 64 * 2**20
+# Decoded one at a time: each streams through some 0.4 GB of memory, and Polars has work for every core.
+_LARGE_BYTES = 16 * 2**20
+_STAGED_FROM_SHARE = 4
+DECODERS = (os.cpu_count() or 2) + 2
+_LONGEST_NAME_BYTES = 255
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """One file's evidence, with its Parquet where it has rows; `scratch_bytes` of the budget are still taken for it."""
+
+    evidence: FileEvidence
+    decoded: DecodedFile | None = None
+    downloaded_bytes: int | None = None
+    scratch_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Threads: `io` for the lake's calls, `cpu` for inflating and decoding."""
+
+    io: ThreadPoolExecutor
+    cpu: ThreadPoolExecutor
+
+
+@dataclass(slots=True)
+class Acquirer:
+    """What every file of a venue-day is acquired with. `known_keys`: instrument keys by vendor symbol."""
+
+    lake: TickLake
+    client: TardisClient
+    scratch: Path
+    budget: Budget
+    pools: Pools
+    known_keys: Mapping[str, str]
+    sizes: Mapping[DataType, SizeLimits]
+    rules: Mapping[DataType, tuple[Rule, ...]]
+    is_near_bound: bool
+    _large: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # as many as `pools.cpu` has threads, so that memory is taken for what is decoded, not for what waits
+    _decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODERS))
+    _memory: Budget = field(default_factory=lambda: Budget(_TEXT_BYTES))
+    _waiting_bytes: int = 0
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    async def obtain(self, attempt: Attempt, file: FileEvidence, *, may_download: Callable[[], bool]) -> Acquired:
+        """Read the file's bytes from raw/ where they are, else from the vendor.
+
+        Raises VendorError of any kind and TickFileInvalid; both concern this file, or the account, not the lake.
+        """
+        self._refuse_long_names(attempt, file)
+        if attempt.has_raw(file.vendor_symbol):
+            try:
+                return await self._rebuild(attempt, file)
+            except TickFileInvalid:
+                # what the lake holds is damaged, or this decoder knows better: ask the vendor again
+                if not may_download():
+                    return Acquired(open_file(file))
+        return await self._download(attempt, file)
+
+    def _refuse_long_names(self, attempt: Attempt, file: FileEvidence) -> None:
+        """Refuse what no directory can hold before it is fetched: it would stop the other files as well."""
+        longest = max(len(key.rpartition("/")[2]) for key in attempt.object_keys(file))
+        if longest > _LONGEST_NAME_BYTES:
+            raise VendorError(
+                f"{attempt.unit} {file.vendor_symbol[:80]}...: the symbol makes an object name of {longest} bytes, and "
+                f"file systems end at {_LONGEST_NAME_BYTES}: leave it out with `exclude` in the venues file"
+            )
+
+    async def refresh(self, attempt: Attempt, file: FileEvidence) -> Acquired:
+        """Ask the vendor whether a file that is accounted for has changed; what cannot be replaced stays."""
+        try:
+            acquired = await self._download(attempt, file, is_refresh=True)
+        except TickFileInvalid as error:
+            raise RefreshFailed(f"{error}; what is held stays") from error
+        if acquired.evidence.outcome is Outcome.NOT_OFFERED and file.outcome is not Outcome.NOT_OFFERED:
+            raise RefreshFailed(
+                f"{attempt.unit} {file.vendor_symbol}: {acquired.evidence.error}; what is held stays, though "
+                "the vendor does not offer it any more"
+            )
+        return acquired
+
+    async def discard(self, acquired: Acquired) -> None:
+        """Free the scratch of a file that is published, or given up."""
+        for item in acquired.decoded.objects if acquired.decoded else ():
+            item.path.unlink(missing_ok=True)  # a staged one is gone already
+        self._waiting_bytes -= acquired.scratch_bytes
+        await self.budget.give_back(acquired.scratch_bytes)
+
+    async def _rebuild(self, attempt: Attempt, file: FileEvidence) -> Acquired:
+        tick_file = _tick_file(attempt, file)
+        stat = attempt.observed[raw_key(attempt.unit, file.vendor_symbol)]
+        folder = self._new_path(".raw")
+        folder.mkdir()
+        share = _FILE_SHARE * stat.size_bytes
+        await self.budget.take(share)
+        try:
+            path = await self._on(self.pools.io, self.lake.fetch_file, stat.key, folder)
+            decoded = await self._decode(tick_file, path, stat.size_bytes)
+            if attempt.is_takeover:  # as with published objects: void what the other writer may still write
+                put = partial(self._put_raw, path)
+                stat = await self._on(self.pools.io, attempt.put_raw, file, put)
+            return await self._keep(attempt, self._stored(file, tick_file, decoded, stat), decoded, share)
+        except BaseException:
+            await self.budget.give_back(share)
+            raise
+        finally:
+            shutil.rmtree(folder)  # a download; a local lake gives its own file
+
+    async def _download(self, attempt: Attempt, file: FileEvidence, *, is_refresh: bool = False) -> Acquired:
+        """Fetch, prove, decode and store a file; a bad body is fetched once more, and kept aside in the end."""
+        bad_crc32c: str | None = None
+        while True:
+            fetch = _Fetch(self._new_path(".csv.gz"), self.budget)
+            try:
+                acquired = await self._fetch(attempt, file, fetch, is_refresh=is_refresh)
+            except _BadBody as bad:
+                if bad_crc32c is not None:
+                    await self._on(self.pools.io, attempt.keep_aside, file, fetch.body)
+                    text = "the vendor sent the same bytes twice" if bad_crc32c == bad.crc32c else "and so before"
+                    raise TickFileInvalid(f"{bad.error}; {text}") from bad.error
+                bad_crc32c = bad.crc32c
+            else:
+                fetch.share -= acquired.scratch_bytes
+                return acquired
+            finally:
+                fetch.body.unlink(missing_ok=True)  # not there before the first byte, and given away at the end
+                await self.budget.give_back(fetch.share)
+
+    async def _fetch(self, attempt: Attempt, file: FileEvidence, fetch: _Fetch, *, is_refresh: bool) -> Acquired:
+        tick_file = _tick_file(attempt, file)
+        held = HeldFile(file.size_bytes, file.etag, file.x_md5) if is_refresh and file.size_bytes is not None else None
+        answer = await self.client.download(tick_file, fetch.body, admit=fetch.admit, held=held)
+        if isinstance(answer, NotOffered):
+            return Acquired(self._not_offered(file, answer))
+        if isinstance(answer, Unchanged):
+            return Acquired(file)
+        if is_refresh and answer.crc32c == file.crc32c:
+            return Acquired(_answered(file, answer), downloaded_bytes=answer.size_bytes)
+        try:
+            decoded = await self._decode(tick_file, fetch.body, answer.size_bytes)
+        except TickFileInvalid as error:
+            raise _BadBody(error, answer.crc32c) from error
+        stat = await self._on(self.pools.io, attempt.put_raw, file, partial(self._take_raw, fetch.body, answer.crc32c))
+        evidence = self._stored(_answered(_with_past(file), answer), tick_file, decoded, stat)
+        acquired = await self._keep(attempt, evidence, decoded, fetch.share)
+        return replace(acquired, downloaded_bytes=answer.size_bytes)
+
+    async def _keep(
+        self, attempt: Attempt, evidence: FileEvidence, decoded: DecodedFile | None, share: int
+    ) -> Acquired:
+        """Keep what waits for the rest of its unit: on scratch, or in the lake when too much of scratch waits already.
+
+        Of the file's `share` of the budget, what is kept stays taken; the caller gives the rest back.
+        """
+        if decoded is None:
+            return Acquired(evidence)
+        size_bytes = min(share, sum(item.size_bytes for item in decoded.objects))
+        if self._waiting_bytes + size_bytes > self.budget.limit_bytes // _STAGED_FROM_SHARE:
+            staged = [await self._on(self.pools.io, attempt.stage, item) for item in decoded.objects]
+            return Acquired(evidence, replace(decoded, objects=tuple(staged)))
+        self._waiting_bytes += size_bytes
+        return Acquired(evidence, decoded, scratch_bytes=size_bytes)
+
+    async def _decode(self, tick_file: TickFile, body: Path, gzip_bytes: int) -> DecodedFile | None:
+        """Prove a body and decode it, a large one alone."""
+        async with self._lane(gzip_bytes), self._decoders:
+            text_bytes = _TEXT_SHARE * gzip_bytes
+            if not self._memory.try_take(text_bytes):
+                return await self._on(self.pools.cpu, self._decode_now, tick_file, body, None)
+            try:
+                return await self._on(self.pools.cpu, self._decode_now, tick_file, body, KeptText(text_bytes))
+            finally:
+                await self._memory.give_back(text_bytes)
+
+    def _lane(self, gzip_bytes: int) -> AbstractAsyncContextManager[None]:
+        return self._large if gzip_bytes > _LARGE_BYTES else nullcontext()
+
+    def _decode_now(self, tick_file: TickFile, body: Path, kept: KeptText | None) -> DecodedFile | None:
+        rows = verify_tick_file(body, tick_file, self.sizes[tick_file.unit.data_type], kept)
+        if not rows:
+            return None
+        source = (kept.value() if kept else None) or body
+        target = self._new_path(".parquet")
+        with _gone_on_failure(target):
+            return decode_tick_file(source, tick_file, rows, self.known_keys, target)
+
+    def _stored(
+        self, file: FileEvidence, tick_file: TickFile, decoded: DecodedFile | None, stat: ObjectStat
+    ) -> FileEvidence:
+        stored = _stored(file, decoded, stat)
+        if decoded is None:
+            return stored
+        findings = judge_ticks(
+            decoded.stats,
+            file.instrument_type,
+            self.rules[tick_file.unit.data_type],
+            is_first_day=file.is_first_day,
+            is_last_day=file.is_last_day,
+        )
+        return stored.model_copy(update={"stats": decoded.stats, "findings": findings})
+
+    def _not_offered(self, file: FileEvidence, answer: NotOffered) -> FileEvidence:
+        facts = {"outcome": Outcome.NOT_OFFERED, "error": answer.message, "is_provisional": self.is_near_bound}
+        return _answered(file, answer).model_copy(update=facts)
+
+    def _put_raw(self, body: Path, key: str, if_generation: int) -> ObjectStat:
+        return self.lake.put_file(body, key, if_generation=if_generation, content_type=_GZIP_CONTENT)
+
+    def _take_raw(self, body: Path, crc32c: str, key: str, if_generation: int) -> ObjectStat:
+        return self.lake.take_file(body, key, crc32c=crc32c, if_generation=if_generation, content_type=_GZIP_CONTENT)
+
+    def _new_path(self, suffix: str) -> Path:
+        # names instead of folders: making and removing those costs more than a small file's decoding
+        return self.scratch / f"{next(self._numbers)}{suffix}"
+
+    async def _on(self, pool: ThreadPoolExecutor, call: Callable[..., _T], *args: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(pool, call, *args)
+
+
+class _BadBody(Exception):
+    """A body that was received whole and is not what the format says."""
+
+    def __init__(self, error: TickFileInvalid, crc32c: str) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.crc32c = crc32c
+
+
+class _Fetch:
+    """One body on its way, and the share of scratch that was taken for it, once its length was known."""
+
+    def __init__(self, body: Path, budget: Budget) -> None:
+        self.body = body
+        self.share = 0
+        self._budget = budget
+
+    async def admit(self, size_bytes: int | None) -> None:
+        if not self.share:  # a body that is asked for again keeps its share
+            share = _FILE_SHARE * (_UNKNOWN_BYTES if size_bytes is None else size_bytes)
+            await self._budget.take(share)
+            self.share = share
+
+
+@contextmanager
+def _gone_on_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _tick_file(attempt: Attempt, file: FileEvidence) -> TickFile:
+    return TickFile(attempt.unit, file.vendor_symbol, file.instrument_type, file.instrument_key)
+
+
+def _answered(file: FileEvidence, answer: Downloaded | NotOffered) -> FileEvidence:
+    facts: dict[str, object] = {"url": answer.url, "status": answer.status, "attempts": answer.attempts}
+    if isinstance(answer, Downloaded):
+        facts |= {"etag": answer.etag, "last_modified": answer.last_modified, "x_md5": answer.x_md5}
+    return file.model_copy(update=facts)
+
+
+def _with_past(file: FileEvidence) -> FileEvidence:
+    """Return the evidence with what is about to be replaced added to its past; that of a new file is none."""
+    if file.outcome not in {Outcome.STORED, Outcome.VENDOR_EMPTY}:
+        return open_file(file)
+    past = PastFile(size_bytes=file.size_bytes, crc32c=file.crc32c, rows=file.rows, last_modified=file.last_modified)
+    return open_file(file).model_copy(update={"previous": (*file.previous, past)})
+
+
+def _stored(file: FileEvidence, decoded: DecodedFile | None, stat: ObjectStat) -> FileEvidence:
+    facts: Mapping[str, object] = {
+        "outcome": Outcome.STORED if decoded else Outcome.VENDOR_EMPTY,
+        "size_bytes": stat.size_bytes,
+        "crc32c": stat.crc32c,
+        "generation": stat.generation,
+        "rows": decoded.rows if decoded else 0,
+        "first_local_timestamp": decoded.first_local_timestamp if decoded else None,
+        "last_local_timestamp": decoded.last_local_timestamp if decoded else None,
+        "unknown_symbols": decoded.unknown_symbols if decoded else (),
+    }
+    return file.model_copy(update=facts)

@@ -1,0 +1,251 @@
+"""One writer's attempt at one unit (venue, data type, day): claim its receipt, write its objects, commit.
+
+Order of every attempt: read the receipt, observe the objects, claim the receipt, write objects, commit the receipt.
+Each write is conditional on the generation that was observed *before* the claim, and each step of the receipt on the
+generation read. Why two writers, or one that was killed and lives on, cannot spoil a committed unit:
+
+- A writer that loses its claim (another one changed the receipt) holds only generations observed before its own claim.
+- A writer that finds a claim it did not make, or a publication left `replacing`, takes over: it writes every object it
+  will name anew, after its own claim. From then on no older writer holds a generation that still matches, so the older
+  one's writes are refused.
+- Objects named by a committed receipt without a claim were settled that way before, and are kept as they are. Nothing
+  else is kept, however right its bytes look: an older writer may be about to replace or to delete it.
+- Objects are kept in all layouts or written anew in all: on a local lake a copy carries its source's generation, so a
+  copy of a kept object could bear the very generation that an older writer still holds for that key.
+- When a write is refused, the writer first observes the object again, *then* confirms that the claim is still its own,
+  and writes on that condition; a newer claim made after that confirmation voids it.
+
+- After the commit, whatever was observed in the unit's folders and is not named is deleted, on the generation observed;
+  whoever names such a key later has written it anew, so a late delete is refused.
+
+A killed attempt leaves a claim and maybe objects that nobody names: the next run takes over and removes them. Readers
+only see what a receipt in state `committed` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from market_data.errors import LakeConflict, LakeError
+from market_data.lake.base import ObjectStat, TickLake
+from market_data.lake.keys import (
+    PublishedName,
+    failed_key,
+    object_key,
+    raw_key,
+    raw_prefix,
+    receipt_key,
+    staging_key,
+)
+from market_data.model.instruments import parse_instrument_key
+from market_data.model.tick_file import DataTypeDay, Outcome
+from market_data.receipts.receipt import FileEvidence, PublishedObject, Receipt
+from market_data.receipts.store import save_receipt
+from market_data.ticks.decode import DecodedObject
+
+_PARQUET_CONTENT = "application/vnd.apache.parquet"
+_GZIP_CONTENT = "application/gzip"
+_WRITE_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationTarget:
+    """What a publication is made for: the lake's origin, its layouts, the decoder, the configuration it came from."""
+
+    origin: str
+    layouts: tuple[str, ...]
+    decoder_version: str
+    config_hash: str
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A unit at work.
+
+    `to_acquire` are the files without proof; `to_rebuild` those to be decoded (again) from raw/; `to_refresh` those
+    with proof that the vendor may have changed, or may offer by now.
+    The unit is claimed unless the attempt `is_current`: then there is nothing to do, and `receipt` is as it was found.
+    """
+
+    lake: TickLake
+    unit: DataTypeDay
+    target: PublicationTarget
+    writer: str
+    receipt: Receipt
+    generation: int
+    observed: dict[str, ObjectStat]
+    is_current: bool
+    is_takeover: bool
+    to_acquire: tuple[FileEvidence, ...] = ()
+    to_rebuild: tuple[FileEvidence, ...] = ()
+    to_refresh: tuple[FileEvidence, ...] = ()
+
+    def has_raw(self, vendor_symbol: str) -> bool:
+        """Whether the vendor's bytes of a file are in the lake (puts are whole, and only verified bytes are put)."""
+        return raw_key(self.unit, vendor_symbol) in self.observed
+
+    def object_keys(self, file: FileEvidence) -> tuple[str, ...]:
+        """Return the keys that a file of one instrument will have: raw, and published; of a grouped one, raw alone."""
+        keys = [raw_key(self.unit, file.vendor_symbol)]
+        if file.instrument_key is not None:
+            name = PublishedName(self.unit, file.instrument_type, parse_instrument_key(file.instrument_key)[2])
+            keys += [object_key(layout, name) for layout in self.target.layouts]
+        return tuple(keys)
+
+    def release(self, evidence: Iterable[FileEvidence]) -> Receipt:
+        """Keep what is proven and give the claim back; what was published before stays as it is."""
+        return self.save(self.receipt.with_evidence(evidence).released())
+
+    def publish(
+        self,
+        evidence: Sequence[FileEvidence],
+        decoded: Mapping[str, Sequence[DecodedObject]],
+        executor: Executor,
+        now: Callable[[], datetime],
+    ) -> Receipt:
+        """Write the objects of the decoded files into every layout and commit; `decoded` is by vendor symbol."""
+        files = self.receipt.with_evidence(evidence)
+        symbols = {file.vendor_symbol for file in files.files if file.outcome is Outcome.STORED}
+        kept = [item for item in self.receipt.objects if item.vendor_symbol in symbols - decoded.keys()]
+        new = [(symbol, item) for symbol, items in decoded.items() for item in items]
+        settled = self._settled_objects()
+        if self._changes_named_objects(new):
+            self.save(files.replacing())
+        written = list(executor.map(lambda pair: self._keep_or_write(settled, *pair), new))
+        committed = files.committed(
+            [*kept, *written],
+            decoder_version=self.target.decoder_version,
+            layouts=self.target.layouts,
+            at=now(),
+        )
+        self.save(committed)
+        list(executor.map(self._delete, _unnamed(self.receipt, self.observed)))
+        return self.receipt
+
+    def put_raw(self, file: FileEvidence, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
+        """Store the vendor's bytes of a file through `put(key, if_generation)`."""
+        return self._write(raw_key(self.unit, file.vendor_symbol), put)
+
+    def keep_aside(self, file: FileEvidence, body: Path) -> None:
+        """Keep the bytes that were refused for a file, instead of those kept before."""
+        self.lake.put_file(body, failed_key(self.unit, file.vendor_symbol), content_type=_GZIP_CONTENT)
+
+    def stage(self, item: DecodedObject) -> DecodedObject:
+        """Move a decoded file from scratch into the lake, where it waits for the rest of its unit."""
+        key = staging_key(self.unit, self.writer, item.instrument_type, item.stem)
+        self.lake.take_file(item.path, key, crc32c=item.crc32c, content_type=_PARQUET_CONTENT)
+        return replace(item, staged_key=key)
+
+    def _changes_named_objects(self, new: Sequence[tuple[str, DecodedObject]]) -> bool:
+        crc32c_by_name = {item.name(self.unit): item.crc32c for item in self.receipt.objects}
+        names = {_planned(symbol, item).name(self.unit): item.crc32c for symbol, item in new}
+        return bool(self.receipt.objects) and (
+            self.is_takeover or any(crc32c_by_name.get(name, crc) != crc for name, crc in names.items())
+        )
+
+    def _settled_objects(self) -> dict[PublishedName, PublishedObject]:
+        """Return the objects that can be kept: named without a claim, and in every layout as they were described."""
+        if self.is_takeover:
+            return {}
+        return {
+            item.name(self.unit): item
+            for item in self.receipt.objects
+            if tuple(item.generations) == self.target.layouts and _is_held(self.unit, item, self.observed)
+        }
+
+    def _keep_or_write(
+        self, settled: Mapping[PublishedName, PublishedObject], vendor_symbol: str, item: DecodedObject
+    ) -> PublishedObject:
+        planned = _planned(vendor_symbol, item)
+        name = planned.name(self.unit)
+        keys = {layout: object_key(layout, name) for layout in self.target.layouts}
+        if name in settled and settled[name].crc32c == item.crc32c:
+            generations = {layout: self.observed[key].generation for layout, key in keys.items()}
+        else:
+            generations = self._write_object(item, keys)
+        if item.staged_key is not None:
+            self.lake.delete(item.staged_key)
+        return planned.model_copy(update={"generations": generations})
+
+    def _write_object(self, item: DecodedObject, keys: Mapping[str, str]) -> dict[str, int]:
+        source, generations = item.staged_key, {}
+        for layout, key in keys.items():
+            written = self._write(key, partial(self._put_object, item, source))
+            generations[layout] = written.generation
+            source = source or key
+        return generations
+
+    def _put_object(self, item: DecodedObject, source: str | None, key: str, if_generation: int) -> ObjectStat:
+        if source is not None:
+            return self.lake.copy(source, key, if_generation=if_generation)
+        return self.lake.take_file(
+            item.path, key, crc32c=item.crc32c, if_generation=if_generation, content_type=_PARQUET_CONTENT
+        )
+
+    def _write(self, key: str, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
+        seen = self.observed.get(key)
+        generation = seen.generation if seen else 0
+        for _ in range(_WRITE_ATTEMPTS):
+            try:
+                return put(key, generation)
+            except LakeError as error:
+                found = self.lake.stat(key)
+                # also for a copy whose source who took over deleted or replaced: giving way is the cause to tell
+                self._confirm_claim()
+                if not isinstance(error, LakeConflict):
+                    raise
+                generation = found.generation if found else 0
+        raise LakeConflict(
+            f"{self.lake.uri(key)}: refused {_WRITE_ATTEMPTS} times; other writers are at work on {self.unit}"
+        )
+
+    def _confirm_claim(self) -> None:
+        stat = self.lake.stat(receipt_key(self.unit))
+        if stat is None or stat.generation != self.generation:
+            raise LakeConflict(f"{self.unit}: another run took the unit over while this one was writing")
+
+    def save(self, receipt: Receipt) -> Receipt:
+        """Write the receipt on condition that nobody else did; raises LakeConflict (transient) when another run has."""
+        try:
+            self.generation = save_receipt(self.lake, receipt, self.generation)
+        except LakeConflict as error:
+            raise LakeConflict(f"{self.unit}: another run took the unit over ({error})") from error
+        self.receipt = receipt
+        return receipt
+
+    def _delete(self, stat: ObjectStat) -> None:
+        with suppress(LakeConflict):  # changed since: it is another writer's now
+            self.lake.delete(stat.key, if_generation=stat.generation)
+
+
+def _is_held(unit: DataTypeDay, item: PublishedObject, observed: Mapping[str, ObjectStat]) -> bool:
+    """Whether a published object is in every layout as the receipt describes it."""
+    stats = [observed.get(object_key(layout, item.name(unit))) for layout in item.generations]
+    return all(stat and (stat.size_bytes, stat.crc32c) == (item.size_bytes, item.crc32c) for stat in stats)
+
+
+def _unnamed(receipt: Receipt, observed: Mapping[str, ObjectStat]) -> list[ObjectStat]:
+    """Return the observed objects that the receipt does not name: published, staged, or kept aside for no reason."""
+    named = {object_key(layout, item.name(receipt.unit)) for item in receipt.objects for layout in item.generations}
+    named |= {failed_key(receipt.unit, file.vendor_symbol) for file in receipt.open_files}
+    folder = raw_prefix(receipt.unit)
+    return [stat for key, stat in observed.items() if key not in named and not key.startswith(folder)]
+
+
+def _planned(vendor_symbol: str, item: DecodedObject) -> PublishedObject:
+    return PublishedObject(
+        vendor_symbol=vendor_symbol,
+        instrument_type=item.instrument_type,
+        instrument_key=item.instrument_key,
+        stem=item.stem,
+        rows=item.rows,
+        size_bytes=item.size_bytes,
+        crc32c=item.crc32c,
+        generations={},
+    )

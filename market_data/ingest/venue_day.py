@@ -1,0 +1,353 @@
+"""The use case: the tick files of one venue-day. Fetch, verify, store, decode, publish, receipt; knows no Dagster.
+
+Units (data types) are at work at once, and many files of each (`acquire.py`), on an event loop of its own thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+from uuid import uuid4
+
+from market_data.errors import (
+    LakeConflict,
+    MarketDataError,
+    RefreshFailed,
+    TickFileInvalid,
+    VendorAccessDenied,
+    VendorBusy,
+    VendorError,
+)
+from market_data.ingest.acquire import DECODERS, Acquired, Acquirer, Pools
+from market_data.ingest.begin import begin
+from market_data.ingest.publish import Attempt, PublicationTarget
+from market_data.ingest.scratch import Budget, open_scratch
+from market_data.ingest.slots import Slots
+from market_data.lake.base import TickLake
+from market_data.model.data_types import DataType
+from market_data.model.limits import RunLimits
+from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
+from market_data.receipts.receipt import FileEvidence, Receipt, open_file
+from market_data.receipts.store import load_receipt
+from market_data.ticks.decode import DECODER_VERSION
+from market_data.ticks.rules import Rule, rules_for
+from market_data.universe.rules import Selection, Universe, expected_tick_files
+from market_data.universe.waivers import Waiver, waived_reasons
+from market_data.vendor.client import TardisClient
+from market_data.vendor.quota import DailyQuota
+
+_ATTEMPTS_AT_A_UNIT = 3
+_OTHER_WRITER_POLLS = 150
+_OTHER_WRITER_POLL_SECONDS = 2
+# The vendor may still add files of a day that it has only just exported.
+_NEAR_BOUND_DAYS = 2
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class VenueDay:
+    """What is to be ingested: the universe of the day, what is wanted of it, and into which publication.
+
+    `is_refresh` asks the vendor whether the files that are held have changed, and replaces those that have.
+    """
+
+    universe: Universe
+    selection: Selection
+    data_types: tuple[DataType, ...]
+    layouts: tuple[str, ...]
+    origin: str
+    config_hash: str
+    rules: Mapping[DataType, tuple[Rule, ...]] = field(
+        default_factory=lambda: {data_type: rules_for(data_type, {}) for data_type in DataType}
+    )
+    decoder_version: str = DECODER_VERSION
+    waivers: tuple[Waiver, ...] = ()
+    limits: RunLimits = field(default_factory=RunLimits)
+    is_refresh: bool = False
+
+    @property
+    def target(self) -> PublicationTarget:
+        """What the publications of this venue-day are made for."""
+        return PublicationTarget(self.origin, self.layouts, self.decoder_version, self.config_hash)
+
+    @property
+    def is_near_bound(self) -> bool:
+        """Whether the vendor had only just exported the day when it was asked."""
+        return (self.universe.exported_until - self.universe.day).days <= _NEAR_BOUND_DAYS
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """What became of one data type of the venue-day; `downloads` counts requests that brought bytes.
+
+    `replaced` are the files that a refresh replaced, `not_refreshed` says why others stayed as they were.
+    """
+
+    receipt: Receipt
+    was_current: bool
+    downloads: int
+    downloaded_bytes: int
+    seconds: float
+    replaced: tuple[FileEvidence, ...] = ()
+    not_refreshed: tuple[str, ...] = ()
+
+
+def ingest_venue_day(
+    lake: TickLake,
+    open_client: Callable[[], TardisClient],
+    venue_day: VenueDay,
+    on_file: Callable[[FileEvidence], None] = lambda _: None,
+) -> Iterator[UnitResult]:
+    """Ingest the data types of a venue-day and yield each one's result as it is done.
+
+    A failed tick file leaves its data type open and stops no other. Raises LakeError of any kind, at once; faults of
+    the key or the quota stop further downloads and are found in the receipts' open files.
+    """
+    results: queue.SimpleQueue[UnitResult | BaseException | None] = queue.SimpleQueue()
+    work = _Work(lake, venue_day, on_file)
+    thread = threading.Thread(target=work.run, args=(open_client, results.put), name="ingest_venue_day")
+    thread.start()
+    try:
+        while (result := results.get()) is not None:
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+    finally:
+        work.cancel()
+        thread.join()
+
+
+class _Work:
+    """The venue-day at work: an event loop on a thread, and the pools that do what must not block it."""
+
+    def __init__(self, lake: TickLake, venue_day: VenueDay, on_file: Callable[[FileEvidence], None]) -> None:
+        self._lake = lake
+        self._day = venue_day
+        self._on_file = on_file
+        self._writer = uuid4().hex
+        self._stop: MarketDataError | None = None
+        self._is_stop_told = False
+        self._is_cancelled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._slots = Slots(venue_day.limits.files_at_once, venue_day.data_types)
+        self._quota = DailyQuota(
+            lake,
+            venue_day.limits.daily_quota_bytes,
+            self._writer,
+            partial(datetime.now, UTC),
+            is_history=not venue_day.is_near_bound,
+        )
+
+    def run(
+        self, open_client: Callable[[], TardisClient], put: Callable[[UnitResult | BaseException | None], None]
+    ) -> None:
+        """Run to the end on this thread; every result, then an error if there is one, then None, go to `put`."""
+        files_at_once = self._day.limits.files_at_once
+        try:
+            with ExitStack() as stack:
+                self._scratch, scratch_bytes = stack.enter_context(open_scratch(self._day.limits.scratch_bytes))
+                # units wait for their objects' writers, so they need threads apart from them
+                self._units = stack.enter_context(ThreadPoolExecutor(len(DataType), "unit"))
+                io = stack.enter_context(ThreadPoolExecutor(files_at_once, "lake"))
+                cpu = stack.enter_context(ThreadPoolExecutor(DECODERS, "decode"))
+                self._pools = Pools(io, cpu)
+                asyncio.run(self._run_units(open_client, scratch_bytes, put))
+        except asyncio.CancelledError:
+            put(None)
+        except BaseException as error:  # noqa: BLE001  handed to the caller's thread, which raises it
+            put(_cause_of(error))
+        else:
+            put(None)
+
+    def cancel(self) -> None:
+        """Stop as soon as possible; claims stay, so the next run takes over."""
+        self._is_cancelled = True
+        if self._loop is not None and self._main is not None and not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(self._main.cancel)
+            except RuntimeError:
+                return  # the loop closed between the question and the call: the work is done
+
+    async def _run_units(
+        self,
+        open_client: Callable[[], TardisClient],
+        scratch_bytes: int,
+        put: Callable[[UnitResult | BaseException | None], None],
+    ) -> None:
+        self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
+        if self._is_cancelled:  # before there was a task to cancel
+            return
+        async with open_client() as client:
+            self._acquirer = Acquirer(
+                lake=self._lake,
+                client=client,
+                scratch=self._scratch,
+                budget=Budget(scratch_bytes),
+                pools=self._pools,
+                known_keys={item.vendor_symbol: item.instrument_key for item in self._day.universe.listed},
+                sizes=self._day.limits.sizes,
+                rules=self._day.rules,
+                is_near_bound=self._day.is_near_bound,
+            )
+            await self._look_at_quota()
+            async with asyncio.TaskGroup() as group:
+                for data_type in self._day.data_types:
+                    group.create_task(self._run_unit(data_type, put))
+            await self._on(self._units, self._quota.save)
+
+    async def _run_unit(self, data_type: DataType, put: Callable[[UnitResult], None]) -> None:
+        unit = DataTypeDay(self._day.universe.venue, data_type, self._day.universe.day)
+        expected = expected_tick_files(self._day.universe, self._day.selection, data_type)
+        for remaining in reversed(range(_ATTEMPTS_AT_A_UNIT)):
+            try:
+                put(await self._attempt_unit(unit, expected))
+            except (LakeConflict, ExceptionGroup) as error:  # a file's conflict comes in a group
+                cause = _cause_of(error)
+                if not remaining or not isinstance(cause, LakeConflict):
+                    raise cause from error
+                await self._wait_for_other_writer(unit)
+            else:
+                return
+
+    async def _wait_for_other_writer(self, unit: DataTypeDay) -> None:
+        """Let the run that took the unit over finish; raises LakeConflict (transient) when it takes too long.
+
+        Taking over in turn would let neither of two runs end.
+        """
+        for _ in range(_OTHER_WRITER_POLLS):
+            receipt, _ = await self._on(self._units, load_receipt, self._lake, unit)
+            if receipt is None or receipt.claim in {None, self._writer}:
+                return
+            await asyncio.sleep(_OTHER_WRITER_POLL_SECONDS)
+        waited_seconds = _OTHER_WRITER_POLLS * _OTHER_WRITER_POLL_SECONDS
+        raise LakeConflict(f"{unit}: another run took it over and was still at work {waited_seconds} s later")
+
+    async def _attempt_unit(self, unit: DataTypeDay, expected: tuple[TickFile, ...]) -> UnitResult:
+        started = time.monotonic()
+        waived = waived_reasons(self._day.waivers, expected)
+        listed = len(self._day.universe.listed)
+        start = partial(begin, instruments_listed=listed, waived=waived, is_refresh=self._day.is_refresh)
+        attempt = await self._on(self._units, start, self._lake, unit, expected, self._day.target, self._writer)
+        if attempt.is_current:
+            return UnitResult(attempt.receipt, True, 0, 0, time.monotonic() - started)
+        files = {file.vendor_symbol: file for file in (*attempt.to_rebuild, *attempt.to_refresh, *attempt.to_acquire)}
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._acquire(attempt, file)) for file in files.values()]
+        done = [task.result() for task in tasks]
+        evidence = [item.evidence for item in done]
+        if all(file.is_accounted for file in evidence):
+            decoded = {
+                item.evidence.vendor_symbol: item.acquired.decoded.objects for item in done if item.acquired.decoded
+            }
+            now = partial(datetime.now, UTC)
+            receipt = await self._on(self._units, attempt.publish, evidence, decoded, self._pools.io, now)
+        else:
+            receipt = await self._on(self._units, attempt.release, evidence)
+        for item in done:
+            await self._acquirer.discard(item.acquired)
+        downloaded = [size for item in done if (size := item.acquired.downloaded_bytes) is not None]
+        return UnitResult(
+            receipt,
+            was_current=False,
+            downloads=len(downloaded),
+            downloaded_bytes=sum(downloaded),
+            seconds=time.monotonic() - started,
+            replaced=tuple(item.evidence for item in done if item.is_replaced),
+            not_refreshed=tuple(item.not_refreshed for item in done if item.not_refreshed),
+        )
+
+    async def _acquire(self, attempt: Attempt, file: FileEvidence) -> _Done:
+        async with self._slots.hold(attempt.unit.data_type):
+            started = time.monotonic()
+            done = await self._ask_again(attempt, file) if file in attempt.to_refresh else None
+            if done is None or (done.acquired.decoded is None and file in attempt.to_rebuild):
+                done = replace(done or _Done(Acquired(file)), acquired=await self._obtain(attempt, file))
+            if (size_bytes := done.acquired.downloaded_bytes) is not None and self._quota.add(size_bytes):
+                await self._look_at_quota()
+            evidence = done.evidence.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+            self._on_file(evidence)
+            return replace(done, acquired=replace(done.acquired, evidence=evidence))
+
+    async def _obtain(self, attempt: Attempt, file: FileEvidence) -> Acquired:
+        """Acquire a file that is wanted; what goes wrong with it stands in its evidence."""
+        if self._stop is not None and not attempt.has_raw(file.vendor_symbol):
+            return self._left_untried(file)
+        try:
+            return await self._acquirer.obtain(attempt, file, may_download=lambda: self._stop is None)
+        except (VendorAccessDenied, VendorBusy) as error:
+            self._stop = self._stop or error
+            return self._left_untried(file)
+        except (VendorError, TickFileInvalid) as error:
+            return Acquired(_failed(file, error))
+
+    async def _ask_again(self, attempt: Attempt, file: FileEvidence) -> _Done:
+        """Ask for a file that is accounted for; whatever goes wrong, it stays as it is."""
+        if self._stop is not None:
+            return _Done(Acquired(file), not_refreshed=f"{attempt.unit} {file.vendor_symbol}: {self._stop}")
+        try:
+            acquired = await self._acquirer.refresh(attempt, file)
+        except (VendorError, RefreshFailed) as error:
+            if isinstance(error, VendorAccessDenied | VendorBusy):
+                self._stop = self._stop or error
+            return _Done(Acquired(file), not_refreshed=str(error))
+        return _Done(acquired, is_replaced=acquired.evidence.previous != file.previous)
+
+    def _left_untried(self, file: FileEvidence) -> Acquired:
+        """Return the evidence of a file after the run's stop: one names what stopped it, the others stay untried."""
+        if self._stop is None or self._is_stop_told:
+            return Acquired(open_file(file))
+        self._is_stop_told = True
+        return Acquired(_failed(file, self._stop))
+
+    async def _look_at_quota(self) -> None:
+        await self._on(self._units, self._quota.save)
+        try:
+            await self._on(self._units, self._quota.ensure)
+        except VendorBusy as error:
+            self._stop = self._stop or error
+
+    async def _on(self, pool: ThreadPoolExecutor, call: Callable[..., _T], *args: object) -> _T:
+        assert self._loop is not None  # noqa: S101  set before any unit runs
+        return await self._loop.run_in_executor(pool, call, *args)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """One file at its end; `not_refreshed` says why one that was asked for again stayed as it was."""
+
+    acquired: Acquired
+    is_replaced: bool = False
+    not_refreshed: str | None = None
+
+    @property
+    def evidence(self) -> FileEvidence:
+        return self.acquired.evidence
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """Return what a task group failed of; a conflict with another writer only when there is nothing worse."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    causes = [_cause_of(inner) for inner in error.exceptions]
+    return next((cause for cause in causes if not isinstance(cause, LakeConflict)), causes[0])
+
+
+def _failed(file: FileEvidence, error: MarketDataError) -> FileEvidence:
+    facts: Mapping[str, object] = {
+        "outcome": Outcome.FAILED,
+        "error_class": type(error).__name__,
+        "error": str(error),
+        "is_transient": error.is_transient,
+        "not_before": error.not_before if isinstance(error, VendorBusy) else None,
+    }
+    return file.model_copy(update=facts)

@@ -1,0 +1,146 @@
+"""Where things are in the lake: the only code that spells an object key.
+
+A layout is an order of the four partition keys `date`, `venue`, `data_type`, `instrument_type`, in hive form. To add a
+layout, add a line to `PARTITION_ORDERS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, get_args
+from urllib.parse import quote, unquote
+
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+
+PartitionKey = Literal["date", "venue", "data_type", "instrument_type"]
+
+PARTITION_ORDERS: dict[str, tuple[PartitionKey, ...]] = {
+    "by_date": ("date", "venue", "data_type", "instrument_type"),
+    "by_venue": ("venue", "data_type", "instrument_type", "date"),
+    "by_type": ("instrument_type", "data_type", "date", "venue"),
+}
+LAYOUTS: tuple[str, ...] = tuple(PARTITION_ORDERS)
+PARTITION_KEYS: tuple[PartitionKey, ...] = get_args(PartitionKey)
+
+ORIGIN_KEY = "origin.json"
+_TICKS = "ticks"
+_PARQUET = ".parquet"
+
+
+def _encode(text: str) -> str:
+    encoded = quote(text, safe="-_.+@")
+    # a leading dot would hide the object from directory listings
+    return "%2E" + encoded[1:] if encoded.startswith(".") else encoded
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedName:
+    """What an object key of a published file says: its unit, its instrument type and its stem (not encoded)."""
+
+    unit: DataTypeDay
+    instrument_type: str
+    stem: str
+
+    def partition_values(self) -> dict[PartitionKey, str]:
+        """Return the value of each partition key."""
+        return {
+            "date": self.unit.day.isoformat(),
+            "venue": self.unit.venue,
+            "data_type": self.unit.data_type.value,
+            "instrument_type": self.instrument_type,
+        }
+
+
+def object_key(layout: str, name: PublishedName) -> str:
+    """Return the object key of a published file in a layout."""
+    return f"{object_prefix(layout, name.unit, name.instrument_type)}{_encode(name.stem)}{_PARQUET}"
+
+
+def object_prefix(layout: str, unit: DataTypeDay, instrument_type: str) -> str:
+    """Return the folder (with trailing slash) of one instrument type's files of a unit in a layout."""
+    values = PublishedName(unit, instrument_type, "").partition_values()
+    folders = "/".join(f"{key}={_encode(values[key])}" for key in PARTITION_ORDERS[layout])
+    return f"{_TICKS}/{layout}/{folders}/"
+
+
+def parse_object_key(key: str) -> tuple[str, PublishedName]:
+    """Return (layout, name) of a published file's object key; raises ValueError for any other key."""
+    root, layout, *folders, file_name = key.split("/")
+    pairs = dict(folder.split("=", 1) for folder in folders if "=" in folder)
+    if root != _TICKS or tuple(pairs) != PARTITION_ORDERS.get(layout) or not file_name.endswith(_PARQUET):
+        raise ValueError(f"{key!r} is not the object key of a published file")
+    values = {partition: unquote(value) for partition, value in pairs.items()}
+    unit = DataTypeDay(values["venue"], DataType(values["data_type"]), date.fromisoformat(values["date"]))
+    return layout, PublishedName(unit, values["instrument_type"], unquote(file_name.removesuffix(_PARQUET)))
+
+
+def raw_prefix(unit: DataTypeDay) -> str:
+    """Return the folder of the vendor's bytes of a unit."""
+    return f"raw/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
+
+
+def raw_key(unit: DataTypeDay, vendor_symbol: str) -> str:
+    """Return the object key of the vendor's bytes of one tick file."""
+    return f"{raw_prefix(unit)}{_encode(vendor_symbol)}.csv.gz"
+
+
+def failed_prefix(unit: DataTypeDay) -> str:
+    """Return the folder of what the vendor last sent for files that were refused; the receipt tells why."""
+    return f"failed/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
+
+
+def failed_key(unit: DataTypeDay, vendor_symbol: str) -> str:
+    """Return the object key of the refused bytes of one tick file."""
+    return f"{failed_prefix(unit)}{_encode(vendor_symbol)}.csv.gz"
+
+
+def staging_prefix(unit: DataTypeDay) -> str:
+    """Return the folder of decoded files that wait for the rest of their unit when the scratch disk is short."""
+    return f"staging/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
+
+
+def staging_key(unit: DataTypeDay, writer: str, instrument_type: str, stem: str) -> str:
+    """Return the object key of a decoded file that waits; each writer has keys of its own."""
+    return f"{staging_prefix(unit)}{writer}/{_encode(instrument_type)}/{_encode(stem)}{_PARQUET}"
+
+
+def receipt_key(unit: DataTypeDay) -> str:
+    """Return the object key of a unit's receipt."""
+    return f"{receipt_prefix(unit.venue, unit.data_type)}date={unit.day.isoformat()}.json"
+
+
+def receipt_prefix(venue: str, data_type: DataType) -> str:
+    """Return the folder of all receipts of a venue and data type."""
+    return f"receipt/venue={_encode(venue)}/data_type={data_type}/"
+
+
+def day_of_receipt(key: str) -> date:
+    """Return the day of a receipt's object key."""
+    return date.fromisoformat(key.rpartition("date=")[2].removesuffix(".json"))
+
+
+def universe_key(venue: str, day: date) -> str:
+    """Return the object key of a venue's instruments on a day."""
+    return f"universe/date={day.isoformat()}/venue={_encode(venue)}/instruments.parquet"
+
+
+def combined_universe_key(day: date) -> str:
+    """Return the object key of the instruments of all venues on a day."""
+    return f"universe_of_all_venues/date={day.isoformat()}/instruments.parquet"
+
+
+def vendor_answer_key(venue: str, asked: date) -> str:
+    """Return the object key of the vendor's metadata answer as it was on the day it was asked."""
+    return f"vendor/venue={_encode(venue)}/asked={asked.isoformat()}.json.gz"
+
+
+def quota_prefix(day: date) -> str:
+    """Return the folder in which runs tell what they fetched from the vendor on a UTC day."""
+    return f"quota/fetched_on={day.isoformat()}/"
+
+
+def quota_key(day: date, writer: str) -> str:
+    """Return the object key under which one run tells what it fetched on a UTC day."""
+    return f"{quota_prefix(day)}{writer}.json"

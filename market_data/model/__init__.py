@@ -1,0 +1,1 @@
+"""What things are: data types, venues, instruments, tick files, limits. Pure."""

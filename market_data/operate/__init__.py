@@ -1,0 +1,1 @@
+"""What people and sensors look at: plan, coverage, doctor, and when to launch."""

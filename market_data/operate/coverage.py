@@ -1,0 +1,107 @@
+"""The use case: coverage, expected tick files against held ones, for each venue, data type and day.
+
+All numbers come from the receipts; a unit without one was not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+
+from market_data.lake.base import TickLake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay, Outcome
+from market_data.receipts.receipt import Receipt
+from market_data.receipts.store import map_receipts
+
+_NAMED_FILES = 5  # fit a line
+
+COMPLETE, INCOMPLETE, REPLACING, NOT_RUN = "complete", "incomplete", "replacing", "not_run"
+STATES = (COMPLETE, INCOMPLETE, REPLACING, NOT_RUN)
+# Files by what became of them; every expected file is counted in exactly one of the others.
+FILE_COUNTS = ("expected", *(outcome.value for outcome in Outcome), "open")
+SIZES = ("rows", "raw_bytes", "published_bytes")
+COVERAGE_SCHEMA = pl.Schema(
+    {
+        "venue": pl.String(),
+        "data_type": pl.String(),
+        "day": pl.Date(),
+        "state": pl.String(),
+        **dict.fromkeys((*FILE_COUNTS, *SIZES), pl.Int64()),
+        "cause": pl.String(),
+    }
+)
+
+
+def days_between(start: date, end: date) -> list[date]:
+    """Return the days with `start <= day < end`."""
+    return [start + timedelta(days=offset) for offset in range((end - start).days)]
+
+
+def measure_coverage(lake: TickLake, wanted: Mapping[str, Sequence[DataType]], days: Sequence[date]) -> pl.DataFrame:
+    """Return one row for each venue, data type and day, sorted by them; `wanted` is data types by venue.
+
+    `state` is complete (published whole), incomplete, replacing (being rewritten: do not read) or not_run. `expected`
+    is the sum of `stored`, `vendor_empty`, `not_offered`, `waived`, `failed` and `open` (nobody has tried). `rows` and
+    `raw_bytes` are of the vendor's files held; `published_bytes` is one copy (a lake holds one for each layout).
+    `cause` says what is wrong with a unit that is incomplete or replacing, and which files a complete one is waived.
+    Raises LakeError of any kind.
+    """
+    rows = map_receipts(lake, wanted, days, _describe)
+    units = [DataTypeDay(venue, item, day) for venue, items in wanted.items() for item in items for day in days]
+    nothing = {"state": NOT_RUN} | dict.fromkeys((*FILE_COUNTS, *SIZES), 0) | {"cause": None}
+    documents = [
+        {"venue": unit.venue, "data_type": unit.data_type.value, "day": unit.day} | rows.get(unit, nothing)
+        for unit in units
+    ]
+    return pl.DataFrame(documents, schema=COVERAGE_SCHEMA).sort("venue", "data_type", "day")
+
+
+def summarize_data_types(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return one row for each venue and data type of a coverage frame: its days by state, all counts summed."""
+    return _summarize(frame, "venue", "data_type")
+
+
+def summarize_venue_days(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return one row for each venue and day of a coverage frame: its data types by state, all counts summed.
+
+    Its own `state` is the one that all of its data types share, else incomplete.
+    """
+    shared = [pl.when(pl.col(state) == pl.sum_horizontal(STATES)).then(pl.lit(state)) for state in STATES]
+    first = ("venue", "day", "state")
+    summary = _summarize(frame, "venue", "day").with_columns(state=pl.coalesce(*shared, pl.lit(INCOMPLETE)))
+    return summary.select(*first, pl.exclude(*first))
+
+
+def _summarize(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
+    states = [(pl.col("state") == state).sum().cast(pl.Int64).alias(state) for state in STATES]
+    return frame.group_by(keys).agg(*states, pl.col(*FILE_COUNTS, *SIZES).sum()).sort(keys)
+
+
+def _describe(receipt: Receipt) -> dict[str, Any]:
+    state = REPLACING if receipt.state == "replacing" else COMPLETE if receipt.is_complete else INCOMPLETE
+    return {
+        "state": state,
+        "expected": len(receipt.files),
+        **receipt.counts(),
+        "rows": sum(file.rows or 0 for file in receipt.files),
+        "raw_bytes": sum(file.size_bytes or 0 for file in receipt.files),
+        "published_bytes": sum(item.size_bytes for item in receipt.objects),
+        "cause": _name_waived(receipt) if state == COMPLETE else _cause(receipt),
+    }
+
+
+def _name_waived(receipt: Receipt) -> str | None:
+    waived = [f"{file.vendor_symbol} ({file.error})" for file in receipt.files if file.outcome is Outcome.WAIVED]
+    more = f" and {len(waived) - _NAMED_FILES} more" if len(waived) > _NAMED_FILES else ""
+    return f"waived: {', '.join(waived[:_NAMED_FILES])}{more}" if waived else None
+
+
+def _cause(receipt: Receipt) -> str:
+    if receipt.state == "replacing":
+        return "its files are being rewritten, or a run died while it did; run the day again"
+    told = next((file.error for file in receipt.open_files if file.error), None)
+    return told or "a run is at work, or was stopped before it ended; run the day again"

@@ -1,0 +1,166 @@
+"""The use case: is everything there that the ingestion needs? One diagnosis for each thing looked at.
+
+The key itself never comes here: only whether there is one, and a client that holds it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+
+from market_data.errors import LakeConflict, LakeError, LakeObjectMissing, VendorError
+from market_data.lake.base import TickLake
+from market_data.lake.keys import ORIGIN_KEY
+from market_data.lake.open import polars_storage_options
+from market_data.universe.rules import export_bounds
+from market_data.vendor.client import TardisClient
+
+_GB = 1_000_000_000
+_LEAST_FREE_GB, _COMFORTABLE_FREE_GB = 2, 20
+_LAKE_REMEDIES = {
+    "gs": "give this account Storage Object Admin on the bucket, or set MARKET_DATA_LAKE_URL to another lake",
+    "file": "give this account the right to write there, or set MARKET_DATA_LAKE_URL to another lake",
+}
+
+
+class Level(StrEnum):
+    """How a check ended; only FAIL keeps the ingestion from working."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One line of the report: what was found, and what to do about it."""
+
+    level: Level
+    name: str
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{self.level:<4} {self.name}: {self.what}{remedy}"
+
+
+def check_automation(*, is_on: bool) -> Diagnosis:
+    """Say whether new days and re-runs are launched by themselves."""
+    if is_on:
+        return Diagnosis(Level.OK, "automation", "on: sensors launch new days and re-run failed ones")
+    return Diagnosis(
+        Level.OK,
+        "automation",
+        "off: people launch every day; to have new days and re-runs launched set MARKET_DATA_AUTOMATION=on",
+    )
+
+
+async def check_vendor(client: TardisClient, venue: str) -> Diagnosis:
+    """Ask the vendor for the details of a venue, which needs no key."""
+    try:
+        until = export_bounds(venue, await client.exchange(venue)).exported_until
+    except VendorError as error:
+        return Diagnosis(Level.FAIL, "vendor", str(error), "see the network, a proxy, and TARDIS_API_URL")
+    return Diagnosis(Level.OK, "vendor", f"answers; it has exported the days of {venue} before {until}")
+
+
+async def check_key(client: TardisClient, *, has_key: bool) -> Diagnosis:
+    """Say whether there is a key, and what the vendor says that it opens."""
+    if not has_key:
+        return Diagnosis(
+            Level.WARN, "key", "none: only the first day of each month can be downloaded", "set TARDIS_API_KEY"
+        )
+    try:
+        plans = await client.key_info()
+    except VendorError as error:
+        return Diagnosis(Level.FAIL, "key", str(error), "see that TARDIS_API_KEY is the account's current key")
+    opened = sorted({str(plan.get("exchange")) for plan in plans})
+    if not opened:
+        return Diagnosis(Level.FAIL, "key", "accepted, but it opens no venue", "see the account's subscription")
+    return Diagnosis(Level.OK, "key", f"accepted; it opens {len(opened)} venues: {', '.join(opened[:5])}")
+
+
+def check_lake(lake: TickLake, origin: str) -> Iterator[Diagnosis]:
+    """Yield whether the lake is this vendor's, and whether all that a run does to it is allowed.
+
+    Writes two small objects under `probe/` and takes them away again.
+    """
+    yield _check_origin(lake, origin)
+    step = "nothing"
+    try:
+        for step in _probe(lake):  # noqa: B007  named in the diagnosis when the step fails
+            pass
+    except (LakeError, pl.exceptions.PolarsError, OSError) as error:
+        remedy = _LAKE_REMEDIES[lake.url.partition(":")[0]]
+        yield Diagnosis(Level.FAIL, "lake rights", f"cannot {step} in {lake.url}: {error}", remedy)
+    else:
+        yield Diagnosis(
+            Level.OK, "lake rights", "write, refuse a stale write, read, copy, list, scan with Polars, and delete work"
+        )
+
+
+def check_disk(name: str, directory: Path, free_bytes: int) -> Diagnosis:
+    """Judge the free space of a disk that files are written to."""
+    free_gb = free_bytes / _GB
+    what = f"{free_gb:.1f} GB free in {directory}"
+    if free_gb < _LEAST_FREE_GB:
+        return Diagnosis(Level.FAIL, name, what, f"free at least {_LEAST_FREE_GB} GB or name another disk")
+    if free_gb < _COMFORTABLE_FREE_GB:
+        remedy = f"depth data and option chains of whole venues need more than {_COMFORTABLE_FREE_GB} GB"
+        return Diagnosis(Level.WARN, name, what, remedy)
+    return Diagnosis(Level.OK, name, what)
+
+
+def _check_origin(lake: TickLake, origin: str) -> Diagnosis:
+    try:
+        found = json.loads(lake.get_bytes(ORIGIN_KEY)[0])["origin"]
+    except LakeObjectMissing:
+        return Diagnosis(Level.OK, "lake", f"{lake.url} is empty; the first run marks it as filled from {origin}")
+    except LakeError as error:
+        return Diagnosis(Level.FAIL, "lake", str(error), _LAKE_REMEDIES[lake.url.partition(":")[0]])
+    if found == origin:
+        return Diagnosis(Level.OK, "lake", f"{lake.url} is filled from {origin}")
+    remedy = "set MARKET_DATA_LAKE_URL to another lake, or MARKET_DATA_VENDOR to its vendor"
+    return Diagnosis(Level.FAIL, "lake", f"{lake.url} is filled from {found}, the settings name {origin}", remedy)
+
+
+def _probe(lake: TickLake) -> Iterator[str]:
+    """Do what a run does, yielding the name of each step before it."""
+    name = f"probe/{uuid4().hex}"
+    key, copy_key = f"{name}.parquet", f"{name}-copy.parquet"
+    buffer = io.BytesIO()
+    pl.DataFrame({"probe": [1]}).write_parquet(buffer)
+    data = buffer.getvalue()
+    try:
+        yield "write"
+        stat = lake.put_bytes(data, key, if_generation=0)
+        yield "refuse a stale write (the store ignores preconditions)"
+        with suppress(LakeConflict):
+            lake.put_bytes(data, key, if_generation=0)
+            raise LakeError(f"{lake.uri(key)} was written again on condition that it did not exist")
+        yield "read"
+        if lake.get_bytes(key)[0] != data:
+            raise LakeError(f"{lake.uri(key)} does not hold what was written")
+        yield "copy"
+        copied = lake.copy(key, copy_key, if_generation=0)
+        yield "list"
+        if {key, copy_key} - {item.key for item in lake.list_objects("probe/")}:
+            raise LakeError(f"{lake.uri(key)} or its copy is not listed")
+        yield "scan with Polars"
+        pl.scan_parquet(lake.uri(key), glob=False, storage_options=polars_storage_options(lake)).collect()
+        yield "delete"
+        lake.delete(key, if_generation=stat.generation)
+        lake.delete(copy_key, if_generation=copied.generation)
+    finally:
+        for left in (key, copy_key):
+            with suppress(LakeError):
+                lake.delete(left)

@@ -1,0 +1,297 @@
+"""The use case: what a backfill would do before anybody starts it, and which days a newer decoder would write anew.
+
+Which files must exist comes from the vendor's own metadata (the answer kept in the lake, or one just asked for), by the
+same rules as the ingestion; what is there already comes from the receipts. Sizes are those of the nearest held days.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from statistics import fmean
+from typing import Any
+
+import polars as pl
+
+from market_data.errors import ConfigurationError
+from market_data.lake.base import TickLake
+from market_data.lake.keys import day_of_receipt, receipt_prefix
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
+from market_data.receipts.receipt import Receipt
+from market_data.receipts.store import map_receipts
+from market_data.universe.answers import VendorAnswer
+from market_data.universe.rules import ExportBounds, Selection, expected_tick_files, instruments_on
+
+_SIZED_FROM_DAYS = 10
+_DAYS_AT_ONCE = 8
+_MB = 1_000_000
+# A vendor's file of one instrument, from a quiet to a busy one, and (second) a grouped one. Judged by published sizes
+# of real files (BTCUSDT of binance-futures: L2 748 MB, book_ticker 257 MB, trades 55 MB; options_chain 0.3 to 6.5 GB).
+_DEFAULT_MB: Mapping[DataType, tuple[tuple[float, float], tuple[float, float]]] = {
+    DataType.TRADES: ((0.05, 30), (1, 100)),
+    DataType.INCREMENTAL_BOOK_L2: ((5, 300), (50, 3000)),
+    DataType.BOOK_SNAPSHOT_5: ((2, 150), (20, 1500)),
+    DataType.BOOK_SNAPSHOT_25: ((5, 400), (50, 4000)),
+    DataType.QUOTES: ((0.5, 60), (300, 5000)),
+    DataType.BOOK_TICKER: ((1, 250), (50, 5000)),
+    DataType.DERIVATIVE_TICKER: ((0.5, 20), (5, 500)),
+    DataType.LIQUIDATIONS: ((0.001, 0.5), (0.01, 5)),
+    DataType.OPTIONS_CHAIN: ((0.1, 5), (300, 6500)),
+}
+_DEFAULT_PUBLISHED_SHARE = (0.6, 1.3)  # of the vendor's bytes, as zstd Parquet
+
+VENUES_SCHEMA = pl.Schema(
+    {
+        "venue": pl.String(),
+        "days": pl.Int64(),
+        "whole_days": pl.Int64(),
+        "runs": pl.Int64(),
+        "estimated_days": pl.Int64(),
+        "metadata_asked": pl.Date(),
+    }
+)
+DATA_TYPES_SCHEMA = pl.Schema(
+    {
+        "venue": pl.String(),
+        "data_type": pl.String(),
+        "expected": pl.Int64(),
+        "held": pl.Int64(),
+        "to_fetch": pl.Int64(),
+        **dict.fromkeys(("raw_bytes_low", "raw_bytes_high", "published_bytes_low", "published_bytes_high"), pl.Int64()),
+        "sized_from": pl.String(),
+    }
+)
+STALE_SCHEMA = pl.Schema(
+    {
+        "venue": pl.String(),
+        "data_type": pl.String(),
+        "day": pl.Date(),
+        "reason": pl.String(),
+        "files": pl.Int64(),
+        "raw_bytes": pl.Int64(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a backfill would do.
+
+    `venues`, one row each: `days` asked for, `whole_days` of them that need nothing, `runs` (one for each other day),
+    and `estimated_days`: not exported yet when the vendor was asked (`metadata_asked`), so that the listing of the
+    newest exported day stands in for theirs.
+
+    `data_types`, one row for each venue and data type: files `expected` on all days, `held` of them, `to_fetch`; the
+    bytes to fetch (which stay in raw/) and the bytes of one published copy, each from low to high. `sized_from` says
+    where the sizes come from: `held days` (then low is high), `defaults`, or both.
+    """
+
+    venues: pl.DataFrame
+    data_types: pl.DataFrame
+
+
+def plan_backfill(
+    lake: TickLake, wanted: Mapping[str, Selection], days: Sequence[date], answers: Mapping[str, VendorAnswer]
+) -> Plan:
+    """Return what a backfill of the venues and days would do; `wanted` and `answers` are by venue.
+
+    Raises ConfigurationError (permanent) without days, VendorError (permanent) for an answer that cannot be used,
+    LakeError of any kind.
+    """
+    if not days:
+        raise ConfigurationError("a plan needs at least one day: the first day asked for is after the last")
+    venues: list[dict[str, object]] = []
+    data_types: list[dict[str, object]] = []
+    for venue, selection in wanted.items():
+        work = _VenueWork(lake, venue, selection, days, answers[venue])
+        data_types += work.data_type_rows()
+        venues.append(work.venue_row())
+    return Plan(pl.DataFrame(venues, schema=VENUES_SCHEMA), pl.DataFrame(data_types, schema=DATA_TYPES_SCHEMA))
+
+
+def find_stale(
+    lake: TickLake,
+    wanted: Mapping[str, Iterable[DataType]],
+    days: Iterable[date],
+    *,
+    decoder_version: str,
+    layouts: tuple[str, ...],
+) -> pl.DataFrame:
+    """Return the published units that this decoder, or these layouts, would write anew: from raw/, without the vendor.
+
+    One row for each venue, data type and day, sorted by them; `files` and `raw_bytes` are what is to be decoded.
+    """
+
+    def describe(receipt: Receipt) -> dict[str, object] | None:
+        if receipt.state != "committed" or receipt.is_published_by(decoder_version, layouts):
+            return None
+        reason = f"layouts {', '.join(receipt.layouts)}; now {', '.join(layouts)}"
+        if receipt.decoder_version != decoder_version:
+            reason = f"decoder {receipt.decoder_version}; now {decoder_version}"
+        stored = [file for file in receipt.files if file.outcome is Outcome.STORED]
+        return {"reason": reason, "files": len(stored), "raw_bytes": sum(file.size_bytes or 0 for file in stored)}
+
+    found = map_receipts(lake, wanted, days, describe)
+    rows = [
+        {"venue": unit.venue, "data_type": unit.data_type.value, "day": unit.day} | row
+        for unit, row in found.items()
+        if row is not None
+    ]
+    return pl.DataFrame(rows, schema=STALE_SCHEMA).sort("venue", "data_type", "day")
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a receipt says of a unit: whether it is whole, and the vendor symbols it needs nobody to fetch."""
+
+    is_complete: bool
+    symbols: frozenset[str]
+
+
+@dataclass(slots=True)
+class _VenueWork:
+    """One venue of a plan: its expected files by day and data type, against what is held."""
+
+    lake: TickLake
+    venue: str
+    selection: Selection
+    days: Sequence[date]
+    answer: VendorAnswer
+    missing: dict[DataType, list[TickFile]] = field(init=False)
+    expected: dict[DataType, int] = field(init=False)
+    whole_days: int = field(init=False, default=0)
+    _bounds: ExportBounds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._bounds = self.answer.bounds
+        self.missing = {data_type: [] for data_type in self.selection.data_types}
+        self.expected = dict.fromkeys(self.selection.data_types, 0)
+        held = map_receipts(self.lake, {self.venue: self.selection.data_types}, self.days, _describe_held)
+        for day, files_by_type in self._expected_files():
+            is_whole = True
+            for data_type, files in files_by_type.items():
+                found = held.get(DataTypeDay(self.venue, data_type, day), _Held(is_complete=False, symbols=frozenset()))
+                missing = [file for file in files if file.vendor_symbol not in found.symbols]
+                self.missing[data_type] += missing
+                self.expected[data_type] += len(files)
+                is_whole = is_whole and found.is_complete and not missing
+            self.whole_days += is_whole
+
+    def venue_row(self) -> dict[str, object]:
+        return {
+            "venue": self.venue,
+            "days": len(self.days),
+            "whole_days": self.whole_days,
+            "runs": len(self.days) - self.whole_days,
+            "estimated_days": sum(not self._bounds.has_settled(day) for day in self.days),
+            "metadata_asked": self.answer.asked,
+        }
+
+    def data_type_rows(self) -> Iterator[dict[str, object]]:
+        for data_type, missing in self.missing.items():
+            sizes = _measure_sizes(self.lake, self.venue, data_type, self.days)
+            raw, published, sized_from = sizes.of_files(data_type, missing)
+            yield {
+                "venue": self.venue,
+                "data_type": data_type.value,
+                "expected": self.expected[data_type],
+                "held": self.expected[data_type] - len(missing),
+                "to_fetch": len(missing),
+                "raw_bytes_low": raw[0],
+                "raw_bytes_high": raw[1],
+                "published_bytes_low": published[0],
+                "published_bytes_high": published[1],
+                "sized_from": sized_from,
+            }
+
+    def _expected_files(self) -> Iterator[tuple[date, dict[DataType, tuple[TickFile, ...]]]]:
+        ordered = sorted(self.days)
+        for start in range(0, len(ordered), _DAYS_AT_ONCE):
+            some = ordered[start : start + _DAYS_AT_ONCE]
+            # answers list hundreds of thousands of instruments: look at those of these few days only
+            narrowed = _narrow(self.answer.exchange, self._known(some[0]), self._known(some[-1]))
+            for day in some:
+                universe = instruments_on(
+                    self.venue, narrowed, self._known(day), self.selection, {}, asked=self.answer.asked
+                )
+                types = self.selection.data_types
+                yield day, {item: expected_tick_files(universe, self.selection, item) for item in types}
+
+    def _known(self, day: date) -> date:
+        """Return the day whose listing stands for a day: its own, or that of the newest exported one."""
+        return day if self._bounds.has_settled(day) else self._bounds.exported_until - timedelta(days=1)
+
+
+def _narrow(exchange: Mapping[str, Any], first: date, last: date) -> dict[str, Any]:
+    """Return the answer without the instruments that are listed on none of the days; what is not understood stays."""
+    datasets = exchange["datasets"]
+    rows = [row for row in datasets["symbols"] if _may_be_listed(row, first.isoformat(), last.isoformat())]
+    return {**exchange, "datasets": {**datasets, "symbols": rows}}
+
+
+def _may_be_listed(row: Mapping[str, Any], first: str, last: str) -> bool:
+    since, to = row.get("availableSince"), row.get("availableTo")
+    if not (isinstance(since, str) and isinstance(to, str)):
+        return True  # the rules that read the row say what is wrong with it
+    return since[:10] <= last and to[:10] > first
+
+
+def _describe_held(receipt: Receipt) -> _Held:
+    accounted = frozenset(file.vendor_symbol for file in receipt.files if file.is_accounted)
+    return _Held(receipt.is_complete, accounted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Mean bytes of the vendor's files of one venue and data type, by symbol and by kind of file, on the held days."""
+
+    by_symbol: Mapping[str, float]
+    by_kind: Mapping[tuple[str, bool], float]
+    published_share: float | None
+
+    def of_files(self, data_type: DataType, files: Sequence[TickFile]) -> tuple[tuple[int, int], tuple[int, int], str]:
+        """Return low and high bytes of the vendor's files and of one published copy, and where they come from."""
+        known = [self._known_size(file) for file in files]
+        unknown = [file for file, size in zip(files, known, strict=True) if size is None]
+        defaults = [_DEFAULT_MB[data_type][file.is_group] for file in unknown]
+        held = sum(size for size in known if size is not None)
+        raw = (held + _MB * sum(low for low, _ in defaults), held + _MB * sum(high for _, high in defaults))
+        shares = (self.published_share,) * 2 if self.published_share is not None else _DEFAULT_PUBLISHED_SHARE
+        published = (round(raw[0] * shares[0]), round(raw[1] * shares[1]))
+        sources = ["held days"] if len(defaults) < len(files) else []
+        sources += ["defaults"] if defaults else []
+        return (round(raw[0]), round(raw[1])), published, " and ".join(sources) or "nothing to fetch"
+
+    def _known_size(self, file: TickFile) -> float | None:
+        kind = (file.instrument_type, file.is_group)
+        return self.by_symbol.get(file.vendor_symbol, self.by_kind.get(kind))
+
+
+def _measure_sizes(lake: TickLake, venue: str, data_type: DataType, days: Sequence[date]) -> _Sizes:
+    """Return the sizes on the held days that are nearest to the days asked for."""
+    held = _held_days(lake, venue, data_type)
+    first, last = min(days), max(days)
+    nearest = sorted(held, key=lambda day: (max(first - day, day - last, timedelta()), day))[:_SIZED_FROM_DAYS]
+    receipts = list(map_receipts(lake, {venue: [data_type]}, nearest, lambda receipt: receipt).values())
+    by_symbol: dict[str, list[int]] = defaultdict(list)
+    by_kind: dict[tuple[str, bool], list[int]] = defaultdict(list)
+    for file in (file for receipt in receipts for file in receipt.files if file.is_accounted):
+        size_bytes = file.size_bytes or 0  # an expected file that is not offered costs nothing
+        by_symbol[file.vendor_symbol].append(size_bytes)
+        by_kind[file.instrument_type, file.is_group].append(size_bytes)
+    whole = [receipt for receipt in receipts if receipt.is_complete]
+    raw_bytes = sum(file.size_bytes or 0 for receipt in whole for file in receipt.files)
+    published_bytes = sum(item.size_bytes for receipt in whole for item in receipt.objects)
+    return _Sizes(
+        {symbol: fmean(sizes) for symbol, sizes in by_symbol.items()},
+        {kind: fmean(sizes) for kind, sizes in by_kind.items()},
+        published_bytes / raw_bytes if raw_bytes else None,
+    )
+
+
+def _held_days(lake: TickLake, venue: str, data_type: DataType) -> list[date]:
+    keys = [stat.key for stat in lake.list_objects(receipt_prefix(venue, data_type))]
+    return [day_of_receipt(key) for key in keys]

@@ -1,0 +1,23 @@
+"""What analysts import: published ticks as a Polars LazyFrame, and only whole days unless they say otherwise.
+
+from market_data.read import scan_ticks
+scan_ticks("trades", venues="binance", base="BTC", start="2024-08-08", end="2024-08-09").collect()
+"""
+
+from market_data.read.scan import (
+    IncompleteTicksWarning,
+    OnIncomplete,
+    UncheckedTicksWarning,
+    WaivedTicksWarning,
+    find_instruments,
+    scan_ticks,
+)
+
+__all__ = [
+    "IncompleteTicksWarning",
+    "OnIncomplete",
+    "UncheckedTicksWarning",
+    "WaivedTicksWarning",
+    "find_instruments",
+    "scan_ticks",
+]

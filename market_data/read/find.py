@@ -1,0 +1,200 @@
+"""The use case: which instruments the lake knows, and for how many days it holds ticks of each.
+
+What was listed comes from the universes (`universe/...`), what is held from the receipts.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from fnmatch import translate
+from urllib.parse import unquote
+
+import polars as pl
+
+from market_data.errors import ConfigurationError, TicksIncomplete
+from market_data.lake.base import TickLake
+from market_data.lake.keys import universe_key
+from market_data.model.data_types import DataType
+from market_data.model.instruments import INSTRUMENT_TYPES, instrument_type_of
+from market_data.model.venues import VENUES, parse_venue
+from market_data.receipts.receipt import Receipt
+from market_data.receipts.store import map_receipts
+
+_READERS = 16
+_GLOB = re.compile(r"[*?\[]")
+_HELD_SCHEMA = pl.Schema(
+    {
+        "venue": pl.String(),
+        "data_type": pl.String(),
+        "day": pl.Date(),
+        "instrument_key": pl.String(),
+        "instrument_type": pl.String(),
+        "base": pl.String(),
+    }
+)
+
+
+def find_instruments(
+    lake: TickLake,
+    *,
+    text: str | None = None,
+    base: str | Iterable[str] | None = None,
+    types: str | Iterable[str] | None = None,
+    venues: str | Iterable[str] | None = None,
+    on: date | None = None,
+    between: tuple[date, date] | None = None,
+) -> pl.DataFrame:
+    """Return one row for each instrument that a venue listed on a day held in the lake, sorted by instrument key.
+
+    `text` is part of the instrument key or vendor symbol, or a glob (`*`, `?`, `[...]`) of the whole of either, without
+    regard to case. `types` are instrument types. `on` is one day, `between` is `(start, end)` without `end`; else all
+    days the lake holds are looked at.
+
+    Columns are those of the universe as the newest of these days has them (`first_day` and `last_day`: the days the
+    vendor lists, both included), `days_listed` (of these days), and `days_held`, a struct with the number of these days
+    with published ticks for each data type (`.unnest("days_held")` makes columns of it). A grouped file holds an
+    instrument's day when it has rows of the instrument's base.
+
+    Raises TicksIncomplete (permanent) where the lake knows no instruments of these venues and days,
+    ConfigurationError (permanent) for an unknown venue or instrument type, LakeError of any kind.
+    """
+    asked = sorted({parse_venue(name) for name in names_of(venues)})
+    held = [pair for pair in held_universes(lake) if not asked or pair[0] in asked]
+    pairs = [(venue, day) for venue, day in held if _is_asked(day, on, between)]
+    if not pairs:
+        raise TicksIncomplete(_describe_absence(lake, asked, held, on, between))
+    wanted_types = frozenset(instrument_type_of(name.strip().lower().replace("-", "_")) for name in names_of(types))
+    choose = _chooser(text, upper_names_of(base), wanted_types)
+    with ThreadPoolExecutor(_READERS) as pool:
+        results = list(pool.map(lambda pair: choose(_read_universe(lake, *pair)), pairs))
+    _refuse_unknown_types(wanted_types, {name for _, seen in results for name in seen})
+    listed = pl.concat([chosen for chosen, _ in results])
+    columns = [name for name in listed.columns if name != "day"]
+    newest = listed.sort("day").group_by("instrument_key").agg(pl.exclude("day").last(), days_listed=pl.len())
+    found = newest.join(_count_held(lake, listed), on="instrument_key").sort("instrument_key")
+    return found.select(*columns, pl.col("days_listed").cast(pl.Int64), "days_held")
+
+
+def held_universes(lake: TickLake) -> list[tuple[str, date]]:
+    """Return venue and day of each universe in the lake, sorted."""
+    root = universe_key(VENUES[0], date.min).partition("/")[0]
+    pairs: list[tuple[str, date]] = []
+    for stat in lake.list_objects(f"{root}/"):
+        values = dict(folder.split("=", 1) for folder in stat.key.split("/") if "=" in folder)
+        venue, day = unquote(values.get("venue", "")), date.fromisoformat(values.get("date", "0001-01-01"))
+        if universe_key(venue, day) == stat.key:
+            pairs.append((venue, day))
+    return sorted(pairs)
+
+
+def _read_universe(lake: TickLake, venue: str, day: date) -> pl.DataFrame:
+    data, _ = lake.get_bytes(universe_key(venue, day))
+    return pl.read_parquet(io.BytesIO(data)).with_columns(day=pl.lit(day))
+
+
+def _is_asked(day: date, on: date | None, between: tuple[date, date] | None) -> bool:
+    return (on is None or day == on) and (between is None or between[0] <= day < between[1])
+
+
+def _chooser(
+    text: str | None, bases: Collection[str], types: Collection[str]
+) -> Callable[[pl.DataFrame], tuple[pl.DataFrame, set[str]]]:
+    """Make what gives the wanted rows of a universe, with all instrument types that stand in it."""
+    is_named = _name_matcher(text) if text else None
+
+    def choose(universe: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
+        chosen = universe
+        if bases:
+            chosen = chosen.filter(pl.col("base").is_in(list(bases)))
+        if types:
+            chosen = chosen.filter(pl.col("instrument_type").is_in(list(types)))
+        if is_named is not None:
+            names = zip(chosen["instrument_key"], chosen["vendor_symbol"], strict=True)
+            chosen = chosen.filter(pl.Series([any(map(is_named, pair)) for pair in names], dtype=pl.Boolean()))
+        return chosen, set(universe["instrument_type"].unique())
+
+    return choose
+
+
+def _name_matcher(text: str) -> Callable[[str], bool]:
+    folded = text.upper()
+    if _GLOB.search(text):
+        match = re.compile(translate(folded)).match
+        return lambda name: match(name.upper()) is not None
+    return lambda name: folded in name.upper()
+
+
+def _refuse_unknown_types(types: Collection[str], seen: Collection[str]) -> None:
+    # the vendor adds types: one that stands in a universe is known
+    known = {*INSTRUMENT_TYPES, *seen}
+    if unknown := sorted(set(types) - known):
+        raise ConfigurationError(f"unknown instrument type {unknown[0]!r}. Known: {', '.join(sorted(known))}")
+
+
+def _count_held(lake: TickLake, listed: pl.DataFrame) -> pl.DataFrame:
+    """Return the struct `days_held` for each instrument key."""
+    days = listed["day"].unique().to_list()
+    wanted = {str(venue): tuple(DataType) for venue in listed["venue"].unique().sort()}
+    found = map_receipts(lake, wanted, days, _held_files)
+    rows = [
+        (unit.venue, unit.data_type.value, unit.day, *file) for unit, files in found.items() for file in sorted(files)
+    ]
+    held = pl.DataFrame(rows, schema=_HELD_SCHEMA, orient="row")
+    single = listed.join(held.drop("instrument_type", "base"), on=["venue", "day", "instrument_key"])
+    groups = held.filter(pl.col("instrument_key") == "").drop("instrument_key")
+    # a group is split by base; instruments without a known one are together
+    bases = listed.with_columns(pl.col("base").fill_null(""))
+    grouped = bases.join(groups, on=["venue", "day", "instrument_type", "base"])
+    columns = ["instrument_key", "data_type", "day"]
+    days_held = pl.concat([single.select(columns), grouped.select(columns)]).unique()
+    counts = [(pl.col("data_type") == name).sum().cast(pl.Int64).alias(name) for name in DataType]
+    all_keys = listed.select("instrument_key").unique()
+    by_key = all_keys.join(days_held.group_by("instrument_key").agg(counts), on="instrument_key", how="left")
+    return by_key.select("instrument_key", days_held=pl.struct(pl.col(name).fill_null(0) for name in DataType))
+
+
+def _held_files(receipt: Receipt) -> set[tuple[str, str, str]]:
+    """Return (instrument key, instrument type, base) of what is published; a part of a group has no key but a base."""
+    if receipt.state != "committed":
+        return set()
+    return {
+        (item.instrument_key or "", item.instrument_type, "" if item.instrument_key else item.stem.partition("~")[0])
+        for item in receipt.objects
+    }
+
+
+def _describe_absence(
+    lake: TickLake,
+    venues: Sequence[str],
+    held: Sequence[tuple[str, date]],
+    on: date | None,
+    between: tuple[date, date] | None,
+) -> str:
+    of_venues = f" of {', '.join(venues)}" if venues else ""
+    if not held:
+        return (
+            f"the lake {lake.url} knows no instruments{of_venues}: nothing was run yet, or another lake is meant "
+            "(MARKET_DATA_LAKE_URL)"
+        )
+    asked = f" on {on}" if on else f" from {between[0]} to before {between[1]}" if between else ""
+    days = sorted({day for _, day in held})
+    return (
+        f"the lake {lake.url} knows no instruments{of_venues}{asked}; it holds {len(days)} days, "
+        f"{days[0]} to {days[-1]}. Run the days you need, or ask for one of these"
+    )
+
+
+def names_of(value: str | Iterable[str] | None) -> list[str]:
+    """Return the names of an argument that takes one, several or None."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def upper_names_of(value: str | Iterable[str] | None) -> frozenset[str]:
+    """Return the names of such an argument in upper case."""
+    return frozenset(text.upper() for text in names_of(value))

@@ -1,0 +1,1 @@
+"""What happened to each expected tick file, and what was published from it."""

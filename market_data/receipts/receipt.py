@@ -1,0 +1,298 @@
+"""The receipt of one venue, data type and day: what happened to each expected tick file, what was published from it.
+
+States (they speak of the publication; `files` speaks of the expected set):
+
+    open        nothing is published
+    committed   every object named in `objects` is in the lake as described
+    replacing   named objects are being overwritten: readers must not use them
+
+    absent -> open          a writer claims the unit and freezes the expected set
+    open -> committed       all files are accounted for and all objects are written
+    committed -> committed  files were added, or an attempt failed: what was published stays as it is
+    committed -> replacing  named objects are about to change
+    replacing -> committed  they are all written
+
+Writers. `claim` names the writer at work; every change of a receipt is conditional on the generation that was read, so
+of two writers one wins each step. A writer that finds another's claim (or a publication that was left `replacing`)
+cannot know whether that one is dead, so it takes over: it then writes every object anew instead of trusting what is
+there, which voids the generations that the other writer may still hold. (`publish.py` carries this out and says why it
+is sound.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from market_data.lake.keys import PublishedName
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
+from market_data.ticks.rules import Finding, Severity, TickStats
+
+# Fields that may differ between two equal runs; everything else must be equal.
+VOLATILE_FIELDS = frozenset(
+    {
+        "claim",
+        "committed_at",
+        "generation",
+        "generations",
+        "url",
+        "status",
+        "etag",
+        "last_modified",
+        "x_md5",
+        "not_before",
+        "attempts",
+        "seconds",
+    }
+)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PastFile(_Model):
+    """What a stored file was before the vendor changed it: bytes of its gzip, rows, and what its headers said."""
+
+    size_bytes: int | None
+    crc32c: str | None
+    rows: int | None
+    last_modified: str | None
+
+
+class FileEvidence(_Model):
+    """What happened to one expected tick file; `outcome` is None while nobody has tried yet.
+
+    Times are UTC microsecond instants, sizes bytes of the vendor's gzip, `crc32c` base64 as GCS prints it. `error` is
+    also the reason of a waiver and the words of an absence. `is_provisional`: the vendor said that it has no such file
+    when the day had just been exported, so it is asked again. `previous`: what a refresh replaced, oldest first.
+    """
+
+    vendor_symbol: str
+    instrument_type: str
+    instrument_key: str | None
+    is_first_day: bool = False
+    is_last_day: bool = False
+    outcome: Outcome | None = None
+    url: str | None = None
+    status: int | None = None
+    size_bytes: int | None = None
+    crc32c: str | None = None
+    generation: int | None = None
+    rows: int | None = None
+    first_local_timestamp: datetime | None = None
+    last_local_timestamp: datetime | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    x_md5: str | None = None
+    is_provisional: bool = False
+    previous: tuple[PastFile, ...] = ()
+    unknown_symbols: tuple[str, ...] = ()
+    stats: TickStats | None = None
+    findings: tuple[Finding, ...] = ()
+    error_class: str | None = None
+    error: str | None = None
+    is_transient: bool | None = None
+    not_before: datetime | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether a day can be published with what is known of this file."""
+        return self.outcome is not None and self.outcome.is_accounted
+
+    @property
+    def is_group(self) -> bool:
+        """Whether the file holds many instruments."""
+        return self.instrument_key is None
+
+
+class PublishedObject(_Model):
+    """One published file: the same bytes in every layout; `generations` is by layout."""
+
+    vendor_symbol: str
+    instrument_type: str
+    instrument_key: str | None
+    stem: str
+    rows: int
+    size_bytes: int
+    crc32c: str
+    generations: Mapping[str, int]
+
+    def name(self, unit: DataTypeDay) -> PublishedName:
+        """Return what the object's keys say."""
+        return PublishedName(unit, self.instrument_type, self.stem)
+
+
+class Receipt(_Model):
+    """See the module. `files` and `objects` are sorted by vendor symbol (then stem).
+
+    `instruments_listed` is how many instruments the venue listed that day when the expected set was frozen, whatever is
+    wanted of them; None where an earlier version wrote the receipt. A day without any has no files, and is whole.
+    """
+
+    schema_version: Literal[1] = 1
+    origin: str
+    venue: str
+    data_type: DataType
+    day: date
+    state: Literal["open", "committed", "replacing"] = "open"
+    decoder_version: str | None = None
+    config_hash: str | None = None
+    instruments_listed: int | None = None
+    layouts: tuple[str, ...] = ()
+    files: tuple[FileEvidence, ...] = ()
+    objects: tuple[PublishedObject, ...] = ()
+    claim: str | None = None
+    committed_at: datetime | None = None
+
+    @property
+    def unit(self) -> DataTypeDay:
+        """The unit this receipt is of."""
+        return DataTypeDay(self.venue, self.data_type, self.day)
+
+    @property
+    def open_files(self) -> tuple[FileEvidence, ...]:
+        """Expected files that are not accounted for."""
+        return tuple(file for file in self.files if not file.is_accounted)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the unit is published whole: every expected file accounted for."""
+        return self.state == "committed" and not self.open_files
+
+    @property
+    def is_nothing_expected(self) -> bool:
+        """Whether the unit is whole since there is no file to expect."""
+        return self.is_complete and not self.files
+
+    @property
+    def unchecked_files(self) -> tuple[FileEvidence, ...]:
+        """Stored files whose ticks no rule has looked at: an earlier version published them."""
+        return tuple(file for file in self.files if file.outcome is Outcome.STORED and file.stats is None)
+
+    @property
+    def verdict(self) -> Literal["ok", "warn", "error", "unchecked"]:
+        """The worst finding of any file; `unchecked` when a file was not looked at and no other has an error."""
+        severities = {finding.severity for file in self.files for finding in file.findings}
+        if Severity.ERROR in severities:
+            return "error"
+        if self.unchecked_files:
+            return "unchecked"
+        return "warn" if severities else "ok"
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of expected files for each outcome, `open` for those nobody has tried."""
+        counts = {outcome.value: 0 for outcome in Outcome} | {"open": 0}
+        for file in self.files:
+            counts[file.outcome.value if file.outcome else "open"] += 1
+        return counts
+
+    def claimed_by(
+        self, writer: str, expected: Sequence[TickFile], config_hash: str, instruments_listed: int | None = None
+    ) -> Self:
+        """Return the receipt with the expected set frozen and the writer's claim on it.
+
+        What is known of a file is kept while it is accounted for or published, also when nobody asks for the file any
+        more: a narrowed configuration deletes nothing. A change between grouped and single files supersedes what it
+        replaces, since both hold the same rows.
+        """
+        published = {item.vendor_symbol: item for item in self.objects}
+        known = {symbol: open_file(item) for symbol, item in published.items()}
+        known |= {file.vendor_symbol: file for file in self.files}
+        # Of one instrument type, groups or single files count: those asked for, else those published.
+        is_group = {item.instrument_type: item.instrument_key is None for item in self.objects}
+        is_group |= {file.instrument_type: file.is_group for file in expected}
+        wanted = {file.vendor_symbol: _evidence_of(file, known.get(file.vendor_symbol)) for file in expected}
+        kept = {
+            symbol: file
+            for symbol, file in known.items()
+            if symbol not in wanted
+            and (file.is_accounted or symbol in published)
+            and is_group.get(file.instrument_type, file.is_group) == file.is_group
+        }
+        files = tuple(file for _, file in sorted((kept | wanted).items()))
+        return self.model_copy(
+            update={
+                "claim": writer,
+                "files": files,
+                "config_hash": config_hash,
+                "instruments_listed": instruments_listed,
+            }
+        )
+
+    def with_evidence(self, evidence: Iterable[FileEvidence]) -> Self:
+        """Return the receipt with newer evidence of some files."""
+        newer = {file.vendor_symbol: file for file in evidence}
+        return self.model_copy(update={"files": tuple(newer.get(file.vendor_symbol, file) for file in self.files)})
+
+    def with_waivers(self, reasons: Mapping[str, str]) -> Self:
+        """Return the receipt with exactly these files waived, by vendor symbol; what is stored needs no waiver."""
+        return self.model_copy(update={"files": tuple(_waive(file, reasons) for file in self.files)})
+
+    def replacing(self) -> Self:
+        """Return the receipt while its named objects are overwritten."""
+        return self.model_copy(update={"state": "replacing"})
+
+    def released(self) -> Self:
+        """Return the receipt after an attempt that could not publish; what was published stays."""
+        return self.model_copy(update={"claim": None})
+
+    def committed(
+        self, objects: Iterable[PublishedObject], *, decoder_version: str, layouts: tuple[str, ...], at: datetime
+    ) -> Self:
+        """Return the receipt of a whole publication."""
+        return self.model_copy(
+            update={
+                "state": "committed",
+                "claim": None,
+                "decoder_version": decoder_version,
+                "layouts": layouts,
+                "objects": tuple(sorted(objects, key=lambda item: (item.vendor_symbol, item.stem))),
+                "committed_at": at,
+            }
+        )
+
+    def is_published_by(self, decoder_version: str, layouts: tuple[str, ...]) -> bool:
+        """Whether the publication is what this decoder would write into these layouts."""
+        return self.state == "committed" and self.decoder_version == decoder_version and self.layouts == layouts
+
+
+def _evidence_of(file: TickFile, known: FileEvidence | None) -> FileEvidence:
+    return known if known is not None and known.instrument_key == file.instrument_key else open_file(file)
+
+
+def _waive(file: FileEvidence, reasons: Mapping[str, str]) -> FileEvidence:
+    if file.outcome in {Outcome.STORED, Outcome.VENDOR_EMPTY}:
+        return file
+    reason = reasons.get(file.vendor_symbol)
+    if reason is None:
+        return open_file(file) if file.outcome is Outcome.WAIVED else file
+    return open_file(file).model_copy(update={"outcome": Outcome.WAIVED, "error": reason})
+
+
+def open_file(source: TickFile | FileEvidence | PublishedObject) -> FileEvidence:
+    """Return the evidence of a file that nobody has tried yet; what was replaced before stays known."""
+    return FileEvidence(
+        vendor_symbol=source.vendor_symbol,
+        instrument_type=source.instrument_type,
+        instrument_key=source.instrument_key,
+        # what was published says nothing of it
+        is_first_day=not isinstance(source, PublishedObject) and source.is_first_day,
+        is_last_day=not isinstance(source, PublishedObject) and source.is_last_day,
+        previous=source.previous if isinstance(source, FileEvidence) else (),
+    )
+
+
+def lasting_facts(document: object) -> object:
+    """Return a receipt's JSON document without its volatile fields: equal for two equal runs."""
+    if isinstance(document, Mapping):
+        return {key: lasting_facts(value) for key, value in document.items() if key not in VOLATILE_FIELDS}
+    if isinstance(document, list):
+        return [lasting_facts(item) for item in document]
+    return document

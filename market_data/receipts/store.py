@@ -1,0 +1,76 @@
+"""Receipts in the lake: one by its unit, or many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from market_data.errors import LakeError, LakeObjectMissing
+from market_data.lake.base import TickLake
+from market_data.lake.keys import (
+    receipt_key,
+    receipt_prefix,
+)
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.receipts.receipt import Receipt
+
+_JSON_CONTENT = "application/json"
+
+
+def load_receipt(lake: TickLake, unit: DataTypeDay) -> tuple[Receipt | None, int]:
+    """Return the receipt of a unit with its generation, (None, 0) where there is none.
+
+    Raises LakeError (permanent) for a document that is not a receipt this version can read.
+    """
+    key = receipt_key(unit)
+    try:
+        data, stat = lake.get_bytes(key)
+    except LakeObjectMissing:
+        return None, 0
+    return parse_receipt(data, lake.uri(key)), stat.generation
+
+
+def save_receipt(lake: TickLake, receipt: Receipt, if_generation: int) -> int:
+    """Write a receipt on condition that nobody did since; return its generation. Raises LakeConflict (transient)."""
+    data = receipt.model_dump_json(indent=1).encode()
+    stat = lake.put_bytes(data, receipt_key(receipt.unit), if_generation=if_generation, content_type=_JSON_CONTENT)
+    return stat.generation
+
+
+def parse_receipt(data: bytes, uri: str) -> Receipt:
+    """Return the receipt in a document; raises LakeError (permanent) that names the document."""
+    try:
+        return Receipt.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise LakeError(
+            f"{uri} is not a receipt that this version can read ({'.'.join(map(str, first['loc']))}: {first['msg']}). "
+            "A newer version of market_data may have written it; otherwise move it away and run the day again"
+        ) from error
+
+
+_T = TypeVar("_T")
+
+
+_READERS = 16
+
+
+def map_receipts(
+    lake: TickLake, wanted: Mapping[str, Iterable[DataType]], days: Iterable[date], use: Callable[[Receipt], _T]
+) -> dict[DataTypeDay, _T]:
+    """Return what `use` makes of each receipt that the lake holds, many read at once; units without one are left out.
+
+    Raises LakeError of any kind.
+    """
+    pairs = [(venue, data_type) for venue, data_types in wanted.items() for data_type in data_types]
+    units = {receipt_key(unit): unit for day in days for unit in (DataTypeDay(*pair, day) for pair in pairs)}
+    with ThreadPoolExecutor(_READERS) as pool:
+        listings = pool.map(lake.list_objects, [receipt_prefix(*pair) for pair in pairs])
+        keys = [stat.key for stats in listings for stat in stats if stat.key in units]
+        results = pool.map(lambda key: use(parse_receipt(lake.get_bytes(key)[0], lake.uri(key))), keys)
+        return {units[key]: result for key, result in zip(keys, results, strict=True)}

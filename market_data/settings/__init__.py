@@ -1,0 +1,1 @@
+"""What a run is told: the environment and the venues file."""

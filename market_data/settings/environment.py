@@ -1,0 +1,201 @@
+"""The only reader of the environment, of the settings file and of the venues file.
+
+Environment: MARKET_DATA_CONFIG (venues file; default: the one in this package), MARKET_DATA_LAKE_URL (`file:///...` or
+`gs://bucket/prefix`; default ./.market_data/lake), MARKET_DATA_VENDOR (`tardis`, or `simulator` when said),
+TARDIS_API_KEY, TARDIS_API_URL, TARDIS_DATASETS_URL, MARKET_DATA_ENGINE (`in_process`, `multiprocess`, `celery`, `k8s`),
+MARKET_DATA_AUTOMATION (`off`; `on` starts the sensors and the schedule), DAGSTER_HOME (default ./.market_data/dagster).
+
+A settings file holds lines `NAME=value` of these. MARKET_DATA_SETTINGS names one; else ./.market_data/settings.env is
+used, which `market-data demo` writes, unless the environment itself says what is read from where: then it alone holds.
+So made-up data are read where the demo was run and nothing else was asked for, and never mix with anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from dotenv.parser import parse_stream
+from pydantic import (
+    SecretStr,
+)
+
+from market_data.errors import ConfigurationError
+from market_data.settings.venues_file import DEFAULT_VENUES_FILE, VenuesFile, _Model, load_venues_file
+
+DEFAULT_API_URL = "https://api.tardis.dev/v1"
+DEFAULT_DATASETS_URL = "https://datasets.tardis.dev/v1"
+DEFAULT_SIMULATOR_URL = "http://127.0.0.1:8750/v1"
+DEFAULT_LAKE_DIRECTORY = Path(".market_data/lake")
+DEFAULT_DAGSTER_HOME = Path(".market_data/dagster")
+DEFAULT_SETTINGS_FILE = Path(".market_data/settings.env")
+# What says what is read from where: any of them in the environment keeps the default settings file from being used.
+OWN_SOURCES = (
+    "MARKET_DATA_CONFIG",
+    "MARKET_DATA_LAKE_URL",
+    "MARKET_DATA_VENDOR",
+    "TARDIS_API_KEY",
+    "TARDIS_API_URL",
+    "TARDIS_DATASETS_URL",
+)
+_NAMES = (*OWN_SOURCES, "MARKET_DATA_ENGINE", "MARKET_DATA_AUTOMATION", "DAGSTER_HOME")
+
+
+class Engine(StrEnum):
+    """How Dagster executes the steps of a run."""
+
+    IN_PROCESS = "in_process"
+    MULTIPROCESS = "multiprocess"
+    CELERY = "celery"
+    K8S = "k8s"
+
+
+class Settings(_Model):
+    """Everything a run is told. `lake_url` is absolute; `config_hash` names the content of the venues file.
+
+    `needs_simulator`: the vendor is a simulator and nobody said where one runs, so that whoever needs it starts one.
+    """
+
+    venues_file: Path
+    config: VenuesFile
+    lake_url: str
+    vendor: Literal["tardis", "simulator"]
+    api_url: str
+    datasets_url: str
+    api_key: SecretStr | None
+    engine: Engine
+    is_automation_on: bool
+    dagster_home: Path
+    needs_simulator: bool = False
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same as variables for other processes; they look for no settings file."""
+        return {
+            "MARKET_DATA_SETTINGS": "",
+            "MARKET_DATA_CONFIG": str(self.venues_file.absolute()),
+            "MARKET_DATA_LAKE_URL": self.lake_url,
+            "MARKET_DATA_VENDOR": self.vendor,
+            "TARDIS_API_URL": self.api_url,
+            "TARDIS_DATASETS_URL": self.datasets_url,
+            "TARDIS_API_KEY": self.api_key.get_secret_value() if self.api_key else "",
+            "MARKET_DATA_ENGINE": self.engine,
+            "MARKET_DATA_AUTOMATION": "on" if self.is_automation_on else "off",
+            "DAGSTER_HOME": str(self.dagster_home),
+        }
+
+    @property
+    def config_hash(self) -> str:
+        """First 12 hexadecimal digits of the SHA-256 of the venues file's meaning (not of its spelling)."""
+        meaning = json.dumps(self.config.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(meaning.encode()).hexdigest()[:12]
+
+    @property
+    def sources(self) -> str:
+        """What a command's numbers are about, in words: from which vendor, into which lake, by which venues file."""
+        vendor = "simulator (made-up data)" if self.vendor == "simulator" else self.datasets_url
+        return f"vendor {vendor}, lake {self.lake_url}, venues file {self.venues_file}"
+
+    @property
+    def origin(self) -> str:
+        """What the lake is filled from; a lake holds one origin."""
+        return "simulator" if self.vendor == "simulator" else self.datasets_url
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment (or the variables given, and no settings file) and the venues file.
+
+    Raises ConfigurationError (permanent) that says what to mend.
+    """
+    env = process_environment() if environ is None else environ
+    venues_file = Path(env.get("MARKET_DATA_CONFIG") or DEFAULT_VENUES_FILE)
+    config = load_venues_file(venues_file)
+    vendor = env.get("MARKET_DATA_VENDOR") or "tardis"
+    engine = env.get("MARKET_DATA_ENGINE") or Engine.IN_PROCESS
+    if vendor not in {"tardis", "simulator"}:
+        raise ConfigurationError(f"MARKET_DATA_VENDOR is {vendor!r}; it must be 'tardis' or 'simulator'")
+    if engine not in list(Engine):
+        raise ConfigurationError(f"MARKET_DATA_ENGINE is {engine!r}; it must be one of {', '.join(Engine)}")
+    automation = env.get("MARKET_DATA_AUTOMATION") or "off"
+    if automation not in {"on", "off"}:
+        raise ConfigurationError(f"MARKET_DATA_AUTOMATION is {automation!r}; it must be 'on' or 'off'")
+    api_url, datasets_url = _web_address(env, "TARDIS_API_URL"), _web_address(env, "TARDIS_DATASETS_URL")
+    if vendor == "simulator" and bool(api_url) != bool(datasets_url):
+        raise ConfigurationError(
+            "MARKET_DATA_VENDOR is 'simulator', so TARDIS_API_URL and TARDIS_DATASETS_URL must name a running one: "
+            "start `market-data simulator --port 8750` and set both to http://127.0.0.1:8750/v1"
+        )
+    api_key = (env.get("TARDIS_API_KEY") or "").strip()
+    if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
+        raise ConfigurationError("TARDIS_API_KEY holds a space, a line end or a character beyond ASCII: copy it again")
+    return Settings(
+        venues_file=venues_file,
+        config=config,
+        lake_url=lake_url_of(env),
+        vendor="simulator" if vendor == "simulator" else "tardis",
+        api_url=api_url or (DEFAULT_SIMULATOR_URL if vendor == "simulator" else DEFAULT_API_URL),
+        datasets_url=datasets_url or (DEFAULT_SIMULATOR_URL if vendor == "simulator" else DEFAULT_DATASETS_URL),
+        api_key=SecretStr(api_key) if api_key else None,
+        engine=Engine(engine),
+        is_automation_on=automation == "on",
+        dagster_home=Path(env.get("DAGSTER_HOME") or DEFAULT_DAGSTER_HOME).absolute(),
+        needs_simulator=vendor == "simulator" and not api_url,
+    )
+
+
+def process_environment() -> Mapping[str, str]:
+    """Return the variables of this process, with those of the settings file that is used (see the module)."""
+    named = os.environ.get("MARKET_DATA_SETTINGS")
+    if not named:
+        is_own = any(os.environ.get(name) for name in OWN_SOURCES)
+        if is_own or not DEFAULT_SETTINGS_FILE.is_file():
+            return os.environ
+    path = Path(named or DEFAULT_SETTINGS_FILE)
+    values = _read_settings_file(path)
+    for name in _NAMES if named else ():
+        if (said := os.environ.get(name)) and name in values and said != values[name]:
+            shown = "another value" if name == "TARDIS_API_KEY" else repr(values[name])
+            raise ConfigurationError(
+                f"{name} is set, and the settings file {path}, which MARKET_DATA_SETTINGS names, says {shown}: "
+                "unset one of the two variables"
+            )
+    return {**os.environ, **values}
+
+
+def _read_settings_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise ConfigurationError(
+            f"there is no settings file {path.absolute()}, which MARKET_DATA_SETTINGS names. `market-data demo` writes "
+            f"{DEFAULT_SETTINGS_FILE}; without the variable the environment alone is read"
+        )
+    try:
+        bindings = list(parse_stream(io.StringIO(path.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the settings file {path}: {error}") from error
+    if wrong := [binding.original.line for binding in bindings if binding.error]:
+        raise ConfigurationError(
+            f"line {wrong[0]} of the settings file {path} is not NAME=value; quote what is odd in it"
+        )
+    values = {binding.key: binding.value for binding in bindings if binding.key is not None}
+    if unknown := sorted(values.keys() - set(_NAMES)):
+        raise ConfigurationError(f"the settings file {path} names {unknown[0]}. Known names: {', '.join(_NAMES)}")
+    return {name: value or "" for name, value in values.items()}
+
+
+def _web_address(environ: Mapping[str, str], name: str) -> str | None:
+    url = environ.get(name)
+    if url and not url.startswith(("https://", "http://")):
+        raise ConfigurationError(f"{name} is {url!r}; it must start with https:// (or http://)")
+    return url
+
+
+def lake_url_of(environ: Mapping[str, str] | None = None) -> str:
+    """Return the lake's URL: MARKET_DATA_LAKE_URL, or the default directory below the current one."""
+    env = process_environment() if environ is None else environ
+    return env.get("MARKET_DATA_LAKE_URL") or DEFAULT_LAKE_DIRECTORY.absolute().as_uri()

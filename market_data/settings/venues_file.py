@@ -1,0 +1,324 @@
+"""The venues file: what is wanted of which venue, within which limits, and what to say when it is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from market_data.errors import ConfigurationError
+from market_data.lake.keys import LAYOUTS
+from market_data.model.data_types import DataType, parse_data_type
+from market_data.model.instruments import INSTRUMENT_TYPES
+from market_data.model.limits import (
+    DEFAULT_FILES_AT_ONCE,
+    DEFAULT_MAX_INFLATION_RATIO,
+    GIGABYTE,
+    RunLimits,
+    size_limits_of,
+)
+from market_data.model.venues import parse_venue
+from market_data.ticks.rules import RULE_NAMES, Override, Rule, Severity, rules_for
+from market_data.universe.rules import GROUP_TYPES, Selection
+from market_data.universe.waivers import Waiver
+
+DEFAULT_VENUES_FILE = Path(__file__).with_name("venues.yaml")
+
+
+_FIRST_VENDOR_DAY = date(2019, 3, 30)
+
+
+def _known(known: tuple[str, ...], what: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        folded = {name.upper(): name for name in known}.get(value.strip().upper().replace("-", "_"))
+        if folded is None:
+            raise ValueError(f"unknown {what} {value!r}. Known: {', '.join(known)}")
+        return folded
+
+    return BeforeValidator(check)
+
+
+def _to_data_type(value: object) -> object:
+    try:
+        return parse_data_type(value) if isinstance(value, str) else value
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+
+
+_InstrumentType = Annotated[str, _known(INSTRUMENT_TYPES, "instrument type")]
+
+
+_Layout = Annotated[str, _known(LAYOUTS, "layout")]
+
+
+_Group = Annotated[str, _known(tuple(GROUP_TYPES), "grouped file")]
+
+
+_ConfiguredDataType = Annotated[DataType, BeforeValidator(_to_data_type)]
+
+
+def _refuse_repeated(values: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = [value for number, value in enumerate(values) if value in values[:number]]
+    if repeated:
+        raise ValueError(f"{repeated[0]} is named twice")
+    return values
+
+
+_Once = AfterValidator(_refuse_repeated)
+
+
+_OWNER = re.compile(r"team:\S.*|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+
+
+def _check_owner(value: str) -> str:
+    if _OWNER.fullmatch(value) is None:
+        raise ValueError(f"owner {value!r} is neither a team (team:market-data) nor an e-mail address (ann@firm.com)")
+    return value
+
+
+_Owner = Annotated[str, AfterValidator(_check_owner)]
+
+
+_RuleName = Annotated[str, _known(RULE_NAMES, "rule")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RuleSettings(_Model):
+    """What is different for one rule (`ticks/rules.py`): another limit, another severity, or off."""
+
+    limit: float | None = Field(default=None, ge=0)
+    severity: Severity | None = None
+    is_off: bool = False
+
+
+class WaiverSettings(_Model):
+    """A person's word that a day stands without some files: see `Waiver`. `day`, or `from` and `to` (inclusive)."""
+
+    data_type: _ConfiguredDataType
+    symbol: str = Field(min_length=1)
+    day: date | None = None
+    first_day: date | None = Field(default=None, alias="from")
+    last_day: date | None = Field(default=None, alias="to")
+    reason: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_day_or_a_range(self) -> Self:
+        first, last = self._bounds
+        if first is None or last is None or (self.day and (self.first_day or self.last_day)):
+            raise ValueError("give either `day`, or `from` and `to`")
+        if first > last:
+            raise ValueError(f"`from` {first} is after `to` {last}")
+        return self
+
+    @property
+    def _bounds(self) -> tuple[date | None, date | None]:
+        return self.first_day or self.day, self.last_day or self.day
+
+    @property
+    def waiver(self) -> Waiver:
+        """The same as the domain's plain value."""
+        first, last = self._bounds
+        assert first is not None and last is not None  # noqa: S101, PT018  validated above
+        return Waiver(self.data_type, self.symbol, first, last, self.reason)
+
+
+class VenueSettings(_Model):
+    """What is wanted of one venue; see `Selection` for the meaning of each filter. `owners` are those of its assets."""
+
+    data_types: Annotated[tuple[_ConfiguredDataType, ...], _Once] = Field(min_length=1)
+    instrument_types: tuple[_InstrumentType, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    max_instruments: int | None = Field(default=None, ge=1)
+    prefer_grouped: tuple[_Group, ...] = ("OPTIONS",)
+    quality: dict[_ConfiguredDataType, dict[_RuleName, RuleSettings]] = Field(default_factory=dict)
+    owners: Annotated[tuple[_Owner, ...], _Once] = ()
+    waivers: tuple[WaiverSettings, ...] = ()
+
+    @field_validator("prefer_grouped", mode="before")
+    @classmethod
+    def _all_or_none(cls, value: object) -> object:
+        """Read `true` as every grouped file, `false` as none."""
+        return (tuple(GROUP_TYPES) if value else ()) if isinstance(value, bool) else value
+
+    @property
+    def selection(self) -> Selection:
+        """The same as the domain's plain value."""
+        return Selection(**self.model_dump(exclude={"quality", "owners", "waivers"}))
+
+    @property
+    def rules(self) -> dict[DataType, tuple[Rule, ...]]:
+        """The rules for the ticks of each data type, with this venue's overrides."""
+        changes = {
+            data_type: {name: Override(change.limit, change.severity, change.is_off) for name, change in named.items()}
+            for data_type, named in self.quality.items()
+        }
+        return {data_type: rules_for(data_type, changes.get(data_type, {})) for data_type in self.data_types}
+
+
+class LimitSettings(_Model):
+    """What one run may take; see `RunLimits`. Gigabytes are 10^9 bytes."""
+
+    files_at_once: int = Field(default=DEFAULT_FILES_AT_ONCE, ge=1)
+    scratch_gb: float | None = Field(default=None, gt=0)
+    daily_quota_gb: float | None = Field(default=None, gt=0)
+    max_csv_gb: dict[_ConfiguredDataType, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    max_inflation_ratio: float = Field(default=DEFAULT_MAX_INFLATION_RATIO, gt=1)
+
+    @property
+    def run_limits(self) -> RunLimits:
+        """The same as the domain's plain value."""
+        return RunLimits(
+            files_at_once=self.files_at_once,
+            scratch_bytes=None if self.scratch_gb is None else round(self.scratch_gb * GIGABYTE),
+            daily_quota_bytes=None if self.daily_quota_gb is None else round(self.daily_quota_gb * GIGABYTE),
+            sizes=size_limits_of(self.max_csv_gb, self.max_inflation_ratio),
+        )
+
+
+class AutomationSettings(_Model):
+    """How the sensors work: how often they look, how many days they launch at a look, and how re-runs wait.
+
+    The wait before a re-run doubles from `first_wait_seconds`; after `max_attempts` a day is left to people.
+    """
+
+    check_every_seconds: int = Field(default=900, ge=1)
+    days_per_check: int = Field(default=3, ge=1)
+    first_wait_seconds: float = Field(default=900, ge=0)
+    max_attempts: int = Field(default=5, ge=1)
+
+
+class VenuesFile(_Model):
+    """The venues file: first and last day of all partitions, the venues, the layouts, limits and automation.
+
+    Without `end_date`, which is included, each day becomes a partition when it is over.
+    """
+
+    start_date: date = Field(default=_FIRST_VENDOR_DAY, ge=_FIRST_VENDOR_DAY)
+    end_date: date | None = None
+    venues: dict[str, VenueSettings] = Field(min_length=1)
+    layouts: Annotated[tuple[_Layout, ...], _Once] = Field(default=LAYOUTS, min_length=1)
+    automation: AutomationSettings = AutomationSettings()
+    limits: LimitSettings = LimitSettings()
+
+    @model_validator(mode="after")
+    def _starts_before_it_ends(self) -> Self:
+        if self.end_date is not None and self.end_date < self.start_date:
+            raise ValueError(f"end_date {self.end_date} is before start_date {self.start_date}")
+        return self
+
+    def newest_day(self, today: date) -> date:
+        """Return the last day that can be asked for: yesterday, or `end_date` where that is earlier."""
+        yesterday = today - timedelta(days=1)
+        return yesterday if self.end_date is None else min(yesterday, self.end_date)
+
+    @field_validator("venues", mode="before")
+    @classmethod
+    def _canonical_venues(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        canonical: dict[str, Any] = {}
+        for name, settings in value.items():
+            try:
+                venue = parse_venue(str(name))
+            except ConfigurationError as error:
+                raise ValueError(str(error)) from error
+            if venue in canonical:
+                raise ValueError(f"venue {venue} is configured twice, the second time as {name!r}")
+            canonical[venue] = settings
+        return canonical
+
+
+class _UniqueKeysLoader(yaml.SafeLoader):
+    """YAML as it is, but a key that stands twice is a fault: plain YAML keeps the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise yaml.YAMLError(f"the key {key.value!r} of line {lines[key.value]} stands again in line {line}")
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+def load_venues_file(path: Path) -> VenuesFile:
+    """Read a venues file; raises ConfigurationError (permanent) with the place of each fault in the file."""
+    try:
+        document = _UniqueKeysLoader(path.read_text(encoding="utf-8")).get_single_data()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the venues file {path}: {error.strerror}. MARKET_DATA_CONFIG names it; without that variable "
+            "the file in the package is used"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the venues file {path} as YAML: {error}") from error
+    try:
+        return VenuesFile.model_validate(document)
+    except ValidationError as error:
+        raise ConfigurationError(f"the venues file {path} has faults:\n{_describe_faults(error)}") from error
+
+
+def _describe_faults(error: ValidationError) -> str:
+    faults = error.errors()
+    # a list whose items are all at fault is also called too short: the items say enough
+    parents = {fault["loc"][:-1] for fault in faults if fault["loc"]}
+    told = [fault for fault in faults if not (fault["type"] == "too_short" and fault["loc"] in parents)]
+    return "\n".join(f"  {_place(fault['loc'])}: {_describe_fault(fault)}" for fault in told)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    keys = ".".join(part for part in location if isinstance(part, str))
+    items = "".join(f", item {part + 1}" for part in location if isinstance(part, int))
+    return f"{keys}{items}" or "the whole file"
+
+
+def _describe_fault(fault: ErrorDetails) -> str:
+    """Say in the words of the file what pydantic says in those of Python."""
+    kind, value = fault["type"], fault["input"]
+    found = f"found {'nothing' if value is None else value if isinstance(value, date) else repr(value)}"
+    if kind == "extra_forbidden":
+        inner: dict[int | str, type[_Model]] = {
+            "venues": WaiverSettings if "waivers" in fault["loc"] else VenueSettings,
+            "automation": AutomationSettings,
+            "limits": LimitSettings,
+        }
+        model = inner[fault["loc"][0]] if len(fault["loc"]) > 1 else VenuesFile
+        names = (info.alias or name for name, info in model.model_fields.items())
+        return f"unknown key. Known keys: {', '.join(names)}"
+    if kind == "greater_than_equal" and isinstance(value, date):
+        return f"must not be before {fault['ctx']['ge']}, the vendor's first day; {found}"
+    texts = {
+        "missing": "is missing",
+        "too_short": "is empty; name at least one",
+        "tuple_type": f"must be a list, such as [a, b]; {found}",
+        "string_type": f"must be text, in quotes if need be; {found}",
+        "greater_than_equal": f"must be {fault.get('ctx', {}).get('ge')} or more; {found}",
+    }
+    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+        return f"must be keys with values (`key: value`); {found}"
+    if kind.startswith(("int_", "float_")):
+        return f"must be a {'whole ' if kind.startswith('int_') else ''}number; {found}"
+    if kind.startswith("date_"):
+        return f"must be a date, such as 2019-03-30; {found}"
+    return texts.get(kind) or fault["msg"].removeprefix("Value error, ")

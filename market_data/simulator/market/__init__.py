@@ -1,0 +1,1 @@
+"""Made-up markets: prices, books, events."""

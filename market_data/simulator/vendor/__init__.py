@@ -1,0 +1,1 @@
+"""What this vendor has: catalogue, metadata, files."""

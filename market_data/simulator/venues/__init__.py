@@ -1,0 +1,1 @@
+"""Which venues there are, and what they list."""

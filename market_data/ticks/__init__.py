@@ -1,0 +1,1 @@
+"""From the vendor's csv.gz to proven, typed and measured rows."""

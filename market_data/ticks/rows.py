@@ -1,0 +1,113 @@
+"""The rows of one tick file on their way from text to Parquet: refused where they are not of the file's symbol and day.
+
+Batches are looked at in their order, each once, so a file of any size is judged in bounded memory.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import cast
+
+import polars as pl
+
+from market_data.errors import TickFileInvalid
+from market_data.model.data_types import TABLES, ColumnKind
+from market_data.model.instruments import file_symbol
+from market_data.model.tick_file import TickFile
+from market_data.model.venues import exchange_id_of
+from market_data.ticks.rules import TickStats
+from market_data.ticks.stats import TickMeter
+
+_MICROSECOND_DIGITS = 16
+_OTHER_UNITS = {10: "seconds", 13: "milliseconds", 19: "nanoseconds"}  # by digits
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class TickRows:
+    """What is seen of a file's rows: their symbols, the bounds of `local_timestamp` (microseconds), their statistics.
+
+    `refusal` is the error that the rows deserve, None as long as they deserve none.
+    """
+
+    def __init__(self, file: TickFile) -> None:
+        self.refusal: TickFileInvalid | None = None
+        self.symbols: frozenset[str] = frozenset()
+        self.first_arrival_us = 0
+        self.last_arrival_us = 0
+        self._file = file
+        self._spec = TABLES[file.unit.data_type]
+        self._exchange_id = exchange_id_of(file.unit.venue)
+        self._required = [column for column in self._spec.vendor_columns if not column.is_nullable]
+        self._times = [column for column in self._spec.vendor_columns if column.kind is ColumnKind.TIME]
+        day_start = datetime.combine(file.unit.day, time(), UTC)
+        self._day_us = [_microseconds(day_start), _microseconds(day_start + timedelta(days=1))]
+        self._meter = TickMeter(file.unit.data_type)
+
+    def add(self, batch: pl.DataFrame) -> bool:
+        """Look at the next rows; returns whether to stop, which is once there is a refusal."""
+        try:
+            self._judge(batch)
+        except TickFileInvalid as error:
+            self.refusal = error
+            return True
+        self._meter.add(batch)
+        return False
+
+    def stats(self) -> TickStats:
+        """Return the statistics of all rows."""
+        return self._meter.stats()
+
+    def _judge(self, batch: pl.DataFrame) -> None:
+        if batch.is_empty():
+            return
+        for column in self._required:
+            if missing := batch[column.name].null_count():
+                raise TickFileInvalid(f"{self._file}: {missing} rows have no {column.csv_name}")
+        times = batch.select(pl.col(column.name).to_physical() for column in self._times)
+        for column in self._times:
+            moments = times[column.name]
+            # where a time may be absent, a venue may also send a placeholder such as 0: only the unit is judged there
+            for bound in (moments.max(),) if column.is_nullable else (moments.min(), moments.max()):
+                self._refuse_other_unit(bound, column.csv_name)
+        is_other = batch["exchange"] != self._exchange_id
+        if is_other.any():
+            found = batch["exchange"].filter(is_other)[0]
+            raise TickFileInvalid(f"{self._file}: rows are of exchange {found!r}, not {self._exchange_id!r}")
+        self._judge_symbols(batch["symbol"])
+        self._judge_day(times["local_timestamp"])
+
+    def _judge_symbols(self, symbols: pl.Series) -> None:
+        if not self._file.is_group and self.symbols and (symbols == next(iter(self.symbols))).all():
+            return
+        self.symbols |= set(symbols.unique())
+        if not self._file.is_group and {file_symbol(symbol) for symbol in self.symbols} != {self._file.vendor_symbol}:
+            found = " and ".join(sorted(self.symbols)[:3])
+            raise TickFileInvalid(f"{self._file}: rows are of symbol {found}, not {self._file.vendor_symbol}")
+
+    def _judge_day(self, arrivals: pl.Series) -> None:
+        """Refuse rows of another day; it is decided by arrival: the venue's own time may lie on the day before."""
+        first, last = cast("int", arrivals.min()), cast("int", arrivals.max())
+        if first < self._day_us[0] or last >= self._day_us[1]:
+            raise TickFileInvalid(
+                f"{self._file}: rows are of {_instant(first):%Y-%m-%d %H:%M:%S} to {_instant(last):%Y-%m-%d %H:%M:%S} "
+                f"UTC by local_timestamp, outside the day {self._file.unit.day}"
+            )
+        self.first_arrival_us = min(first, self.first_arrival_us or first)
+        self.last_arrival_us = max(last, self.last_arrival_us)
+
+    def _refuse_other_unit(self, value: object, name: str) -> None:
+        digits = len(str(value))
+        if value is not None and digits != _MICROSECOND_DIGITS:
+            unit = f", as {_OTHER_UNITS[digits]} have" if digits in _OTHER_UNITS else ""
+            raise TickFileInvalid(
+                f"{self._file}: {name} {value} has {digits} digits{unit}; the format's times are microseconds since "
+                f"epoch ({_MICROSECOND_DIGITS} digits)"
+            )
+
+
+def _microseconds(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def _instant(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)

@@ -1,0 +1,1 @@
+"""What a venue listed on a day, and which tick files are therefore expected."""

@@ -1,0 +1,375 @@
+"""The vendor's HTTP API: exchange details, instruments, tick files.
+
+Sources: docs.tardis.dev, "HTTP API" and "Downloadable CSV files". Statuses: 401 and 403 are faults of the key, 400 and
+404 with the vendor's own body say that a file does not exist, 429 and 5xx pass. The key travels only in the
+Authorization header, and httpx drops that header when a redirect leads to another origin.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import google_crc32c
+import httpx
+import stamina
+from httpx_aiohttp import AiohttpTransport
+
+from market_data.errors import (
+    VendorAccessDenied,
+    VendorError,
+    VendorKeyInUse,
+    VendorQuotaExceeded,
+    VendorUnavailable,
+)
+from market_data.lake.checksum import encode_crc32c
+from market_data.model.tick_file import TickFile
+from market_data.model.venues import exchange_id_of
+
+_USER_AGENT = "market-data/0.1 (Dagster ingestion of tick files)"
+_ATTEMPTS = 5
+# doubled after each attempt: a request waits about 8 s in all; longer outages are the re-run sensor's
+_FIRST_WAIT_SECONDS = 0.5
+# A longer Retry-After is not worth a waiting run: the run stops and says when to go on.
+_LONGEST_WAIT_SECONDS = 300
+_MAX_REDIRECTS = 3
+_BODY_EXCERPT_CHARACTERS = 200
+_DEFAULT_PATIENCE_SECONDS = 60.0
+# A body that brings less than this while one waits for `patience_seconds` will not arrive today.
+_LEAST_BYTES = 64 * 2**10
+_ABSENT_STATUSES = {httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND}
+# A parameter fault that passes: the vendor's own clients send such a request again.
+_PASSING_BAD_REQUEST = "ISO 8601 format"
+_IN_USE_CODE = 274
+_IN_USE_WAIT_SECONDS = 900  # what the vendor says is 893 s; this when it says nothing
+
+
+class _Transient(Exception):
+    """A failed request that may succeed when it is sent again."""
+
+    def __init__(self, message: str, *, status: int | None, wait_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.wait_seconds = wait_seconds
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """Read the machine's trusted certificates once: that costs more than all else in making a client."""
+    return httpx.create_ssl_context()
+
+
+def _wait_before_retry(error: Exception) -> bool | float:
+    if isinstance(error, _Transient):
+        return True if error.wait_seconds is None else error.wait_seconds
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A body as it was received; `size_bytes` and `crc32c` (base64) are of the bytes on disk."""
+
+    url: str
+    status: int
+    size_bytes: int
+    crc32c: str
+    etag: str | None
+    last_modified: str | None
+    x_md5: str | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """What the vendor's headers said of a file that is held; None where they said nothing."""
+
+    size_bytes: int
+    etag: str | None
+    x_md5: str | None
+
+    def is_of(self, headers: httpx.Headers) -> bool:
+        """Whether an answer is of the very bytes that are held: same length, and a same ETag or MD5."""
+        if headers.get("Content-Length") != str(self.size_bytes):
+            return False
+        pairs = ((self.etag, headers.get("ETag")), (self.x_md5, headers.get("x-md5")))
+        told = [held == offered for held, offered in pairs if held and offered]
+        return bool(told) and all(told)
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The vendor's headers say that a file is still the one that is held; its body was not read."""
+
+    url: str
+    status: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotOffered:
+    """The vendor says that a file does not exist (400/140, 400/300, or an ambiguous 404)."""
+
+    url: str
+    status: int
+    message: str
+    attempts: int
+
+
+class TardisClient:
+    """One account's view of the vendor; use it as an async context manager, from one event loop.
+
+    `api_key` None asks for what is free. Requests that fail in a way that passes are sent again, with growing waits or
+    as long as the vendor's Retry-After says. `patience_seconds` is the longest silence of a connection, and the time in
+    which a body must bring at least 64 KiB.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        datasets_url: str,
+        api_key: str | None,
+        connections: int = 16,
+        patience_seconds: float = _DEFAULT_PATIENCE_SECONDS,
+    ) -> None:
+        self._api_url = api_url.rstrip("/")
+        self._datasets_url = datasets_url.rstrip("/")
+        # a line end from a secrets file is no part of the key
+        api_key = (api_key or "").strip()
+        self._api_key = api_key
+        self._patience_seconds = patience_seconds
+        self._http = httpx.AsyncClient(
+            transport=AiohttpTransport(_tls_context(), limits=httpx.Limits(max_connections=connections)),
+            headers={"User-Agent": _USER_AGENT} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            timeout=httpx.Timeout(patience_seconds, connect=min(10, patience_seconds), pool=None),
+            follow_redirects=True,
+            max_redirects=_MAX_REDIRECTS,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._http.aclose()
+
+    def tick_file_url(self, file: TickFile) -> str:
+        """Return the address of a tick file: one for each exchange, data type, UTC day and symbol."""
+        unit = file.unit
+        path = f"{exchange_id_of(unit.venue)}/{unit.data_type}/{unit.day:%Y/%m/%d}"
+        return f"{self._datasets_url}/{path}/{quote(file.vendor_symbol, safe='')}.csv.gz"
+
+    async def exchange(self, venue: str) -> dict[str, Any]:
+        """Return the vendor's details of a venue: datasets, symbols, availability (`/exchanges/:exchange`, no key).
+
+        Raises VendorUnavailable (transient); VendorError, VendorAccessDenied (permanent).
+        """
+        url = f"{self._api_url}/exchanges/{exchange_id_of(venue)}"
+        answer = await self._get_json(url, f"details of {venue}")
+        if not isinstance(answer, dict):
+            raise VendorError(f"details of {venue}: {url} answered {type(answer).__name__}, not an object")
+        return answer
+
+    async def instruments(self, venue: str) -> list[dict[str, Any]] | None:
+        """Return the vendor's instrument definitions, or None where the key's plan does not offer them."""
+        url = f"{self._api_url}/instruments/{exchange_id_of(venue)}"
+        try:
+            answer = await self._get_json(url, f"instruments of {venue}")
+        except VendorAccessDenied:
+            return None
+        if not isinstance(answer, list):
+            raise VendorError(f"instruments of {venue}: {url} answered {type(answer).__name__}, not a list")
+        return answer
+
+    async def key_info(self) -> list[dict[str, Any]]:
+        """Return what the key opens: one plan for each exchange, data plan and period (`/api-key-info`).
+
+        Raises VendorAccessDenied, VendorError (permanent) without a key that the vendor accepts; VendorUnavailable.
+        """
+        url = f"{self._api_url}/api-key-info"
+        answer = await self._get_json(url, "what the key opens")
+        if not isinstance(answer, list):
+            raise VendorError(f"what the key opens: {url} answered {type(answer).__name__}, not a list")
+        return answer
+
+    async def download(
+        self,
+        file: TickFile,
+        destination: Path,
+        *,
+        admit: Callable[[int | None], Awaitable[None]] | None = None,
+        held: HeldFile | None = None,
+    ) -> Downloaded | Unchanged | NotOffered:
+        """Stream a tick file's bytes, as they are, to a local path; its length is checked, its content is not.
+
+        `admit` is told the declared length and awaited before a body is read. With `held`, the body is not read when
+        the answer's headers prove that it is the file that is held.
+        Raises VendorUnavailable, VendorQuotaExceeded, VendorKeyInUse (transient); VendorAccessDenied, VendorError.
+        """
+        url = self.tick_file_url(file)
+        attempts = 0
+        async for attempt in self._attempts(str(file)):
+            with attempt:
+                attempts = attempt.num
+                async with self._get(url, str(file), absent_is_answer=True) as response:
+                    if response.status_code != httpx.codes.OK:
+                        message = f"the vendor answered {self._describe(response)}"
+                        return NotOffered(url, response.status_code, message, attempts)
+                    if held is not None and held.is_of(response.headers):
+                        return Unchanged(url, response.status_code, attempts)
+                    if admit is not None:
+                        declared = response.headers.get("Content-Length")
+                        await admit(None if declared is None else int(declared))
+                    return await self._store_body(response, url, destination, attempts)
+        raise AssertionError(f"no attempt was made on {url} after {attempts}")
+
+    async def _get_json(self, url: str, what: str) -> Any:
+        async for attempt in self._attempts(what):
+            with attempt:
+                async with self._get(url, what) as response:
+                    body = await response.aread()
+                    try:
+                        return json.loads(body)
+                    except ValueError as error:
+                        excerpt = self._hide_key(body.decode("utf-8", "replace"))[:_BODY_EXCERPT_CHARACTERS]
+                        raise VendorError(f"{what}: {url} did not answer with JSON but with {excerpt!r}") from error
+        raise AssertionError(f"no attempt was made on {url}")
+
+    async def _attempts(self, what: str) -> AsyncIterator[Any]:
+        try:
+            async for attempt in stamina.retry_context(
+                on=_wait_before_retry,
+                attempts=_ATTEMPTS,
+                timeout=None,
+                wait_initial=_FIRST_WAIT_SECONDS,
+                wait_max=_LONGEST_WAIT_SECONDS,
+            ):
+                yield attempt
+        except _Transient as error:
+            raise VendorUnavailable(f"{what}: {error} ({_ATTEMPTS} attempts)") from error
+
+    @asynccontextmanager
+    async def _get(self, url: str, what: str, *, absent_is_answer: bool = False) -> AsyncIterator[httpx.Response]:
+        try:
+            async with self._http.stream("GET", url) as response:
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+                    if not (absent_is_answer and _says_absent(response)):
+                        self._raise_for_status(response, url, what)
+                yield response
+        except httpx.TooManyRedirects as error:
+            raise VendorError(f"{what}: {url} redirects more than {_MAX_REDIRECTS} times") from error
+        except httpx.TransportError as error:
+            raise _Transient(f"{url}: {type(error).__name__} {error}".rstrip(), status=None) from error
+
+    def _raise_for_status(self, response: httpx.Response, url: str, what: str) -> None:
+        status = response.status_code
+        answer = f"{url} answered {self._describe(response)}"
+        wait_seconds = _retry_after_seconds(response)
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            self._raise_for_key(response, f"{what}: {answer}", wait_seconds)
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            if wait_seconds is not None and wait_seconds > _LONGEST_WAIT_SECONDS:
+                not_before = datetime.now(UTC) + timedelta(seconds=wait_seconds)
+                raise VendorQuotaExceeded(
+                    f"{what}: {answer}. The account may go on after {not_before:%Y-%m-%d %H:%M} UTC",
+                    not_before=not_before,
+                )
+            raise _Transient(answer, status=status, wait_seconds=wait_seconds)
+        if response.is_server_error or _PASSING_BAD_REQUEST in response.text:
+            raise _Transient(answer, status=status)
+        if status in _ABSENT_STATUSES:
+            raise VendorError(
+                f"{what}: {answer}. That is no answer of the vendor's: see whether TARDIS_API_URL and "
+                "TARDIS_DATASETS_URL are right, and what stands between here and there"
+            )
+        raise VendorError(f"{what}: {answer}. This status is not in the vendor's documentation for this request")
+
+    def _raise_for_key(self, response: httpx.Response, answer: str, wait_seconds: float | None) -> None:
+        if _vendor_fields(response).get("code") == _IN_USE_CODE:
+            not_before = datetime.now(UTC) + timedelta(seconds=wait_seconds or _IN_USE_WAIT_SECONDS)
+            raise VendorKeyInUse(
+                f"{answer}. One key works from one address at a time: stop the other use, or go on after "
+                f"{not_before:%Y-%m-%d %H:%M} UTC",
+                not_before=not_before,
+            )
+        remedy = (
+            "The key in TARDIS_API_KEY is not accepted for this: see whether it is right, still valid, and used "
+            "from one address only"
+            if self._api_key
+            else "No key is set, and without one only the first day of each month is free: set TARDIS_API_KEY"
+        )
+        raise VendorAccessDenied(f"{answer}. {remedy}")
+
+    def _describe(self, response: httpx.Response) -> str:
+        """Return the status with the vendor's `code` and `message`, or the start of a body that is not its JSON."""
+        fields = _vendor_fields(response)
+        if not fields:
+            return f"{response.status_code} ({self._hide_key(response.text)[:_BODY_EXCERPT_CHARACTERS]!r})"
+        code = f"code {fields['code']}: " if fields.get("code") is not None else ""
+        return self._hide_key(f"{response.status_code} ({code}{str(fields.get('message')).rstrip('.')})")
+
+    def _hide_key(self, text: str) -> str:
+        """Return text of the vendor's that may go anywhere: it may repeat the key."""
+        return text.replace(self._api_key, "***") if self._api_key else text
+
+    async def _store_body(self, response: httpx.Response, url: str, destination: Path, attempts: int) -> Downloaded:
+        crc32c, size_bytes = 0, 0
+        window_ends, window_bytes = time.monotonic() + self._patience_seconds, 0
+        with destination.open("wb") as sink:
+            async for chunk in response.aiter_raw():
+                sink.write(chunk)
+                crc32c = google_crc32c.extend(crc32c, chunk)
+                size_bytes += len(chunk)
+                if time.monotonic() > window_ends:
+                    if size_bytes - window_bytes < _LEAST_BYTES:
+                        slow = f"{size_bytes - window_bytes} bytes in {self._patience_seconds:g} s"
+                        raise _Transient(f"{url}: the body drips, {slow}", status=response.status_code)
+                    window_ends, window_bytes = time.monotonic() + self._patience_seconds, size_bytes
+        declared = response.headers.get("Content-Length")
+        if declared is not None and int(declared) != size_bytes:
+            raise _Transient(f"{url}: received {size_bytes} of {declared} bytes", status=response.status_code)
+        return Downloaded(
+            url=url,
+            status=response.status_code,
+            size_bytes=size_bytes,
+            crc32c=encode_crc32c(crc32c),
+            etag=response.headers.get("ETag"),
+            last_modified=response.headers.get("Last-Modified"),
+            x_md5=response.headers.get("x-md5"),
+            attempts=attempts,
+        )
+
+
+def _says_absent(response: httpx.Response) -> bool:
+    """Whether a status of absence comes from the vendor: with its JSON body, or with none.
+
+    A page in HTML comes from somewhere else, and taking it for absence would lose files without a word.
+    """
+    if response.status_code not in _ABSENT_STATUSES or _PASSING_BAD_REQUEST in response.text:
+        return False
+    return "message" in _vendor_fields(response) or not response.content.strip()
+
+
+def _vendor_fields(response: httpx.Response) -> Mapping[str, Any]:
+    """Return the fields of the vendor's error body, none where the body is not its JSON."""
+    try:
+        fields = json.loads(response.content)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, Mapping) else {}
+
+
+def _retry_after_seconds(response: httpx.Response) -> float | None:
+    """Return how long to wait: of the header, else of the body."""
+    text = response.headers.get("Retry-After") or str(_vendor_fields(response).get("retryAfterSeconds", ""))
+    return float(text) if text.isdigit() else None
