@@ -16,11 +16,9 @@
     │   └── VendorAccessDenied      permanent   401 / 403: key missing, wrong or expired
     ├── TickFileInvalid             permanent   the bytes of one tick file are not what the format says
     ├── RefreshFailed               permanent   a held file could not be replaced by what the vendor sends now
-    ├── VenueDayIncomplete          see note    a venue-day ended with open files
     └── TicksIncomplete             permanent   a read was asked for days that the lake does not hold whole
 
 `is_transient` says whether the same call may succeed later without a change of code, key or settings.
-A `VenueDayIncomplete` is transient when one of its open files is.
 """
 
 from __future__ import annotations
@@ -107,10 +105,6 @@ class TickFileInvalid(MarketDataError):
 
 class RefreshFailed(MarketDataError):
     """What the vendor sends now for a file that is held cannot replace it; it stays as it is (permanent)."""
-
-
-class VenueDayIncomplete(MarketDataError):
-    """A venue-day ended with at least one expected tick file open; the text names each."""
 
 
 class TicksIncomplete(MarketDataError):

@@ -10,10 +10,11 @@ import stamina
 from market_data.ingest.venue_day import VenueDay, ingest_venue_day
 from market_data.lake.base import TickLake
 from market_data.lake.keys import LAYOUTS
+from market_data.lake.origin import ensure_origin
 from market_data.model.data_types import DataType
 from market_data.receipts.receipt import Receipt
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator
-from market_data.universe.learn import ensure_origin, learn_universe, store_universe
+from market_data.universe.learn import learn_universes, store_universe
 from market_data.universe.rules import Selection
 from market_data.vendor.client import TardisClient
 
@@ -35,7 +36,7 @@ def ingest_day(
 
     async def learn() -> VenueDay:
         async with open_client(vendor) as client:
-            universe = await learn_universe(lake, client, venue, day, selection, today=TODAY)
+            (universe,) = await learn_universes(lake, client, venue, (day,), selection, today=TODAY)
         store_universe(lake, universe)
         return VenueDay(universe, selection, selection.data_types, LAYOUTS, ORIGIN, "config")
 

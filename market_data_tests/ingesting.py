@@ -20,10 +20,11 @@ from market_data.lake.base import ObjectStat, TickLake
 from market_data.lake.keys import LAYOUTS, object_key, raw_key
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
-from market_data.receipts.receipt import FileEvidence, Receipt, lasting_facts
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.receipt import Receipt, lasting_facts
 from market_data.receipts.store import parse_receipt
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions
-from market_data.universe.learn import learn_universe
+from market_data.universe.learn import learn_universes
 from market_data.universe.rules import Selection
 from market_data.vendor.client import TardisClient
 
@@ -90,7 +91,7 @@ def plan_day(
 
     async def learn() -> VenueDay:
         async with vendor.client() as client:
-            universe = await learn_universe(lake, client, venue, day, selection, today=today)
+            (universe,) = await learn_universes(lake, client, venue, (day,), selection, today=today)
         return VenueDay(universe, selection, selection.data_types, LAYOUTS, "simulator", "config")
 
     return asyncio.run(learn())

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import google_crc32c
 
+from market_data.ingest.assess import PublicationTarget, WantedUnit
 from market_data.ingest.begin import begin
-from market_data.ingest.publish import Attempt, PublicationTarget
+from market_data.ingest.publish import Attempt
 from market_data.lake.base import ObjectStat, TickLake
 from market_data.lake.checksum import encode_crc32c
 from market_data.lake.keys import LAYOUTS, object_key, raw_key
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
-from market_data.receipts.receipt import FileEvidence, Receipt
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.receipt import Receipt
 from market_data.ticks.decode import DecodedObject
 from market_data_tests.fakes import InlineExecutor
 
@@ -92,7 +94,7 @@ class Writer:
         """Begin an attempt at UNIT."""
         expected = [make_tick_file(symbol) for symbol in self.symbols]
         waived = dict.fromkeys(self.waived, "the recorder was down")
-        return begin(lake, UNIT, expected, self.target, self.name, waived=waived)
+        return begin(lake, WantedUnit(UNIT, expected, waived=waived), self.target, self.name)
 
 
 class Workshop:
@@ -120,7 +122,7 @@ class Workshop:
     def run(self, lake: TickLake, writer: Writer) -> Receipt:
         """Do one attempt as ingest does it; raises what `publish` raises."""
         attempt = writer.begin(lake)
-        return attempt.receipt if attempt.is_current else self.finish(attempt, writer)
+        return attempt.receipt if attempt.work.is_current else self.finish(attempt, writer)
 
     def finish(self, attempt: Attempt, writer: Writer) -> Receipt:
         """Do what follows `begin`: acquire every file asked for, then publish or give back."""
@@ -136,7 +138,7 @@ class Workshop:
 
     def acquire_all(self, attempt: Attempt, writer: Writer) -> list[FileEvidence]:
         """Ask for every file that the attempt wants."""
-        wanted = dict.fromkeys((*attempt.to_acquire, *attempt.to_rebuild))
+        wanted = dict.fromkeys((*attempt.work.to_acquire, *attempt.work.to_rebuild))
         return [self._acquire(attempt, file, writer) for file in wanted]
 
     def new_folder(self) -> Path:

@@ -10,12 +10,10 @@ from functools import partial
 
 from market_data.checks.footer import read_footer
 from market_data.checks.rules import HeldObject, UnitFacts
-from market_data.lake.base import TickLake
+from market_data.lake.base import READERS, TickLake
 from market_data.lake.keys import object_key, object_prefix
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.store import load_receipt
-
-_READERS = 16
 
 
 def observe_unit(lake: TickLake, unit: DataTypeDay, *, has_footers: bool = True) -> UnitFacts:
@@ -29,7 +27,7 @@ def observe_unit(lake: TickLake, unit: DataTypeDay, *, has_footers: bool = True)
     types = sorted({file.instrument_type for file in receipt.files})
     prefixes = [object_prefix(layout, unit, instrument_type) for layout in receipt.layouts for instrument_type in types]
     first_keys = [object_key(receipt.layouts[0], item.name(unit)) for item in receipt.objects]
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         listings = list(pool.map(partial(lake.list_objects, with_crc32c=True), prefixes))
         held = {stat.key: HeldObject(stat.size_bytes, stat.crc32c or "") for stats in listings for stat in stats}
         present = [key for key in first_keys if has_footers and key in held]

@@ -15,7 +15,8 @@ from market_data.errors import LakeConflict
 from market_data.lake.base import TickLake
 from market_data.lake.keys import object_key
 from market_data.model.tick_file import DataTypeDay, Outcome
-from market_data.receipts.receipt import FileEvidence, Receipt
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import load_receipt, save_receipt
 from market_data.ticks.rules import Rule, TickStats, judge_ticks
 from market_data.ticks.stats import measure_ticks
@@ -66,7 +67,7 @@ def _judge(lake: TickLake, receipt: Receipt, file: FileEvidence, rules: tuple[Ru
     findings = judge_ticks(
         stats, file.instrument_type, rules, is_first_day=file.is_first_day, is_last_day=file.is_last_day
     )
-    return file.model_copy(update={"stats": stats, "findings": findings})
+    return file.judged(stats, findings)
 
 
 def _measure(lake: TickLake, receipt: Receipt, file: FileEvidence) -> TickStats | None:

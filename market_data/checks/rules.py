@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 
-from market_data.lake.keys import object_key
+from market_data.lake.keys import layout_prefix, object_key
 from market_data.model.data_types import TABLES
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.receipt import Receipt
@@ -159,7 +159,7 @@ def judge_layout(facts: UnitFacts, layout: str) -> Verdict:
     if receipt is None:
         return Verdict(is_passed=False, summary=f"{facts.unit.data_type}: not run")
     named = {object_key(layout, item.name(facts.unit)): item for item in receipt.objects if layout in item.generations}
-    held = {key: item for key, item in facts.held.items() if key.startswith(f"ticks/{layout}/")}
+    held = {key: item for key, item in facts.held.items() if key.startswith(layout_prefix(layout))}
     stray = sorted(held.keys() - named.keys())
     wrong: list[Mapping[str, str]] = [{"object": key, "found": "not in any receipt"} for key in stray]
     for key, item in named.items():

@@ -32,10 +32,10 @@ from market_data.cli.tables import (
     records_table,
 )
 from market_data.demo.vendor_at_hand import open_vendor
-from market_data.errors import ConfigurationError, LakeObjectMissing
+from market_data.errors import ConfigurationError
 from market_data.lake.base import TickLake
-from market_data.lake.keys import ORIGIN_KEY
 from market_data.lake.open import open_lake
+from market_data.lake.origin import read_origin
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
 from market_data.model.venues import parse_venue
 from market_data.operate.coverage import NOT_RUN, days_between, measure_coverage, summarize_data_types
@@ -50,7 +50,7 @@ from market_data.operate.doctor import (
 )
 from market_data.operate.plan import find_stale, plan_backfill
 from market_data.read.find import find_instruments
-from market_data.settings.environment import DEFAULT_DAGSTER_HOME, Settings, lake_url_of, load_settings
+from market_data.settings.environment import DEFAULT_DAGSTER_HOME, Settings, load_settings
 from market_data.settings.venues_file import VenueSettings
 from market_data.ticks.decode import DECODER_VERSION
 from market_data.universe.answers import VendorAnswer, learn_answer
@@ -136,7 +136,6 @@ def find_command(
     if first or last:
         between = (first.date() if first else date.min, last.date() + timedelta(days=1) if last else date.max)
     found = find_instruments(
-        open_lake(lake_url_of()),
         text=text,
         base=bases,
         types=types,
@@ -274,7 +273,7 @@ async def _learn_answers(
     client = TardisClient(api_url=settings.api_url, datasets_url=settings.datasets_url, api_key=None)
     with _quiet_retries():
         async with client:
-            own = client if _is_own_lake(lake, settings.origin) else None
+            own = client if read_origin(lake) in {None, settings.origin} else None
             return {venue: await learn_answer(lake, own, venue, last_day, today) for venue in venues}
 
 
@@ -283,13 +282,6 @@ def _quiet_retries() -> Iterator[None]:
     """Keep the log line of each failed attempt off the output: the error at the end says how often it was tried."""
     with redirect_stdout(io.StringIO()):
         yield
-
-
-def _is_own_lake(lake: TickLake, origin: str) -> bool:
-    try:
-        return bool(json.loads(lake.get_bytes(ORIGIN_KEY)[0])["origin"] == origin)
-    except LakeObjectMissing:
-        return True
 
 
 def _plan_stale(

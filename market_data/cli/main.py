@@ -6,7 +6,6 @@ import signal
 from datetime import datetime
 
 import click
-from rich.console import Console
 
 from market_data.cli.commands import COMMANDS, choose_days, choose_venues, range_options, venue_option
 from market_data.cli.tables import make_console
@@ -48,9 +47,7 @@ def demo() -> None:
     """Fill a local lake through Dagster: 3 days of 3 venues from the embedded simulator."""
     from market_data.demo.story import run_demo  # noqa: PLC0415  loads Dagster
 
-    console = Console()
-    # a terminal wraps as it must; a file or a pipe gets lines wide enough for the tables
-    run_demo(console if console.is_terminal else Console(width=160))
+    run_demo(make_console())
 
 
 @main.command()

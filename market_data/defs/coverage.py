@@ -11,6 +11,7 @@ from pydantic import Field
 from market_data.defs.resources import LakeResource
 from market_data.defs.tables import Table, make_table
 from market_data.errors import ConfigurationError, MarketDataError
+from market_data.model.limits import MEGABYTE
 from market_data.operate.coverage import (
     COMPLETE,
     FILE_COUNTS,
@@ -30,7 +31,6 @@ COVERAGE_KEY = dg.AssetKey(["coverage"])
 LAKE_GROUP = "lake"
 _DEFAULT_DAYS = 30
 _ROWS_SHOWN = 1000
-_MB = 1e6
 
 
 class CoverageConfig(dg.Config):
@@ -97,13 +97,13 @@ def describe_coverage(frame: pl.DataFrame) -> dict[str, Any]:
         "units not run": units[NOT_RUN],
         **{f"files {name.replace('_', ' ')}": totals[name] for name in FILE_COUNTS},
         "rows": totals["rows"],
-        "raw MB": round(float(frame["raw_bytes"].sum()) / _MB, 3),
-        "published MB (one copy)": round(float(frame["published_bytes"].sum()) / _MB, 3),
+        "raw MB": round(float(frame["raw_bytes"].sum()) / MEGABYTE, 3),
+        "published MB (one copy)": round(float(frame["published_bytes"].sum()) / MEGABYTE, 3),
     }
 
 
 def _in_megabytes(frame: pl.DataFrame) -> pl.DataFrame:
-    sizes = {"raw_MB": pl.col("raw_bytes") / _MB, "published_MB": pl.col("published_bytes") / _MB}
+    sizes = {"raw_MB": pl.col("raw_bytes") / MEGABYTE, "published_MB": pl.col("published_bytes") / MEGABYTE}
     return frame.select(
         pl.exclude("raw_bytes", "published_bytes"), *(size.round(3).alias(name) for name, size in sizes.items())
     )

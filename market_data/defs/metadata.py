@@ -13,16 +13,17 @@ from market_data.checks.rules import summarize_coverage
 from market_data.defs.tables import Table, make_table
 from market_data.ingest.venue_day import UnitResult
 from market_data.lake.base import TickLake
-from market_data.lake.keys import object_key, raw_prefix
+from market_data.lake.keys import layout_prefix, object_key, raw_prefix
 from market_data.model.data_types import INSTRUMENT_KEY, TableSpec
 from market_data.model.instruments import KeySource
+from market_data.model.limits import MEGABYTE
 from market_data.model.tick_file import Outcome
-from market_data.receipts.receipt import FileEvidence, Receipt
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.receipt import Receipt
 from market_data.universe.rules import Change, Universe
 
 _NAMED_FILES = 50
 _NAMED_IN_A_LINE = 3
-_MEGABYTE = 1e6
 _SNIPPET_WIDTH = 48
 
 Metadata = dict[str, Any]
@@ -80,8 +81,8 @@ def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
         metadata["notable files"] = _files_table(notable)
     metadata |= {
         "dagster/partition_row_count": sum(file.rows or 0 for file in receipt.files),
-        "raw MB": round(sum(file.size_bytes or 0 for file in receipt.files) / _MEGABYTE, 3),
-        "published MB": round(sum(item.size_bytes for item in receipt.objects) / _MEGABYTE, 3),
+        "raw MB": round(sum(file.size_bytes or 0 for file in receipt.files) / MEGABYTE, 3),
+        "published MB": round(sum(item.size_bytes for item in receipt.objects) / MEGABYTE, 3),
         "files expected": len(receipt.files),
         "files stored": counts["stored"],
         "files empty": counts["vendor_empty"],
@@ -101,7 +102,7 @@ def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
     return metadata | {
         "already current": result.was_current,
         "files downloaded": result.downloads,
-        "downloaded MB": round(result.downloaded_bytes / _MEGABYTE, 3),
+        "downloaded MB": round(result.downloaded_bytes / MEGABYTE, 3),
         "seconds": round(result.seconds, 1),
     }
 
@@ -128,7 +129,7 @@ def describe_layout(layout: str, results: Sequence[UnitResult], lake: TickLake) 
             "data type": result.receipt.data_type.value,
             "objects": len(result.receipt.objects),
             "rows": sum(item.rows for item in result.receipt.objects),
-            "MB": round(sum(item.size_bytes for item in result.receipt.objects) / _MEGABYTE, 3),
+            "MB": round(sum(item.size_bytes for item in result.receipt.objects) / MEGABYTE, 3),
         }
         for result in sorted(results, key=lambda item: item.receipt.data_type)
     ]
@@ -136,8 +137,8 @@ def describe_layout(layout: str, results: Sequence[UnitResult], lake: TickLake) 
         "verdict": _summarize_layout(len(objects), results),
         "data types": make_table(records),
         "dagster/partition_row_count": sum(item.rows for item in objects),
-        "published MB": round(sum(item.size_bytes for item in objects) / _MEGABYTE, 3),
-        "folder": dg.MetadataValue.path(f"{lake.url}/ticks/{layout}/"),
+        "published MB": round(sum(item.size_bytes for item in objects) / MEGABYTE, 3),
+        "folder": dg.MetadataValue.path(f"{lake.url}/{layout_prefix(layout)}"),
     }
 
 

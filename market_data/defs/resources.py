@@ -6,8 +6,8 @@ import dagster as dg
 
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
+from market_data.lake.origin import ensure_origin
 from market_data.settings.environment import Settings
-from market_data.universe.learn import ensure_origin
 from market_data.vendor.client import TardisClient
 
 

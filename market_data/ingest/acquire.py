@@ -22,18 +22,17 @@ from typing import TypeVar
 from market_data.errors import RefreshFailed, TickFileInvalid, VendorError
 from market_data.ingest.publish import Attempt
 from market_data.ingest.scratch import Budget
-from market_data.lake.base import ObjectStat, TickLake
+from market_data.lake.base import GZIP_CONTENT, ObjectStat, TickLake
 from market_data.lake.keys import raw_key
 from market_data.model.data_types import DataType
 from market_data.model.limits import SizeLimits
 from market_data.model.tick_file import Outcome, TickFile
-from market_data.receipts.receipt import FileEvidence, PastFile, open_file
+from market_data.receipts.evidence import FileEvidence
 from market_data.ticks.decode import DecodedFile, decode_tick_file
 from market_data.ticks.gzip import KeptText, verify_tick_file
 from market_data.ticks.rules import Rule, judge_ticks
 from market_data.vendor.client import Downloaded, HeldFile, NotOffered, TardisClient, Unchanged
 
-_GZIP_CONTENT = "application/gzip"
 # What one file needs of scratch, in multiples of its gzip: itself and its Parquet.
 _FILE_SHARE = 3
 # Of memory, text of the files that are decoded just now, which is up to 15 times their gzip.
@@ -59,10 +58,23 @@ class Acquired:
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """Threads: `io` for the lake's calls, `cpu` for inflating and decoding."""
+    """Threads: `io` for the lake's calls, `cpu` for inflating and decoding, `units` for what waits for both."""
 
     io: ThreadPoolExecutor
     cpu: ThreadPoolExecutor
+    units: ThreadPoolExecutor
+
+
+@contextmanager
+def open_pools(files_at_once: int) -> Iterator[Pools]:
+    """Give the threads of one venue-day, and end them."""
+    with (
+        # units wait for their objects' writers, so they need threads apart from them
+        ThreadPoolExecutor(len(DataType), "unit") as units,
+        ThreadPoolExecutor(files_at_once, "lake") as io,
+        ThreadPoolExecutor(DECODERS, "decode") as cpu,
+    ):
+        yield Pools(io, cpu, units)
 
 
 @dataclass(slots=True)
@@ -97,7 +109,7 @@ class Acquirer:
             except TickFileInvalid:
                 # what the lake holds is damaged, or this decoder knows better: ask the vendor again
                 if not may_download():
-                    return Acquired(open_file(file))
+                    return Acquired(file.opened())
         return await self._download(attempt, file)
 
     def _refuse_long_names(self, attempt: Attempt, file: FileEvidence) -> None:
@@ -139,7 +151,7 @@ class Acquirer:
         try:
             path = await self._on(self.pools.io, self.lake.fetch_file, stat.key, folder)
             decoded = await self._decode(tick_file, path, stat.size_bytes)
-            if attempt.is_takeover:  # as with published objects: void what the other writer may still write
+            if attempt.work.is_takeover:  # as with published objects: void what the other writer may still write
                 put = partial(self._put_raw, path)
                 stat = await self._on(self.pools.io, attempt.put_raw, file, put)
             return await self._keep(attempt, self._stored(file, tick_file, decoded, stat), decoded, share)
@@ -174,7 +186,10 @@ class Acquirer:
         held = HeldFile(file.size_bytes, file.etag, file.x_md5) if is_refresh and file.size_bytes is not None else None
         answer = await self.client.download(tick_file, fetch.body, admit=fetch.admit, held=held)
         if isinstance(answer, NotOffered):
-            return Acquired(self._not_offered(file, answer))
+            absent = file.answered(answer.url, answer.status, answer.attempts).absent(
+                answer.message, is_provisional=self.is_near_bound
+            )
+            return Acquired(absent)
         if isinstance(answer, Unchanged):
             return Acquired(file)
         if is_refresh and answer.crc32c == file.crc32c:
@@ -184,7 +199,7 @@ class Acquirer:
         except TickFileInvalid as error:
             raise _BadBody(error, answer.crc32c) from error
         stat = await self._on(self.pools.io, attempt.put_raw, file, partial(self._take_raw, fetch.body, answer.crc32c))
-        evidence = self._stored(_answered(_with_past(file), answer), tick_file, decoded, stat)
+        evidence = self._stored(_answered(file.superseded(), answer), tick_file, decoded, stat)
         acquired = await self._keep(attempt, evidence, decoded, fetch.share)
         return replace(acquired, downloaded_bytes=answer.size_bytes)
 
@@ -230,7 +245,7 @@ class Acquirer:
     def _stored(
         self, file: FileEvidence, tick_file: TickFile, decoded: DecodedFile | None, stat: ObjectStat
     ) -> FileEvidence:
-        stored = _stored(file, decoded, stat)
+        stored = file.stored(size_bytes=stat.size_bytes, crc32c=stat.crc32c, generation=stat.generation)
         if decoded is None:
             return stored
         findings = judge_ticks(
@@ -240,17 +255,14 @@ class Acquirer:
             is_first_day=file.is_first_day,
             is_last_day=file.is_last_day,
         )
-        return stored.model_copy(update={"stats": decoded.stats, "findings": findings})
-
-    def _not_offered(self, file: FileEvidence, answer: NotOffered) -> FileEvidence:
-        facts = {"outcome": Outcome.NOT_OFFERED, "error": answer.message, "is_provisional": self.is_near_bound}
-        return _answered(file, answer).model_copy(update=facts)
+        first, last = decoded.first_local_timestamp, decoded.last_local_timestamp
+        return stored.decoded(decoded.rows, first, last, decoded.unknown_symbols).judged(decoded.stats, findings)
 
     def _put_raw(self, body: Path, key: str, if_generation: int) -> ObjectStat:
-        return self.lake.put_file(body, key, if_generation=if_generation, content_type=_GZIP_CONTENT)
+        return self.lake.put_file(body, key, if_generation=if_generation, content_type=GZIP_CONTENT)
 
     def _take_raw(self, body: Path, crc32c: str, key: str, if_generation: int) -> ObjectStat:
-        return self.lake.take_file(body, key, crc32c=crc32c, if_generation=if_generation, content_type=_GZIP_CONTENT)
+        return self.lake.take_file(body, key, crc32c=crc32c, if_generation=if_generation, content_type=GZIP_CONTENT)
 
     def _new_path(self, suffix: str) -> Path:
         # names instead of folders: making and removing those costs more than a small file's decoding
@@ -299,30 +311,6 @@ def _tick_file(attempt: Attempt, file: FileEvidence) -> TickFile:
     return TickFile(attempt.unit, file.vendor_symbol, file.instrument_type, file.instrument_key)
 
 
-def _answered(file: FileEvidence, answer: Downloaded | NotOffered) -> FileEvidence:
-    facts: dict[str, object] = {"url": answer.url, "status": answer.status, "attempts": answer.attempts}
-    if isinstance(answer, Downloaded):
-        facts |= {"etag": answer.etag, "last_modified": answer.last_modified, "x_md5": answer.x_md5}
-    return file.model_copy(update=facts)
-
-
-def _with_past(file: FileEvidence) -> FileEvidence:
-    """Return the evidence with what is about to be replaced added to its past; that of a new file is none."""
-    if file.outcome not in {Outcome.STORED, Outcome.VENDOR_EMPTY}:
-        return open_file(file)
-    past = PastFile(size_bytes=file.size_bytes, crc32c=file.crc32c, rows=file.rows, last_modified=file.last_modified)
-    return open_file(file).model_copy(update={"previous": (*file.previous, past)})
-
-
-def _stored(file: FileEvidence, decoded: DecodedFile | None, stat: ObjectStat) -> FileEvidence:
-    facts: Mapping[str, object] = {
-        "outcome": Outcome.STORED if decoded else Outcome.VENDOR_EMPTY,
-        "size_bytes": stat.size_bytes,
-        "crc32c": stat.crc32c,
-        "generation": stat.generation,
-        "rows": decoded.rows if decoded else 0,
-        "first_local_timestamp": decoded.first_local_timestamp if decoded else None,
-        "last_local_timestamp": decoded.last_local_timestamp if decoded else None,
-        "unknown_symbols": decoded.unknown_symbols if decoded else (),
-    }
-    return file.model_copy(update=facts)
+def _answered(file: FileEvidence, answer: Downloaded) -> FileEvidence:
+    answered = file.answered(answer.url, answer.status, answer.attempts)
+    return answered.described(etag=answer.etag, last_modified=answer.last_modified, x_md5=answer.x_md5)

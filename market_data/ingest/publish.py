@@ -33,58 +33,45 @@ from functools import partial
 from pathlib import Path
 
 from market_data.errors import LakeConflict, LakeError
-from market_data.lake.base import ObjectStat, TickLake
+from market_data.ingest.assess import PublicationTarget, Work, is_object_held, unnamed_objects
+from market_data.lake.base import GZIP_CONTENT, PARQUET_CONTENT, ObjectStat, TickLake
 from market_data.lake.keys import (
     PublishedName,
     failed_key,
     object_key,
     raw_key,
-    raw_prefix,
     receipt_key,
     staging_key,
 )
 from market_data.model.instruments import parse_instrument_key
 from market_data.model.tick_file import DataTypeDay, Outcome
-from market_data.receipts.receipt import FileEvidence, PublishedObject, Receipt
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.receipt import PublishedObject, Receipt
 from market_data.receipts.store import save_receipt
 from market_data.ticks.decode import DecodedObject
 
-_PARQUET_CONTENT = "application/vnd.apache.parquet"
-_GZIP_CONTENT = "application/gzip"
 _WRITE_ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class PublicationTarget:
-    """What a publication is made for: the lake's origin, its layouts, the decoder, the configuration it came from."""
-
-    origin: str
-    layouts: tuple[str, ...]
-    decoder_version: str
-    config_hash: str
 
 
 @dataclass(slots=True)
 class Attempt:
-    """A unit at work.
+    """A unit at work: what is to be done, what was observed before the claim, and the receipt as it is now.
 
-    `to_acquire` are the files without proof; `to_rebuild` those to be decoded (again) from raw/; `to_refresh` those
-    with proof that the vendor may have changed, or may offer by now.
-    The unit is claimed unless the attempt `is_current`: then there is nothing to do, and `receipt` is as it was found.
+    The unit is claimed unless its work `is_current`: then `receipt` is as it was found.
     """
 
     lake: TickLake
-    unit: DataTypeDay
     target: PublicationTarget
     writer: str
+    work: Work
+    observed: Mapping[str, ObjectStat]
     receipt: Receipt
     generation: int
-    observed: dict[str, ObjectStat]
-    is_current: bool
-    is_takeover: bool
-    to_acquire: tuple[FileEvidence, ...] = ()
-    to_rebuild: tuple[FileEvidence, ...] = ()
-    to_refresh: tuple[FileEvidence, ...] = ()
+
+    @property
+    def unit(self) -> DataTypeDay:
+        """The unit that is at work."""
+        return self.receipt.unit
 
     def has_raw(self, vendor_symbol: str) -> bool:
         """Whether the vendor's bytes of a file are in the lake (puts are whole, and only verified bytes are put)."""
@@ -125,7 +112,7 @@ class Attempt:
             at=now(),
         )
         self.save(committed)
-        list(executor.map(self._delete, _unnamed(self.receipt, self.observed)))
+        list(executor.map(self._delete, unnamed_objects(self.receipt, self.observed)))
         return self.receipt
 
     def put_raw(self, file: FileEvidence, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
@@ -134,29 +121,29 @@ class Attempt:
 
     def keep_aside(self, file: FileEvidence, body: Path) -> None:
         """Keep the bytes that were refused for a file, instead of those kept before."""
-        self.lake.put_file(body, failed_key(self.unit, file.vendor_symbol), content_type=_GZIP_CONTENT)
+        self.lake.put_file(body, failed_key(self.unit, file.vendor_symbol), content_type=GZIP_CONTENT)
 
     def stage(self, item: DecodedObject) -> DecodedObject:
         """Move a decoded file from scratch into the lake, where it waits for the rest of its unit."""
         key = staging_key(self.unit, self.writer, item.instrument_type, item.stem)
-        self.lake.take_file(item.path, key, crc32c=item.crc32c, content_type=_PARQUET_CONTENT)
+        self.lake.take_file(item.path, key, crc32c=item.crc32c, content_type=PARQUET_CONTENT)
         return replace(item, staged_key=key)
 
     def _changes_named_objects(self, new: Sequence[tuple[str, DecodedObject]]) -> bool:
         crc32c_by_name = {item.name(self.unit): item.crc32c for item in self.receipt.objects}
         names = {_planned(symbol, item).name(self.unit): item.crc32c for symbol, item in new}
         return bool(self.receipt.objects) and (
-            self.is_takeover or any(crc32c_by_name.get(name, crc) != crc for name, crc in names.items())
+            self.work.is_takeover or any(crc32c_by_name.get(name, crc) != crc for name, crc in names.items())
         )
 
     def _settled_objects(self) -> dict[PublishedName, PublishedObject]:
         """Return the objects that can be kept: named without a claim, and in every layout as they were described."""
-        if self.is_takeover:
+        if self.work.is_takeover:
             return {}
         return {
             item.name(self.unit): item
             for item in self.receipt.objects
-            if tuple(item.generations) == self.target.layouts and _is_held(self.unit, item, self.observed)
+            if tuple(item.generations) == self.target.layouts and is_object_held(self.unit, item, self.observed)
         }
 
     def _keep_or_write(
@@ -165,13 +152,15 @@ class Attempt:
         planned = _planned(vendor_symbol, item)
         name = planned.name(self.unit)
         keys = {layout: object_key(layout, name) for layout in self.target.layouts}
-        if name in settled and settled[name].crc32c == item.crc32c:
+        known = settled.get(name)
+        if known is not None and known.crc32c == item.crc32c:
             generations = {layout: self.observed[key].generation for layout, key in keys.items()}
+            published = known.changed(**dict(planned) | {"generations": generations})
         else:
-            generations = self._write_object(item, keys)
+            published = planned.changed(generations=self._write_object(item, keys))
         if item.staged_key is not None:
             self.lake.delete(item.staged_key)
-        return planned.model_copy(update={"generations": generations})
+        return published
 
     def _write_object(self, item: DecodedObject, keys: Mapping[str, str]) -> dict[str, int]:
         source, generations = item.staged_key, {}
@@ -185,7 +174,7 @@ class Attempt:
         if source is not None:
             return self.lake.copy(source, key, if_generation=if_generation)
         return self.lake.take_file(
-            item.path, key, crc32c=item.crc32c, if_generation=if_generation, content_type=_PARQUET_CONTENT
+            item.path, key, crc32c=item.crc32c, if_generation=if_generation, content_type=PARQUET_CONTENT
         )
 
     def _write(self, key: str, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
@@ -222,20 +211,6 @@ class Attempt:
     def _delete(self, stat: ObjectStat) -> None:
         with suppress(LakeConflict):  # changed since: it is another writer's now
             self.lake.delete(stat.key, if_generation=stat.generation)
-
-
-def _is_held(unit: DataTypeDay, item: PublishedObject, observed: Mapping[str, ObjectStat]) -> bool:
-    """Whether a published object is in every layout as the receipt describes it."""
-    stats = [observed.get(object_key(layout, item.name(unit))) for layout in item.generations]
-    return all(stat and (stat.size_bytes, stat.crc32c) == (item.size_bytes, item.crc32c) for stat in stats)
-
-
-def _unnamed(receipt: Receipt, observed: Mapping[str, ObjectStat]) -> list[ObjectStat]:
-    """Return the observed objects that the receipt does not name: published, staged, or kept aside for no reason."""
-    named = {object_key(layout, item.name(receipt.unit)) for item in receipt.objects for layout in item.generations}
-    named |= {failed_key(receipt.unit, file.vendor_symbol) for file in receipt.open_files}
-    folder = raw_prefix(receipt.unit)
-    return [stat for key, stat in observed.items() if key not in named and not key.startswith(folder)]
 
 
 def _planned(vendor_symbol: str, item: DecodedObject) -> PublishedObject:

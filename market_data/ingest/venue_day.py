@@ -9,13 +9,12 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import TypeAlias, TypeVar
 from uuid import uuid4
 
 from market_data.errors import (
@@ -27,16 +26,18 @@ from market_data.errors import (
     VendorBusy,
     VendorError,
 )
-from market_data.ingest.acquire import DECODERS, Acquired, Acquirer, Pools
+from market_data.ingest.acquire import Acquired, Acquirer, Pools, open_pools
+from market_data.ingest.assess import PublicationTarget, WantedUnit
 from market_data.ingest.begin import begin
-from market_data.ingest.publish import Attempt, PublicationTarget
+from market_data.ingest.publish import Attempt
 from market_data.ingest.scratch import Budget, open_scratch
 from market_data.ingest.slots import Slots
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
 from market_data.model.limits import RunLimits
-from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
-from market_data.receipts.receipt import FileEvidence, Receipt, open_file
+from market_data.model.tick_file import DataTypeDay
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import load_receipt
 from market_data.ticks.decode import DECODER_VERSION
 from market_data.ticks.rules import Rule, rules_for
@@ -78,6 +79,17 @@ class VenueDay:
     def target(self) -> PublicationTarget:
         """What the publications of this venue-day are made for."""
         return PublicationTarget(self.origin, self.layouts, self.decoder_version, self.config_hash)
+
+    def wanted_unit(self, data_type: DataType) -> WantedUnit:
+        """Return what is wanted of one data type."""
+        expected = expected_tick_files(self.universe, self.selection, data_type)
+        return WantedUnit(
+            DataTypeDay(self.universe.venue, data_type, self.universe.day),
+            expected,
+            instruments_listed=len(self.universe.listed),
+            waived=waived_reasons(self.waivers, expected),
+            is_refresh=self.is_refresh,
+        )
 
     @property
     def is_near_bound(self) -> bool:
@@ -126,42 +138,27 @@ def ingest_venue_day(
         thread.join()
 
 
+# Takes what comes of the units, in the end an error or None.
+_Put: TypeAlias = Callable[[UnitResult | BaseException | None], None]
+
+
 class _Work:
-    """The venue-day at work: an event loop on a thread, and the pools that do what must not block it."""
+    """The venue-day at work on a thread of its own: an event loop there, and a way to stop it from here."""
 
     def __init__(self, lake: TickLake, venue_day: VenueDay, on_file: Callable[[FileEvidence], None]) -> None:
         self._lake = lake
         self._day = venue_day
         self._on_file = on_file
-        self._writer = uuid4().hex
-        self._stop: MarketDataError | None = None
-        self._is_stop_told = False
         self._is_cancelled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
-        self._slots = Slots(venue_day.limits.files_at_once, venue_day.data_types)
-        self._quota = DailyQuota(
-            lake,
-            venue_day.limits.daily_quota_bytes,
-            self._writer,
-            partial(datetime.now, UTC),
-            is_history=not venue_day.is_near_bound,
-        )
 
-    def run(
-        self, open_client: Callable[[], TardisClient], put: Callable[[UnitResult | BaseException | None], None]
-    ) -> None:
+    def run(self, open_client: Callable[[], TardisClient], put: _Put) -> None:
         """Run to the end on this thread; every result, then an error if there is one, then None, go to `put`."""
-        files_at_once = self._day.limits.files_at_once
+        limits = self._day.limits
         try:
-            with ExitStack() as stack:
-                self._scratch, scratch_bytes = stack.enter_context(open_scratch(self._day.limits.scratch_bytes))
-                # units wait for their objects' writers, so they need threads apart from them
-                self._units = stack.enter_context(ThreadPoolExecutor(len(DataType), "unit"))
-                io = stack.enter_context(ThreadPoolExecutor(files_at_once, "lake"))
-                cpu = stack.enter_context(ThreadPoolExecutor(DECODERS, "decode"))
-                self._pools = Pools(io, cpu)
-                asyncio.run(self._run_units(open_client, scratch_bytes, put))
+            with open_scratch(limits.scratch_bytes) as (scratch, size_bytes), open_pools(limits.files_at_once) as pools:
+                asyncio.run(self._run(open_client, scratch, Budget(size_bytes), pools, put))
         except asyncio.CancelledError:
             put(None)
         except BaseException as error:  # noqa: BLE001  handed to the caller's thread, which raises it
@@ -178,44 +175,67 @@ class _Work:
             except RuntimeError:
                 return  # the loop closed between the question and the call: the work is done
 
-    async def _run_units(
-        self,
-        open_client: Callable[[], TardisClient],
-        scratch_bytes: int,
-        put: Callable[[UnitResult | BaseException | None], None],
+    async def _run(
+        self, open_client: Callable[[], TardisClient], scratch: Path, budget: Budget, pools: Pools, put: _Put
     ) -> None:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         if self._is_cancelled:  # before there was a task to cancel
             return
         async with open_client() as client:
-            self._acquirer = Acquirer(
+            acquirer = Acquirer(
                 lake=self._lake,
                 client=client,
-                scratch=self._scratch,
-                budget=Budget(scratch_bytes),
-                pools=self._pools,
+                scratch=scratch,
+                budget=budget,
+                pools=pools,
                 known_keys={item.vendor_symbol: item.instrument_key for item in self._day.universe.listed},
                 sizes=self._day.limits.sizes,
                 rules=self._day.rules,
                 is_near_bound=self._day.is_near_bound,
             )
-            await self._look_at_quota()
-            async with asyncio.TaskGroup() as group:
-                for data_type in self._day.data_types:
-                    group.create_task(self._run_unit(data_type, put))
-            await self._on(self._units, self._quota.save)
+            await _Units(self._lake, self._day, acquirer, self._on_file).run(put)
+
+
+class _Units:
+    """The units of a venue-day, on an event loop: all at work at once, each of their files in its turn."""
+
+    def __init__(
+        self, lake: TickLake, venue_day: VenueDay, acquirer: Acquirer, on_file: Callable[[FileEvidence], None]
+    ) -> None:
+        self._lake = lake
+        self._day = venue_day
+        self._acquirer = acquirer
+        self._on_file = on_file
+        self._writer = uuid4().hex
+        self._stop: MarketDataError | None = None
+        self._is_stop_told = False
+        self._slots = Slots(venue_day.limits.files_at_once, venue_day.data_types)
+        self._quota = DailyQuota(
+            lake,
+            venue_day.limits.daily_quota_bytes,
+            self._writer,
+            partial(datetime.now, UTC),
+            is_history=not venue_day.is_near_bound,
+        )
+
+    async def run(self, put: Callable[[UnitResult], None]) -> None:
+        """Run all units to their end; results go to `put`."""
+        await self._look_at_quota()
+        async with asyncio.TaskGroup() as group:
+            for data_type in self._day.data_types:
+                group.create_task(self._run_unit(data_type, put))
+        await self._on_unit_thread(self._quota.save)
 
     async def _run_unit(self, data_type: DataType, put: Callable[[UnitResult], None]) -> None:
-        unit = DataTypeDay(self._day.universe.venue, data_type, self._day.universe.day)
-        expected = expected_tick_files(self._day.universe, self._day.selection, data_type)
+        wanted = self._day.wanted_unit(data_type)
         for remaining in reversed(range(_ATTEMPTS_AT_A_UNIT)):
             try:
-                put(await self._attempt_unit(unit, expected))
+                put(await self._attempt_unit(wanted))
             except (LakeConflict, ExceptionGroup) as error:  # a file's conflict comes in a group
                 cause = _cause_of(error)
                 if not remaining or not isinstance(cause, LakeConflict):
                     raise cause from error
-                await self._wait_for_other_writer(unit)
+                await self._wait_for_other_writer(wanted.unit)
             else:
                 return
 
@@ -225,34 +245,24 @@ class _Work:
         Taking over in turn would let neither of two runs end.
         """
         for _ in range(_OTHER_WRITER_POLLS):
-            receipt, _ = await self._on(self._units, load_receipt, self._lake, unit)
+            receipt, _ = await self._on_unit_thread(load_receipt, self._lake, unit)
             if receipt is None or receipt.claim in {None, self._writer}:
                 return
             await asyncio.sleep(_OTHER_WRITER_POLL_SECONDS)
         waited_seconds = _OTHER_WRITER_POLLS * _OTHER_WRITER_POLL_SECONDS
         raise LakeConflict(f"{unit}: another run took it over and was still at work {waited_seconds} s later")
 
-    async def _attempt_unit(self, unit: DataTypeDay, expected: tuple[TickFile, ...]) -> UnitResult:
+    async def _attempt_unit(self, wanted: WantedUnit) -> UnitResult:
         started = time.monotonic()
-        waived = waived_reasons(self._day.waivers, expected)
-        listed = len(self._day.universe.listed)
-        start = partial(begin, instruments_listed=listed, waived=waived, is_refresh=self._day.is_refresh)
-        attempt = await self._on(self._units, start, self._lake, unit, expected, self._day.target, self._writer)
-        if attempt.is_current:
+        attempt = await self._on_unit_thread(begin, self._lake, wanted, self._day.target, self._writer)
+        work = attempt.work
+        if work.is_current:
             return UnitResult(attempt.receipt, True, 0, 0, time.monotonic() - started)
-        files = {file.vendor_symbol: file for file in (*attempt.to_rebuild, *attempt.to_refresh, *attempt.to_acquire)}
+        files = {file.vendor_symbol: file for file in (*work.to_rebuild, *work.to_refresh, *work.to_acquire)}
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._acquire(attempt, file)) for file in files.values()]
         done = [task.result() for task in tasks]
-        evidence = [item.evidence for item in done]
-        if all(file.is_accounted for file in evidence):
-            decoded = {
-                item.evidence.vendor_symbol: item.acquired.decoded.objects for item in done if item.acquired.decoded
-            }
-            now = partial(datetime.now, UTC)
-            receipt = await self._on(self._units, attempt.publish, evidence, decoded, self._pools.io, now)
-        else:
-            receipt = await self._on(self._units, attempt.release, evidence)
+        receipt = await self._conclude(attempt, done)
         for item in done:
             await self._acquirer.discard(item.acquired)
         downloaded = [size for item in done if (size := item.acquired.downloaded_bytes) is not None]
@@ -266,15 +276,24 @@ class _Work:
             not_refreshed=tuple(item.not_refreshed for item in done if item.not_refreshed),
         )
 
+    async def _conclude(self, attempt: Attempt, done: Sequence[_Done]) -> Receipt:
+        """Publish the unit when every file is accounted for, else keep what is proven."""
+        evidence = [item.evidence for item in done]
+        if not all(file.is_accounted for file in evidence):
+            return await self._on_unit_thread(attempt.release, evidence)
+        decoded = {item.evidence.vendor_symbol: item.acquired.decoded.objects for item in done if item.acquired.decoded}
+        now = partial(datetime.now, UTC)
+        return await self._on_unit_thread(attempt.publish, evidence, decoded, self._acquirer.pools.io, now)
+
     async def _acquire(self, attempt: Attempt, file: FileEvidence) -> _Done:
         async with self._slots.hold(attempt.unit.data_type):
             started = time.monotonic()
-            done = await self._ask_again(attempt, file) if file in attempt.to_refresh else None
-            if done is None or (done.acquired.decoded is None and file in attempt.to_rebuild):
+            done = await self._ask_again(attempt, file) if file in attempt.work.to_refresh else None
+            if done is None or (done.acquired.decoded is None and file in attempt.work.to_rebuild):
                 done = replace(done or _Done(Acquired(file)), acquired=await self._obtain(attempt, file))
             if (size_bytes := done.acquired.downloaded_bytes) is not None and self._quota.add(size_bytes):
                 await self._look_at_quota()
-            evidence = done.evidence.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+            evidence = done.evidence.timed(time.monotonic() - started)
             self._on_file(evidence)
             return replace(done, acquired=replace(done.acquired, evidence=evidence))
 
@@ -305,20 +324,19 @@ class _Work:
     def _left_untried(self, file: FileEvidence) -> Acquired:
         """Return the evidence of a file after the run's stop: one names what stopped it, the others stay untried."""
         if self._stop is None or self._is_stop_told:
-            return Acquired(open_file(file))
+            return Acquired(file.opened())
         self._is_stop_told = True
         return Acquired(_failed(file, self._stop))
 
     async def _look_at_quota(self) -> None:
-        await self._on(self._units, self._quota.save)
+        await self._on_unit_thread(self._quota.save)
         try:
-            await self._on(self._units, self._quota.ensure)
+            await self._on_unit_thread(self._quota.ensure)
         except VendorBusy as error:
             self._stop = self._stop or error
 
-    async def _on(self, pool: ThreadPoolExecutor, call: Callable[..., _T], *args: object) -> _T:
-        assert self._loop is not None  # noqa: S101  set before any unit runs
-        return await self._loop.run_in_executor(pool, call, *args)
+    async def _on_unit_thread(self, call: Callable[..., _T], *args: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._acquirer.pools.units, call, *args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,11 +361,5 @@ def _cause_of(error: BaseException) -> BaseException:
 
 
 def _failed(file: FileEvidence, error: MarketDataError) -> FileEvidence:
-    facts: Mapping[str, object] = {
-        "outcome": Outcome.FAILED,
-        "error_class": type(error).__name__,
-        "error": str(error),
-        "is_transient": error.is_transient,
-        "not_before": error.not_before if isinstance(error, VendorBusy) else None,
-    }
-    return file.model_copy(update=facts)
+    not_before = error.not_before if isinstance(error, VendorBusy) else None
+    return file.failed(type(error).__name__, str(error), is_transient=error.is_transient, not_before=not_before)

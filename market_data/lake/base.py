@@ -19,6 +19,11 @@ from pathlib import Path
 from market_data.errors import LakeConflict, LakeError
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
+JSON_CONTENT = "application/json"
+GZIP_CONTENT = "application/gzip"
+PARQUET_CONTENT = "application/vnd.apache.parquet"
+# how many small objects are read at once
+READERS = 16
 
 _LONGEST_KEY_BYTES = 1024  # the limit of GCS; https://cloud.google.com/storage/docs/objects#naming
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -6,6 +6,7 @@ layout, add a line to `PARTITION_ORDERS`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, get_args
@@ -25,6 +26,9 @@ LAYOUTS: tuple[str, ...] = tuple(PARTITION_ORDERS)
 PARTITION_KEYS: tuple[PartitionKey, ...] = get_args(PartitionKey)
 
 ORIGIN_KEY = "origin.json"
+UNIVERSE_PREFIX = "universe/"
+PROBE_PREFIX = "probe/"  # what `market-data doctor` writes and takes away
+_UNIVERSE_KEY = re.compile(r"universe/date=(?P<day>\d{4}-\d\d-\d\d)/venue=(?P<venue>[^/]+)/instruments\.parquet")
 _TICKS = "ticks"
 _PARQUET = ".parquet"
 
@@ -62,7 +66,12 @@ def object_prefix(layout: str, unit: DataTypeDay, instrument_type: str) -> str:
     """Return the folder (with trailing slash) of one instrument type's files of a unit in a layout."""
     values = PublishedName(unit, instrument_type, "").partition_values()
     folders = "/".join(f"{key}={_encode(values[key])}" for key in PARTITION_ORDERS[layout])
-    return f"{_TICKS}/{layout}/{folders}/"
+    return f"{layout_prefix(layout)}{folders}/"
+
+
+def layout_prefix(layout: str) -> str:
+    """Return the folder of a layout."""
+    return f"{_TICKS}/{layout}/"
 
 
 def parse_object_key(key: str) -> tuple[str, PublishedName]:
@@ -123,7 +132,13 @@ def day_of_receipt(key: str) -> date:
 
 def universe_key(venue: str, day: date) -> str:
     """Return the object key of a venue's instruments on a day."""
-    return f"universe/date={day.isoformat()}/venue={_encode(venue)}/instruments.parquet"
+    return f"{UNIVERSE_PREFIX}date={day.isoformat()}/venue={_encode(venue)}/instruments.parquet"
+
+
+def parse_universe_key(key: str) -> tuple[str, date] | None:
+    """Return venue and day of the object key of a venue's instruments, None for any other key."""
+    match = _UNIVERSE_KEY.fullmatch(key)
+    return (unquote(match["venue"]), date.fromisoformat(match["day"])) if match else None
 
 
 def combined_universe_key(day: date) -> str:
@@ -133,7 +148,17 @@ def combined_universe_key(day: date) -> str:
 
 def vendor_answer_key(venue: str, asked: date) -> str:
     """Return the object key of the vendor's metadata answer as it was on the day it was asked."""
-    return f"vendor/venue={_encode(venue)}/asked={asked.isoformat()}.json.gz"
+    return f"{vendor_answer_prefix(venue)}asked={asked.isoformat()}.json.gz"
+
+
+def vendor_answer_prefix(venue: str) -> str:
+    """Return the folder of the vendor's metadata answers about a venue."""
+    return f"vendor/venue={_encode(venue)}/"
+
+
+def asked_of_answer(key: str) -> date:
+    """Return the day on which the vendor gave the answer that is kept under an object key."""
+    return date.fromisoformat(key.rpartition("asked=")[2].removesuffix(".json.gz"))
 
 
 def quota_prefix(day: date) -> str:

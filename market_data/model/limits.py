@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from market_data.model.data_types import DataType
 
 GIGABYTE = 10**9
+MEGABYTE = 10**6
 # Twice the largest known file of a type, and more: options_chain of Deribit inflates to about 100 GB a day.
 _MAX_CSV_GIGABYTES = {DataType.OPTIONS_CHAIN: 300.0, DataType.INCREMENTAL_BOOK_L2: 60.0}
 _OTHER_MAX_CSV_GIGABYTES = 30.0

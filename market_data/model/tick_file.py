@@ -24,6 +24,20 @@ class Outcome(StrEnum):
         return self is not Outcome.FAILED
 
 
+def part_stem(base: str | None, vendor_symbol: str, number: int = 1) -> str:
+    """Return the stem of a part of a grouped file: `BTC~OPTIONS` (`~OPTIONS` without a known base), `BTC~OPTIONS~2`.
+
+    Rows of one base are a part; those that would make a Parquet file too large go on in the next number.
+    """
+    stem = f"{base or ''}~{vendor_symbol}"
+    return stem if number == 1 else f"{stem}~{number}"
+
+
+def base_of_part(stem: str) -> str | None:
+    """Return the base asset of a part of a grouped file by its stem, None where none is known."""
+    return stem.partition("~")[0] or None
+
+
 @dataclass(frozen=True, slots=True)
 class TickFile:
     """One expected file of a unit.

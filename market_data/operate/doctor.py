@@ -6,7 +6,6 @@ The key itself never comes here: only whether there is one, and a client that ho
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,14 +15,15 @@ from uuid import uuid4
 
 import polars as pl
 
-from market_data.errors import LakeConflict, LakeError, LakeObjectMissing, VendorError
+from market_data.errors import LakeConflict, LakeError, VendorError
 from market_data.lake.base import TickLake
-from market_data.lake.keys import ORIGIN_KEY
+from market_data.lake.keys import PROBE_PREFIX
 from market_data.lake.open import polars_storage_options
+from market_data.lake.origin import read_origin
+from market_data.model.limits import GIGABYTE
 from market_data.universe.rules import export_bounds
 from market_data.vendor.client import TardisClient
 
-_GB = 1_000_000_000
 _LEAST_FREE_GB, _COMFORTABLE_FREE_GB = 2, 20
 _LAKE_REMEDIES = {
     "gs": "give this account Storage Object Admin on the bucket, or set MARKET_DATA_LAKE_URL to another lake",
@@ -110,7 +110,7 @@ def check_lake(lake: TickLake, origin: str) -> Iterator[Diagnosis]:
 
 def check_disk(name: str, directory: Path, free_bytes: int) -> Diagnosis:
     """Judge the free space of a disk that files are written to."""
-    free_gb = free_bytes / _GB
+    free_gb = free_bytes / GIGABYTE
     what = f"{free_gb:.1f} GB free in {directory}"
     if free_gb < _LEAST_FREE_GB:
         return Diagnosis(Level.FAIL, name, what, f"free at least {_LEAST_FREE_GB} GB or name another disk")
@@ -122,11 +122,11 @@ def check_disk(name: str, directory: Path, free_bytes: int) -> Diagnosis:
 
 def _check_origin(lake: TickLake, origin: str) -> Diagnosis:
     try:
-        found = json.loads(lake.get_bytes(ORIGIN_KEY)[0])["origin"]
-    except LakeObjectMissing:
-        return Diagnosis(Level.OK, "lake", f"{lake.url} is empty; the first run marks it as filled from {origin}")
+        found = read_origin(lake)
     except LakeError as error:
         return Diagnosis(Level.FAIL, "lake", str(error), _LAKE_REMEDIES[lake.url.partition(":")[0]])
+    if found is None:
+        return Diagnosis(Level.OK, "lake", f"{lake.url} is empty; the first run marks it as filled from {origin}")
     if found == origin:
         return Diagnosis(Level.OK, "lake", f"{lake.url} is filled from {origin}")
     remedy = "set MARKET_DATA_LAKE_URL to another lake, or MARKET_DATA_VENDOR to its vendor"
@@ -135,7 +135,7 @@ def _check_origin(lake: TickLake, origin: str) -> Diagnosis:
 
 def _probe(lake: TickLake) -> Iterator[str]:
     """Do what a run does, yielding the name of each step before it."""
-    name = f"probe/{uuid4().hex}"
+    name = f"{PROBE_PREFIX}{uuid4().hex}"
     key, copy_key = f"{name}.parquet", f"{name}-copy.parquet"
     buffer = io.BytesIO()
     pl.DataFrame({"probe": [1]}).write_parquet(buffer)
@@ -153,7 +153,7 @@ def _probe(lake: TickLake) -> Iterator[str]:
         yield "copy"
         copied = lake.copy(key, copy_key, if_generation=0)
         yield "list"
-        if {key, copy_key} - {item.key for item in lake.list_objects("probe/")}:
+        if {key, copy_key} - {item.key for item in lake.list_objects(PROBE_PREFIX)}:
             raise LakeError(f"{lake.uri(key)} or its copy is not listed")
         yield "scan with Polars"
         pl.scan_parquet(lake.uri(key), glob=False, storage_options=polars_storage_options(lake)).collect()

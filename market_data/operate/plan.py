@@ -19,6 +19,7 @@ from market_data.errors import ConfigurationError
 from market_data.lake.base import TickLake
 from market_data.lake.keys import day_of_receipt, receipt_prefix
 from market_data.model.data_types import DataType
+from market_data.model.limits import MEGABYTE
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import map_receipts
@@ -27,7 +28,6 @@ from market_data.universe.rules import ExportBounds, Selection, expected_tick_fi
 
 _SIZED_FROM_DAYS = 10
 _DAYS_AT_ONCE = 8
-_MB = 1_000_000
 # A vendor's file of one instrument, from a quiet to a busy one, and (second) a grouped one. Judged by published sizes
 # of real files (BTCUSDT of binance-futures: L2 748 MB, book_ticker 257 MB, trades 55 MB; options_chain 0.3 to 6.5 GB).
 _DEFAULT_MB: Mapping[DataType, tuple[tuple[float, float], tuple[float, float]]] = {
@@ -258,7 +258,7 @@ class _Sizes:
         unknown = [file for file, size in zip(files, known, strict=True) if size is None]
         defaults = [_DEFAULT_MB[data_type][file.is_group] for file in unknown]
         held = sum(size for size in known if size is not None)
-        raw = (held + _MB * sum(low for low, _ in defaults), held + _MB * sum(high for _, high in defaults))
+        raw = (held + MEGABYTE * sum(low for low, _ in defaults), held + MEGABYTE * sum(high for _, high in defaults))
         shares = (self.published_share,) * 2 if self.published_share is not None else _DEFAULT_PUBLISHED_SHARE
         published = (round(raw[0] * shares[0]), round(raw[1] * shares[1]))
         sources = ["held days"] if len(defaults) < len(files) else []

@@ -4,12 +4,12 @@ from market_data.read import scan_ticks
 scan_ticks("trades", venues="binance", base="BTC", start="2024-08-08", end="2024-08-09").collect()
 """
 
+from market_data.read.find import find_instruments
 from market_data.read.scan import (
     IncompleteTicksWarning,
     OnIncomplete,
     UncheckedTicksWarning,
     WaivedTicksWarning,
-    find_instruments,
     scan_ticks,
 )
 

@@ -1,20 +1,22 @@
-"""Whether a unit can be read whole under the filters of a call, and why not. Pure."""
+"""Whether units can be read whole under the filters of a call, why not, and what is to be said of those read. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from market_data.model.instruments import parse_instrument_key
-from market_data.model.tick_file import Outcome
-from market_data.receipts.receipt import FileEvidence, PublishedObject, Receipt
+from market_data.model.tick_file import DataTypeDay, Outcome, base_of_part
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.receipt import PublishedObject, Receipt
 from market_data.ticks.rules import Severity
 
 _NAMED_FILES = 3  # fit a line
+_NAMED_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Wanted:
     """The filters of one call. `instruments` are instrument keys; empty filters take all."""
 
     instruments: frozenset[str]
@@ -27,12 +29,7 @@ class _Wanted:
         if self.instrument_types and item.instrument_type not in self.instrument_types:
             return False
         if item.instrument_key is None:
-            if self.instruments and item.instrument_type not in {
-                parse_instrument_key(key)[1] for key in self.instruments
-            }:
-                return False
-            base = item.stem.partition("~")[0] if isinstance(item, PublishedObject) else ""
-            return not (self.bases and base) or base in self.bases
+            return self._takes_group(item)
         base, quote = _base_and_quote(item.instrument_key)
         return (
             (not self.instruments or item.instrument_key in self.instruments)
@@ -40,8 +37,78 @@ class _Wanted:
             and (not self.quotes or quote in self.quotes)
         )
 
+    def _takes_group(self, item: PublishedObject | FileEvidence) -> bool:
+        types = {parse_instrument_key(key)[1] for key in self.instruments}
+        if types and item.instrument_type not in types:
+            return False
+        base = base_of_part(item.stem) if isinstance(item, PublishedObject) else None
+        return not self.bases or base is None or base in self.bases
 
-def _cause(receipt: Receipt | None, wanted: _Wanted) -> str | None:
+
+def find_causes(
+    units: Sequence[DataTypeDay], receipts: Mapping[DataTypeDay, Receipt], wanted: Wanted
+) -> dict[DataTypeDay, str]:
+    """Return why units cannot be read whole; those that can, and those that are whole without rows, are left out."""
+    idle = _idle_days(units, receipts)
+    found = ((unit, cause_of(receipts.get(unit), wanted)) for unit in units if unit not in idle)
+    return {unit: cause for unit, cause in found if cause is not None}
+
+
+def choose_readable(
+    units: Sequence[DataTypeDay],
+    receipts: Mapping[DataTypeDay, Receipt],
+    causes: Mapping[DataTypeDay, str],
+    *,
+    has_incomplete: bool,
+) -> list[Receipt]:
+    """Return the receipts of the units that are read: the whole ones, or also what was published of the others."""
+    found = [receipts[unit] for unit in units if unit in receipts and (has_incomplete or unit not in causes)]
+    return [receipt for receipt in found if receipt.state != "replacing"]
+
+
+def _idle_days(units: Sequence[DataTypeDay], receipts: Mapping[DataTypeDay, Receipt]) -> set[DataTypeDay]:
+    """Return the units without rows that are no fault: the venue listed nothing that day, or nothing that is wanted.
+
+    A venue of which nothing was expected on any of the days, although it listed instruments, is no such case: whoever
+    asks for a data type that it does not have, or that is filtered away, is told so.
+    """
+    nothing = {unit for unit in units if unit in receipts and receipts[unit].is_nothing_expected}
+    busy_venues = {unit.venue for unit in units if unit not in nothing}
+    return {unit for unit in nothing if unit.venue in busy_venues or receipts[unit].instruments_listed == 0}
+
+
+def describe_causes(causes: Mapping[DataTypeDay, str], asked: int, lake_url: str) -> str:
+    """Return the text that names the first venue-days that are not whole, each with its cause."""
+    lines = _some_lines([f"  {unit}: {cause}" for unit, cause in causes.items()])
+    return f"{len(causes)} of {asked} venue-days are not whole in {lake_url}:\n{lines}"
+
+
+def describe_unchecked(receipts: Iterable[Receipt], wanted: Wanted) -> str | None:
+    """Return what to say of ticks that no rule has looked at, None where there are none."""
+    unchecked = [receipt.unit for receipt in receipts if any(map(wanted.takes, receipt.unchecked_files))]
+    if not unchecked:
+        return None
+    text = f"{len(unchecked)} venue-days are unchecked (no rule has looked at their ticks), from {unchecked[0]} on"
+    return f"{text}. An earlier version published them"
+
+
+def describe_waived(receipts: Iterable[Receipt], wanted: Wanted) -> str | None:
+    """Return what to say of files that are missing on a person's word, None where there are none."""
+    waived = [
+        f"  {receipt.unit} {file.vendor_symbol}: {file.error}"
+        for receipt in receipts
+        for file in filter(wanted.takes, receipt.files)
+        if file.outcome is Outcome.WAIVED
+    ]
+    return f"{len(waived)} files are waived, and not in what is read:\n{_some_lines(waived)}" if waived else None
+
+
+def _some_lines(lines: Sequence[str]) -> str:
+    more = [f"  ... and {len(lines) - _NAMED_LINES} more"] if len(lines) > _NAMED_LINES else []
+    return "\n".join([*lines[:_NAMED_LINES], *more])
+
+
+def cause_of(receipt: Receipt | None, wanted: Wanted) -> str | None:
     """Return why a unit cannot be read whole under the filters, None when it can."""
     if receipt is None:
         return "not run"
@@ -66,7 +133,7 @@ def _cause_of_ticks(files: Sequence[FileEvidence]) -> str | None:
     return f"in doubt: a rule of severity error is broken ({names}): {broken[0][1].text}"
 
 
-def _cause_of_instruments(receipt: Receipt, relevant: Sequence[FileEvidence], wanted: _Wanted) -> str | None:
+def _cause_of_instruments(receipt: Receipt, relevant: Sequence[FileEvidence], wanted: Wanted) -> str | None:
     own = {key for key in wanted.instruments if parse_instrument_key(key)[0] == receipt.venue}
     outcomes = {file.instrument_key: file.outcome for file in relevant if not file.is_group}
     # a grouped file holds whatever traded of its type; an instrument without rows is no fault

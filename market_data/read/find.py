@@ -9,22 +9,25 @@ import io
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 from fnmatch import translate
-from urllib.parse import unquote
 
 import polars as pl
 
 from market_data.errors import ConfigurationError, TicksIncomplete
-from market_data.lake.base import TickLake
-from market_data.lake.keys import universe_key
+from market_data.lake.base import READERS, TickLake
+from market_data.lake.keys import UNIVERSE_PREFIX, parse_universe_key, universe_key
+from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.instruments import INSTRUMENT_TYPES, instrument_type_of
-from market_data.model.venues import VENUES, parse_venue
+from market_data.model.tick_file import base_of_part
+from market_data.model.venues import parse_venue
+from market_data.read.arguments import names_of, to_day, upper_names_of
 from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import map_receipts
+from market_data.settings.environment import lake_url_of
 
-_READERS = 16
 _GLOB = re.compile(r"[*?\[]")
 _HELD_SCHEMA = pl.Schema(
     {
@@ -38,15 +41,33 @@ _HELD_SCHEMA = pl.Schema(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Days:
+    """The days asked for: one, a range without its end, or all."""
+
+    on: date | None
+    between: tuple[date, date] | None
+
+    def has(self, day: date) -> bool:
+        return (self.on is None or day == self.on) and (
+            self.between is None or self.between[0] <= day < self.between[1]
+        )
+
+    def __str__(self) -> str:
+        if self.on:
+            return f" on {self.on}"
+        return f" from {self.between[0]} to before {self.between[1]}" if self.between else ""
+
+
 def find_instruments(
-    lake: TickLake,
     *,
     text: str | None = None,
     base: str | Iterable[str] | None = None,
     types: str | Iterable[str] | None = None,
     venues: str | Iterable[str] | None = None,
-    on: date | None = None,
-    between: tuple[date, date] | None = None,
+    on: str | date | None = None,
+    between: tuple[str | date, str | date] | None = None,
+    lake: str | TickLake | None = None,
 ) -> pl.DataFrame:
     """Return one row for each instrument that a venue listed on a day held in the lake, sorted by instrument key.
 
@@ -62,42 +83,34 @@ def find_instruments(
     Raises TicksIncomplete (permanent) where the lake knows no instruments of these venues and days,
     ConfigurationError (permanent) for an unknown venue or instrument type, LakeError of any kind.
     """
+    store = lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of())
     asked = sorted({parse_venue(name) for name in names_of(venues)})
-    held = [pair for pair in held_universes(lake) if not asked or pair[0] in asked]
-    pairs = [(venue, day) for venue, day in held if _is_asked(day, on, between)]
+    days = _Days(to_day(on) if on else None, (to_day(between[0]), to_day(between[1])) if between else None)
+    held = [pair for pair in held_universes(store) if not asked or pair[0] in asked]
+    pairs = [(venue, day) for venue, day in held if days.has(day)]
     if not pairs:
-        raise TicksIncomplete(_describe_absence(lake, asked, held, on, between))
+        raise TicksIncomplete(_describe_absence(store.url, asked, held, days))
     wanted_types = frozenset(instrument_type_of(name.strip().lower().replace("-", "_")) for name in names_of(types))
     choose = _chooser(text, upper_names_of(base), wanted_types)
-    with ThreadPoolExecutor(_READERS) as pool:
-        results = list(pool.map(lambda pair: choose(_read_universe(lake, *pair)), pairs))
+    with ThreadPoolExecutor(READERS) as pool:
+        results = list(pool.map(lambda pair: choose(_read_universe(store, *pair)), pairs))
     _refuse_unknown_types(wanted_types, {name for _, seen in results for name in seen})
     listed = pl.concat([chosen for chosen, _ in results])
     columns = [name for name in listed.columns if name != "day"]
     newest = listed.sort("day").group_by("instrument_key").agg(pl.exclude("day").last(), days_listed=pl.len())
-    found = newest.join(_count_held(lake, listed), on="instrument_key").sort("instrument_key")
+    found = newest.join(_count_held(store, listed), on="instrument_key").sort("instrument_key")
     return found.select(*columns, pl.col("days_listed").cast(pl.Int64), "days_held")
 
 
 def held_universes(lake: TickLake) -> list[tuple[str, date]]:
     """Return venue and day of each universe in the lake, sorted."""
-    root = universe_key(VENUES[0], date.min).partition("/")[0]
-    pairs: list[tuple[str, date]] = []
-    for stat in lake.list_objects(f"{root}/"):
-        values = dict(folder.split("=", 1) for folder in stat.key.split("/") if "=" in folder)
-        venue, day = unquote(values.get("venue", "")), date.fromisoformat(values.get("date", "0001-01-01"))
-        if universe_key(venue, day) == stat.key:
-            pairs.append((venue, day))
-    return sorted(pairs)
+    found = (parse_universe_key(stat.key) for stat in lake.list_objects(UNIVERSE_PREFIX))
+    return sorted(pair for pair in found if pair is not None)
 
 
 def _read_universe(lake: TickLake, venue: str, day: date) -> pl.DataFrame:
     data, _ = lake.get_bytes(universe_key(venue, day))
     return pl.read_parquet(io.BytesIO(data)).with_columns(day=pl.lit(day))
-
-
-def _is_asked(day: date, on: date | None, between: tuple[date, date] | None) -> bool:
-    return (on is None or day == on) and (between is None or between[0] <= day < between[1])
 
 
 def _chooser(
@@ -162,39 +175,20 @@ def _held_files(receipt: Receipt) -> set[tuple[str, str, str]]:
     if receipt.state != "committed":
         return set()
     return {
-        (item.instrument_key or "", item.instrument_type, "" if item.instrument_key else item.stem.partition("~")[0])
+        (item.instrument_key or "", item.instrument_type, "" if item.instrument_key else base_of_part(item.stem) or "")
         for item in receipt.objects
     }
 
 
-def _describe_absence(
-    lake: TickLake,
-    venues: Sequence[str],
-    held: Sequence[tuple[str, date]],
-    on: date | None,
-    between: tuple[date, date] | None,
-) -> str:
+def _describe_absence(lake_url: str, venues: Sequence[str], held: Sequence[tuple[str, date]], asked: _Days) -> str:
     of_venues = f" of {', '.join(venues)}" if venues else ""
     if not held:
         return (
-            f"the lake {lake.url} knows no instruments{of_venues}: nothing was run yet, or another lake is meant "
+            f"the lake {lake_url} knows no instruments{of_venues}: nothing was run yet, or another lake is meant "
             "(MARKET_DATA_LAKE_URL)"
         )
-    asked = f" on {on}" if on else f" from {between[0]} to before {between[1]}" if between else ""
     days = sorted({day for _, day in held})
     return (
-        f"the lake {lake.url} knows no instruments{of_venues}{asked}; it holds {len(days)} days, "
+        f"the lake {lake_url} knows no instruments{of_venues}{asked}; it holds {len(days)} days, "
         f"{days[0]} to {days[-1]}. Run the days you need, or ask for one of these"
     )
-
-
-def names_of(value: str | Iterable[str] | None) -> list[str]:
-    """Return the names of an argument that takes one, several or None."""
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else list(value)
-
-
-def upper_names_of(value: str | Iterable[str] | None) -> frozenset[str]:
-    """Return the names of such an argument in upper case."""
-    return frozenset(text.upper() for text in names_of(value))

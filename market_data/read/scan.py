@@ -1,14 +1,10 @@
-"""What analysts import: published ticks as a Polars LazyFrame, and only whole days unless they say otherwise.
-
-from market_data.read import scan_ticks
-scan_ticks("trades", venues="binance", base="BTC", start="2024-08-08", end="2024-08-09").collect()
-"""
+"""Published ticks as a Polars LazyFrame: which receipts are read, and the scan of the objects they name."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -18,22 +14,27 @@ import polars as pl
 
 from market_data.errors import ConfigurationError, TicksIncomplete
 from market_data.lake.base import TickLake
-from market_data.lake.keys import PARTITION_KEYS, day_of_receipt, object_key, receipt_prefix
+from market_data.lake.keys import PARTITION_KEYS, object_key
 from market_data.lake.open import open_lake, polars_storage_options
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
-from market_data.model.instruments import INSTRUMENT_TYPES, format_instrument_key, parse_instrument_key
-from market_data.model.tick_file import DataTypeDay, Outcome
+from market_data.model.instruments import INSTRUMENT_TYPES, parse_instrument_key
+from market_data.model.tick_file import DataTypeDay
 from market_data.model.venues import VENUES, parse_venue
-from market_data.read.completeness import _cause, _Wanted
-from market_data.read.find import find_instruments as find_in_lake
-from market_data.read.find import names_of, upper_names_of
+from market_data.read.arguments import names_of, to_instant, to_instrument_key, upper_names_of
+from market_data.read.completeness import (
+    Wanted,
+    choose_readable,
+    describe_causes,
+    describe_unchecked,
+    describe_waived,
+    find_causes,
+)
 from market_data.receipts.receipt import Receipt
-from market_data.receipts.store import parse_receipt
+from market_data.receipts.store import map_receipts
 from market_data.settings.environment import lake_url_of
 
 OnIncomplete = Literal["raise", "skip", "include"]
 _ADDED_COLUMNS = ("date", "venue", "instrument_type")
-_NAMED_AT_MOST = 20
 
 
 class UncheckedTicksWarning(UserWarning):
@@ -46,6 +47,26 @@ class WaivedTicksWarning(UserWarning):
 
 class IncompleteTicksWarning(UserWarning):
     """Some of the days asked for are not whole; the text names each with its cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What one call asks for, understood; without `venues` it is about all that the lake holds of the data type."""
+
+    data_type: DataType
+    venues: tuple[str, ...]
+    wanted: Wanted
+    since: datetime
+    until: datetime
+
+    @property
+    def days(self) -> list[date]:
+        return list(_days(self.since, self.until))
+
+    def units(self, receipts: Iterable[DataTypeDay]) -> list[DataTypeDay]:
+        """Return the units asked for, by day, then venue; `receipts` are the units the lake has receipts of."""
+        venues = self.venues or sorted({unit.venue for unit in receipts})
+        return [DataTypeDay(venue, self.data_type, day) for day in self.days for venue in venues]
 
 
 def scan_ticks(
@@ -75,56 +96,45 @@ def scan_ticks(
     `on_incomplete="skip"` leaves such venue-days out, `"include"` takes what was published of them; both warn. Columns,
     units and source: `model/data_types.py`.
     """
-    kind = parse_data_type(data_type)
     if on_incomplete not in get_args(OnIncomplete):
         raise ConfigurationError(
             f"on_incomplete is {on_incomplete!r}; it must be one of {', '.join(get_args(OnIncomplete))}"
         )
-    since, until = _instant(start), _instant(end)
-    if since >= until:
+    keys = frozenset(to_instrument_key(text) for text in names_of(instruments))
+    types = frozenset(text.replace("-", "_") for text in upper_names_of(instrument_types))
+    wanted = Wanted(keys, upper_names_of(base), upper_names_of(quote), types)
+    asked = {parse_venue(name) for name in names_of(venues)} or {parse_instrument_key(key)[0] for key in keys}
+    question = _Question(parse_data_type(data_type), tuple(sorted(asked)), wanted, to_instant(start), to_instant(end))
+    if question.since >= question.until:
         raise ConfigurationError(f"start {start} is not before end {end}")
     store = lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of())
-    keys = frozenset(_instrument_key(text) for text in names_of(instruments))
-    types = frozenset(text.replace("-", "_") for text in upper_names_of(instrument_types))
-    wanted = _Wanted(keys, upper_names_of(base), upper_names_of(quote), types)
-    asked = sorted({parse_venue(name) for name in names_of(venues)} or {parse_instrument_key(key)[0] for key in keys})
-    days = list(_days(since, until))
-    receipts = _receipts(store, asked or VENUES, kind, days)
-    _refuse_unknown_types(types, receipts.values())
-    chosen = asked or sorted({unit.venue for unit in receipts})
-    if not chosen:
-        raise TicksIncomplete(f"the lake {store.url} holds no {kind} of any venue. Is it the right lake?")
-    units = [DataTypeDay(venue, kind, day) for day in days for venue in chosen]
-    idle = _idle_days(units, receipts)
-    causes = {
-        unit: cause for unit in units if unit not in idle and (cause := _cause(receipts.get(unit), wanted)) is not None
-    }
-    _tell(causes, len(units), store, on_incomplete)
-    readable = [
-        receipts[unit]
-        for unit in units
-        if unit in receipts
-        and receipts[unit].state != "replacing"
-        and (unit not in causes or on_incomplete == "include")
-    ]
-    unchecked = [receipt.unit for receipt in readable if any(map(wanted.takes, receipt.unchecked_files))]
-    if unchecked:
-        text = f"{len(unchecked)} venue-days are unchecked (no rule has looked at their ticks), from {unchecked[0]} on"
-        warnings.warn(f"{text}. An earlier version published them", UncheckedTicksWarning, stacklevel=2)
-    waived = [
-        f"  {receipt.unit} {file.vendor_symbol}: {file.error}"
-        for receipt in readable
-        for file in filter(wanted.takes, receipt.files)
-        if file.outcome is Outcome.WAIVED
-    ]
-    if waived:
-        more = f"\n  ... and {len(waived) - _NAMED_AT_MOST} more" if len(waived) > _NAMED_AT_MOST else ""
-        text = "\n".join(waived[:_NAMED_AT_MOST]) + more
-        warnings.warn(
-            f"{len(waived)} files are waived, and not in what is read:\n{text}", WaivedTicksWarning, stacklevel=2
-        )
-    rows = _scan(store, kind, readable, wanted, layout)
-    return rows.filter(pl.col("local_timestamp") >= since, pl.col("local_timestamp") < until)
+    readable = _choose_receipts(store, question, on_incomplete)
+    for category, text in (
+        (UncheckedTicksWarning, describe_unchecked(readable, wanted)),
+        (WaivedTicksWarning, describe_waived(readable, wanted)),
+    ):
+        if text is not None:
+            warnings.warn(text, category, stacklevel=2)
+    rows = _scan(store, question.data_type, readable, wanted, layout)
+    time_of_row = pl.col("local_timestamp")
+    return rows.filter(time_of_row >= question.since, time_of_row < question.until)
+
+
+def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncomplete) -> list[Receipt]:
+    """Return the receipts of what is read, in the order of the rows; what is not whole is refused, or warned of."""
+    venues = dict.fromkeys(question.venues or VENUES, (question.data_type,))
+    receipts = map_receipts(lake, venues, question.days, lambda receipt: receipt)
+    _refuse_unknown_types(question.wanted.instrument_types, receipts.values())
+    units = question.units(receipts)
+    if not units:
+        raise TicksIncomplete(f"the lake {lake.url} holds no {question.data_type} of any venue. Is it the right lake?")
+    causes = find_causes(units, receipts, question.wanted)
+    if causes:
+        text = describe_causes(causes, len(units), lake.url)
+        if on_incomplete == "raise":
+            raise TicksIncomplete(f'{text}\nRun those days, or pass on_incomplete="skip" (leave them out) or "include"')
+        warnings.warn(text, IncompleteTicksWarning, stacklevel=3)
+    return choose_readable(units, receipts, causes, has_incomplete=on_incomplete == "include")
 
 
 def _refuse_unknown_types(types: frozenset[str], receipts: Iterable[Receipt]) -> None:
@@ -133,42 +143,8 @@ def _refuse_unknown_types(types: frozenset[str], receipts: Iterable[Receipt]) ->
         raise ConfigurationError(f"unknown instrument type {unknown[0]!r}. Known: {', '.join(sorted(known))}")
 
 
-def _receipts(
-    lake: TickLake, venues: Sequence[str], data_type: DataType, days: Sequence[date]
-) -> dict[DataTypeDay, Receipt]:
-    with ThreadPoolExecutor(16) as pool:
-        listings = pool.map(lake.list_objects, (receipt_prefix(venue, data_type) for venue in venues))
-        keys = [stat.key for stats in listings for stat in stats if days[0] <= day_of_receipt(stat.key) <= days[-1]]
-        documents = pool.map(lake.get_bytes, keys)
-        receipts = [parse_receipt(data, lake.uri(key)) for key, (data, _) in zip(keys, documents, strict=True)]
-    return {receipt.unit: receipt for receipt in receipts}
-
-
-def _idle_days(units: Sequence[DataTypeDay], receipts: Mapping[DataTypeDay, Receipt]) -> set[DataTypeDay]:
-    """Return the units without rows that are no fault: the venue listed nothing that day, or nothing that is wanted.
-
-    A venue of which nothing was expected on any of the days, although it listed instruments, is no such case: whoever
-    asks for a data type that it does not have, or that is filtered away, is told so.
-    """
-    nothing = {unit for unit in units if unit in receipts and receipts[unit].is_nothing_expected}
-    busy_venues = {unit.venue for unit in units if unit not in nothing}
-    return {unit for unit in nothing if unit.venue in busy_venues or receipts[unit].instruments_listed == 0}
-
-
-def _tell(causes: Mapping[DataTypeDay, str], asked: int, lake: TickLake, on_incomplete: OnIncomplete) -> None:
-    if not causes:
-        return
-    lines = [f"  {unit}: {cause}" for unit, cause in list(causes.items())[:_NAMED_AT_MOST]]
-    if len(causes) > _NAMED_AT_MOST:
-        lines.append(f"  ... and {len(causes) - _NAMED_AT_MOST} more")
-    text = f"{len(causes)} of {asked} venue-days are not whole in {lake.url}:\n" + "\n".join(lines)
-    if on_incomplete == "raise":
-        raise TicksIncomplete(f'{text}\nRun those days, or pass on_incomplete="skip" (leave them out) or "include"')
-    warnings.warn(text, IncompleteTicksWarning, stacklevel=3)
-
-
 def _scan(
-    lake: TickLake, data_type: DataType, receipts: Sequence[Receipt], wanted: _Wanted, layout: str | None
+    lake: TickLake, data_type: DataType, receipts: Sequence[Receipt], wanted: Wanted, layout: str | None
 ) -> pl.LazyFrame:
     uris: list[tuple[str, str]] = []  # (layout, object), in the order of the rows
     has_groups = False
@@ -198,7 +174,7 @@ def _scan(
     return _only_wanted_rows(rows, wanted) if has_groups else rows
 
 
-def _only_wanted_rows(rows: pl.LazyFrame, wanted: _Wanted) -> pl.LazyFrame:
+def _only_wanted_rows(rows: pl.LazyFrame, wanted: Wanted) -> pl.LazyFrame:
     """Filter the rows of grouped files, which hold many instruments."""
     key = pl.col(INSTRUMENT_KEY.name)
     parts = key.str.split(":").list.get(2).str.split("-")
@@ -211,58 +187,8 @@ def _only_wanted_rows(rows: pl.LazyFrame, wanted: _Wanted) -> pl.LazyFrame:
     return rows
 
 
-def _instrument_key(text: str) -> str:
-    try:
-        venue, instrument_type, symbol = parse_instrument_key(text.upper())
-    except ValueError as error:
-        raise ConfigurationError(f"{error}, such as BINANCE:SPOT_PAIR:BTC-USDT") from error
-    return format_instrument_key(parse_venue(venue), instrument_type, symbol)
-
-
-def _instant(value: str | date | datetime) -> datetime:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise ConfigurationError(f"{value!r} is not an ISO 8601 date or time, such as 2024-08-08") from error
-    if not isinstance(value, datetime):
-        value = datetime.combine(value, time())
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
 def _days(since: datetime, until: datetime) -> Iterator[date]:
     day = since.date()
     while datetime.combine(day, time(), UTC) < until:
         yield day
         day += timedelta(days=1)
-
-
-def find_instruments(
-    *,
-    text: str | None = None,
-    base: str | Iterable[str] | None = None,
-    types: str | Iterable[str] | None = None,
-    venues: str | Iterable[str] | None = None,
-    on: str | date | None = None,
-    between: tuple[str | date, str | date] | None = None,
-    lake: str | TickLake | None = None,
-) -> pl.DataFrame:
-    """Return the instruments that the lake knows, one row each, with the days held of each data type.
-
-    `text` is a part of, or a glob on, the instrument key or the vendor symbol; `on` a day, `between` a start and an end
-    (not included) in which the instrument was listed. See `market_data.read.find.find_instruments`.
-    """
-    days = tuple(_day(day) for day in between) if between else None
-    return find_in_lake(
-        lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of()),
-        text=text,
-        base=base,
-        types=types,
-        venues=venues,
-        on=_day(on) if on is not None else None,
-        between=(days[0], days[1]) if days else None,
-    )
-
-
-def _day(value: str | date) -> date:
-    return _instant(value).date()

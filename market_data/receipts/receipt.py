@@ -25,12 +25,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
-
 from market_data.lake.keys import PublishedName
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
-from market_data.ticks.rules import Finding, Severity, TickStats
+from market_data.receipts.document import Document
+from market_data.receipts.evidence import FileEvidence, expected_file
+from market_data.ticks.rules import Severity
 
 # Fields that may differ between two equal runs; everything else must be equal.
 VOLATILE_FIELDS = frozenset(
@@ -51,68 +51,7 @@ VOLATILE_FIELDS = frozenset(
 )
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PastFile(_Model):
-    """What a stored file was before the vendor changed it: bytes of its gzip, rows, and what its headers said."""
-
-    size_bytes: int | None
-    crc32c: str | None
-    rows: int | None
-    last_modified: str | None
-
-
-class FileEvidence(_Model):
-    """What happened to one expected tick file; `outcome` is None while nobody has tried yet.
-
-    Times are UTC microsecond instants, sizes bytes of the vendor's gzip, `crc32c` base64 as GCS prints it. `error` is
-    also the reason of a waiver and the words of an absence. `is_provisional`: the vendor said that it has no such file
-    when the day had just been exported, so it is asked again. `previous`: what a refresh replaced, oldest first.
-    """
-
-    vendor_symbol: str
-    instrument_type: str
-    instrument_key: str | None
-    is_first_day: bool = False
-    is_last_day: bool = False
-    outcome: Outcome | None = None
-    url: str | None = None
-    status: int | None = None
-    size_bytes: int | None = None
-    crc32c: str | None = None
-    generation: int | None = None
-    rows: int | None = None
-    first_local_timestamp: datetime | None = None
-    last_local_timestamp: datetime | None = None
-    etag: str | None = None
-    last_modified: str | None = None
-    x_md5: str | None = None
-    is_provisional: bool = False
-    previous: tuple[PastFile, ...] = ()
-    unknown_symbols: tuple[str, ...] = ()
-    stats: TickStats | None = None
-    findings: tuple[Finding, ...] = ()
-    error_class: str | None = None
-    error: str | None = None
-    is_transient: bool | None = None
-    not_before: datetime | None = None
-    attempts: int = 0
-    seconds: float = 0.0
-
-    @property
-    def is_accounted(self) -> bool:
-        """Whether a day can be published with what is known of this file."""
-        return self.outcome is not None and self.outcome.is_accounted
-
-    @property
-    def is_group(self) -> bool:
-        """Whether the file holds many instruments."""
-        return self.instrument_key is None
-
-
-class PublishedObject(_Model):
+class PublishedObject(Document):
     """One published file: the same bytes in every layout; `generations` is by layout."""
 
     vendor_symbol: str
@@ -128,8 +67,16 @@ class PublishedObject(_Model):
         """Return what the object's keys say."""
         return PublishedName(unit, self.instrument_type, self.stem)
 
+    def opened_file(self) -> FileEvidence:
+        """Return the evidence of its file as if nobody had tried; what was published says nothing of its days."""
+        return FileEvidence(
+            vendor_symbol=self.vendor_symbol,
+            instrument_type=self.instrument_type,
+            instrument_key=self.instrument_key,
+        )
 
-class Receipt(_Model):
+
+class Receipt(Document):
     """See the module. `files` and `objects` are sorted by vendor symbol (then stem).
 
     `instruments_listed` is how many instruments the venue listed that day when the expected set was frozen, whatever is
@@ -203,7 +150,7 @@ class Receipt(_Model):
         replaces, since both hold the same rows.
         """
         published = {item.vendor_symbol: item for item in self.objects}
-        known = {symbol: open_file(item) for symbol, item in published.items()}
+        known = {symbol: item.opened_file() for symbol, item in published.items()}
         known |= {file.vendor_symbol: file for file in self.files}
         # Of one instrument type, groups or single files count: those asked for, else those published.
         is_group = {item.instrument_type: item.instrument_key is None for item in self.objects}
@@ -217,45 +164,36 @@ class Receipt(_Model):
             and is_group.get(file.instrument_type, file.is_group) == file.is_group
         }
         files = tuple(file for _, file in sorted((kept | wanted).items()))
-        return self.model_copy(
-            update={
-                "claim": writer,
-                "files": files,
-                "config_hash": config_hash,
-                "instruments_listed": instruments_listed,
-            }
-        )
+        return self.changed(claim=writer, files=files, config_hash=config_hash, instruments_listed=instruments_listed)
 
     def with_evidence(self, evidence: Iterable[FileEvidence]) -> Self:
         """Return the receipt with newer evidence of some files."""
         newer = {file.vendor_symbol: file for file in evidence}
-        return self.model_copy(update={"files": tuple(newer.get(file.vendor_symbol, file) for file in self.files)})
+        return self.changed(files=tuple(newer.get(file.vendor_symbol, file) for file in self.files))
 
     def with_waivers(self, reasons: Mapping[str, str]) -> Self:
         """Return the receipt with exactly these files waived, by vendor symbol; what is stored needs no waiver."""
-        return self.model_copy(update={"files": tuple(_waive(file, reasons) for file in self.files)})
+        return self.changed(files=tuple(_waive(file, reasons) for file in self.files))
 
     def replacing(self) -> Self:
         """Return the receipt while its named objects are overwritten."""
-        return self.model_copy(update={"state": "replacing"})
+        return self.changed(state="replacing")
 
     def released(self) -> Self:
         """Return the receipt after an attempt that could not publish; what was published stays."""
-        return self.model_copy(update={"claim": None})
+        return self.changed(claim=None)
 
     def committed(
         self, objects: Iterable[PublishedObject], *, decoder_version: str, layouts: tuple[str, ...], at: datetime
     ) -> Self:
         """Return the receipt of a whole publication."""
-        return self.model_copy(
-            update={
-                "state": "committed",
-                "claim": None,
-                "decoder_version": decoder_version,
-                "layouts": layouts,
-                "objects": tuple(sorted(objects, key=lambda item: (item.vendor_symbol, item.stem))),
-                "committed_at": at,
-            }
+        return self.changed(
+            state="committed",
+            claim=None,
+            decoder_version=decoder_version,
+            layouts=layouts,
+            objects=tuple(sorted(objects, key=lambda item: (item.vendor_symbol, item.stem))),
+            committed_at=at,
         )
 
     def is_published_by(self, decoder_version: str, layouts: tuple[str, ...]) -> bool:
@@ -264,29 +202,16 @@ class Receipt(_Model):
 
 
 def _evidence_of(file: TickFile, known: FileEvidence | None) -> FileEvidence:
-    return known if known is not None and known.instrument_key == file.instrument_key else open_file(file)
+    return known if known is not None and known.instrument_key == file.instrument_key else expected_file(file)
 
 
 def _waive(file: FileEvidence, reasons: Mapping[str, str]) -> FileEvidence:
-    if file.outcome in {Outcome.STORED, Outcome.VENDOR_EMPTY}:
+    if file.has_bytes:
         return file
     reason = reasons.get(file.vendor_symbol)
     if reason is None:
-        return open_file(file) if file.outcome is Outcome.WAIVED else file
-    return open_file(file).model_copy(update={"outcome": Outcome.WAIVED, "error": reason})
-
-
-def open_file(source: TickFile | FileEvidence | PublishedObject) -> FileEvidence:
-    """Return the evidence of a file that nobody has tried yet; what was replaced before stays known."""
-    return FileEvidence(
-        vendor_symbol=source.vendor_symbol,
-        instrument_type=source.instrument_type,
-        instrument_key=source.instrument_key,
-        # what was published says nothing of it
-        is_first_day=not isinstance(source, PublishedObject) and source.is_first_day,
-        is_last_day=not isinstance(source, PublishedObject) and source.is_last_day,
-        previous=source.previous if isinstance(source, FileEvidence) else (),
-    )
+        return file.opened() if file.outcome is Outcome.WAIVED else file
+    return file.waived(reason)
 
 
 def lasting_facts(document: object) -> object:

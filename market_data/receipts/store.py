@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from market_data.errors import LakeError, LakeObjectMissing
-from market_data.lake.base import TickLake
+from market_data.lake.base import JSON_CONTENT, READERS, TickLake
 from market_data.lake.keys import (
     receipt_key,
     receipt_prefix,
@@ -18,8 +18,6 @@ from market_data.lake.keys import (
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.receipt import Receipt
-
-_JSON_CONTENT = "application/json"
 
 
 def load_receipt(lake: TickLake, unit: DataTypeDay) -> tuple[Receipt | None, int]:
@@ -38,7 +36,7 @@ def load_receipt(lake: TickLake, unit: DataTypeDay) -> tuple[Receipt | None, int
 def save_receipt(lake: TickLake, receipt: Receipt, if_generation: int) -> int:
     """Write a receipt on condition that nobody did since; return its generation. Raises LakeConflict (transient)."""
     data = receipt.model_dump_json(indent=1).encode()
-    stat = lake.put_bytes(data, receipt_key(receipt.unit), if_generation=if_generation, content_type=_JSON_CONTENT)
+    stat = lake.put_bytes(data, receipt_key(receipt.unit), if_generation=if_generation, content_type=JSON_CONTENT)
     return stat.generation
 
 
@@ -57,9 +55,6 @@ def parse_receipt(data: bytes, uri: str) -> Receipt:
 _T = TypeVar("_T")
 
 
-_READERS = 16
-
-
 def map_receipts(
     lake: TickLake, wanted: Mapping[str, Iterable[DataType]], days: Iterable[date], use: Callable[[Receipt], _T]
 ) -> dict[DataTypeDay, _T]:
@@ -69,7 +64,7 @@ def map_receipts(
     """
     pairs = [(venue, data_type) for venue, data_types in wanted.items() for data_type in data_types]
     units = {receipt_key(unit): unit for day in days for unit in (DataTypeDay(*pair, day) for pair in pairs)}
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         listings = pool.map(lake.list_objects, [receipt_prefix(*pair) for pair in pairs])
         keys = [stat.key for stats in listings for stat in stats if stat.key in units]
         results = pool.map(lambda key: use(parse_receipt(lake.get_bytes(key)[0], lake.uri(key))), keys)

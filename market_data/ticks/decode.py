@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -21,9 +21,9 @@ from market_data.errors import TickFileInvalid
 from market_data.lake.checksum import compute_crc32c
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, DataType, TableSpec
 from market_data.model.instruments import file_symbol, format_instrument_key, parse_instrument_key
-from market_data.model.tick_file import TickFile
+from market_data.model.tick_file import TickFile, base_of_part, part_stem
 from market_data.symbology import parse_symbol
-from market_data.ticks.rows import TickRows
+from market_data.ticks.rows import EPOCH, TickRows
 from market_data.ticks.rules import TickStats
 from market_data.ticks.stats import BATCH_ROWS
 
@@ -37,7 +37,6 @@ DECODER_VERSION = "3"
 _PART_ROWS = 30_000_000
 # Decoded at once instead of in a stream.
 _FEW_ROWS = 10_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _ParquetOptions(TypedDict):
@@ -188,7 +187,7 @@ def _split_group(
         if name not in known_keys:
             unknown.append(name)
         derived_key = format_instrument_key(file.unit.venue, file.instrument_type, parsed.symbol)
-        names.append((symbol, known_keys.get(name, derived_key), f"{parsed.base or ''}~{file.vendor_symbol}"))
+        names.append((symbol, known_keys.get(name, derived_key), part_stem(parsed.base, file.vendor_symbol)))
     by_symbol = pl.LazyFrame(names, schema=["symbol", INSTRUMENT_KEY.name, "stem"], orient="row")
     numbers = {stem: number for number, stem in enumerate(sorted({stem for _, _, stem in names}))}
     by_base = pl.PartitionBy(
@@ -205,19 +204,14 @@ def _split_group(
     schema = _described_schema(file.unit.data_type)
     named.select(*columns, "stem").sink_parquet(by_base, **_PARQUET_OF_PARTS, arrow_schema=schema)
     return [
-        _describe(path, _part_stem(stem, part), file.instrument_type, None)
+        _describe(path, part_stem(base_of_part(stem), file.vendor_symbol, part), file.instrument_type, None)
         for stem, number in numbers.items()
-        for part, path in enumerate(_parts(target, number))
+        for part, path in enumerate(_parts(target, number), start=1)
     ], tuple(unknown)
 
 
 def _parts(target: Path, number: int) -> list[Path]:
     return sorted(target.glob(f"{number}-*.parquet"), key=lambda path: int(path.stem.partition("-")[2]))
-
-
-def _part_stem(stem: str, part: int) -> str:
-    """Return the stem of the n-th range of rows: `BTC~OPTIONS`, then `BTC~OPTIONS~2`."""
-    return f"{stem}~{part + 1}" if part else stem
 
 
 def _describe(path: Path, stem: str, instrument_type: str, instrument_key: str | None) -> DecodedObject:
@@ -235,4 +229,4 @@ def _describe(path: Path, stem: str, instrument_type: str, instrument_key: str |
 
 
 def _instant(microseconds: int | str) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(microseconds))
+    return EPOCH + timedelta(microseconds=int(microseconds))

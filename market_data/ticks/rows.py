@@ -20,7 +20,7 @@ from market_data.ticks.stats import TickMeter
 
 _MICROSECOND_DIGITS = 16
 _OTHER_UNITS = {10: "seconds", 13: "milliseconds", 19: "nanoseconds"}  # by digits
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TickRows:
@@ -106,8 +106,8 @@ class TickRows:
 
 
 def _microseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // timedelta(microseconds=1)
+    return (instant - EPOCH) // timedelta(microseconds=1)
 
 
 def _instant(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return EPOCH + timedelta(microseconds=microseconds)

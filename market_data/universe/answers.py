@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from market_data.errors import ConfigurationError, VendorError
-from market_data.lake.base import TickLake
-from market_data.lake.keys import vendor_answer_key
+from market_data.lake.base import GZIP_CONTENT, TickLake
+from market_data.lake.keys import asked_of_answer, vendor_answer_key, vendor_answer_prefix
 from market_data.universe.rules import ExportBounds, export_bounds
 from market_data.vendor.client import TardisClient
 
 
 @dataclass(frozen=True, slots=True)
 class VendorAnswer:
-    """What the vendor said about a venue (`/exchanges/:exchange`) on the day `asked`."""
+    """What the vendor said about a venue on the day `asked`: `/exchanges/:exchange` and `/instruments/:exchange`.
+
+    `instruments` is None where the account may not see them, or nobody asked.
+    """
 
     venue: str
     asked: date
     exchange: Mapping[str, Any]
+    instruments: Sequence[Mapping[str, Any]] | None = None
 
     @property
     def bounds(self) -> ExportBounds:
@@ -30,15 +34,23 @@ class VendorAnswer:
         return export_bounds(self.venue, self.exchange, self.asked)
 
 
-def load_answer(lake: TickLake, venue: str) -> VendorAnswer | None:
+def load_answer(lake: TickLake, venue: str, asked: date) -> VendorAnswer:
+    """Return the answer that the lake keeps of a day; raises LakeError of any kind."""
+    document = json.loads(gzip.decompress(lake.get_bytes(vendor_answer_key(venue, asked))[0]))
+    return VendorAnswer(venue, asked, document["exchange"], document["instruments"])
+
+
+def save_answer(lake: TickLake, answer: VendorAnswer) -> None:
+    """Keep an answer as it was; the same answer gives the same bytes. Raises LakeError of any kind."""
+    document = json.dumps({"exchange": answer.exchange, "instruments": answer.instruments}).encode()
+    key = vendor_answer_key(answer.venue, answer.asked)
+    lake.put_bytes(gzip.compress(document, mtime=0), key, content_type=GZIP_CONTENT)
+
+
+def load_newest_answer(lake: TickLake, venue: str) -> VendorAnswer | None:
     """Return the vendor's newest answer that the lake keeps of a venue; raises LakeError of any kind."""
-    folder = vendor_answer_key(venue, date.min).rpartition("/")[0]
-    keys = [stat.key for stat in lake.list_objects(f"{folder}/")]
-    if not keys:
-        return None
-    asked = date.fromisoformat(max(keys).rpartition("asked=")[2].removesuffix(".json.gz"))
-    document = json.loads(gzip.decompress(lake.get_bytes(max(keys))[0]))
-    return VendorAnswer(venue, asked, document["exchange"])
+    keys = [stat.key for stat in lake.list_objects(vendor_answer_prefix(venue))]
+    return load_answer(lake, venue, asked_of_answer(max(keys))) if keys else None
 
 
 async def learn_answer(
@@ -49,7 +61,7 @@ async def learn_answer(
     A kept answer stands in where the vendor cannot be asked (no `client`, or it fails). Raises ConfigurationError
     (permanent) where there is neither, VendorError of any kind where nothing is kept and the vendor failed.
     """
-    kept = load_answer(lake, venue)
+    kept = load_newest_answer(lake, venue)
     if kept is not None and (client is None or kept.asked == today or kept.bounds.has_settled(last_day)):
         return kept
     if client is None:

@@ -5,47 +5,20 @@ The vendor's answer is kept in the lake as it was, so that a backfill asks once 
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 
 import polars as pl
 
-from market_data.errors import LakeConflict, LakeObjectMissing, LakeOriginMismatch, VendorNotReady
-from market_data.lake.base import ObjectStat, TickLake
-from market_data.lake.keys import ORIGIN_KEY, combined_universe_key, universe_key, vendor_answer_key
+from market_data.errors import LakeObjectMissing, VendorNotReady
+from market_data.lake.base import PARQUET_CONTENT, ObjectStat, TickLake
+from market_data.lake.keys import combined_universe_key, universe_key
 from market_data.model.instruments import file_symbol
+from market_data.universe.answers import VendorAnswer, load_answer, save_answer
 from market_data.universe.rules import UNIVERSE_SCHEMA, Selection, Universe, instruments_on
 from market_data.vendor.client import TardisClient
-
-
-def ensure_origin(lake: TickLake, origin: str) -> None:
-    """Mark an empty lake with its origin; raises LakeOriginMismatch (permanent) when it was filled from another."""
-    try:
-        found = json.loads(lake.get_bytes(ORIGIN_KEY)[0])["origin"]
-    except LakeObjectMissing:
-        document = json.dumps({"schema_version": 1, "origin": origin}).encode()
-        try:
-            lake.put_bytes(document, ORIGIN_KEY, if_generation=0, content_type="application/json")
-        except LakeConflict:  # another first run was faster: compare with what it wrote
-            ensure_origin(lake, origin)
-        return
-    if found != origin:
-        raise LakeOriginMismatch(
-            f"the lake {lake.url} was filled from {found}, this run reads from {origin}. One lake holds one origin: "
-            "set MARKET_DATA_LAKE_URL to another lake, or MARKET_DATA_VENDOR and TARDIS_DATASETS_URL to that origin"
-        )
-
-
-async def learn_universe(
-    lake: TickLake, client: TardisClient, venue: str, day: date, selection: Selection, *, today: date
-) -> Universe:
-    """Return what a venue listed on a day; see `learn_universes`."""
-    (universe,) = await learn_universes(lake, client, venue, (day,), selection, today=today)
-    return universe
 
 
 async def learn_universes(
@@ -55,25 +28,23 @@ async def learn_universes(
 
     Raises VendorNotReady, VendorUnavailable (transient); VendorError (permanent).
     """
-    key = vendor_answer_key(venue, today)
     try:
-        answer = json.loads(gzip.decompress(lake.get_bytes(key)[0]))
-        return tuple(_universe(venue, answer, day, selection, today) for day in days)
+        kept = load_answer(lake, venue, today)
+        return tuple(_universe(kept, day, selection) for day in days)
     except (LakeObjectMissing, VendorNotReady):
         # nothing kept today, or the day was exported since
-        answer = {"exchange": await client.exchange(venue), "instruments": await client.instruments(venue)}
-        universes = tuple(_universe(venue, answer, day, selection, today) for day in days)
-        # mtime=0: the same answer gives the same bytes
-        lake.put_bytes(gzip.compress(json.dumps(answer).encode(), mtime=0), key, content_type="application/gzip")
+        answer = VendorAnswer(venue, today, await client.exchange(venue), await client.instruments(venue))
+        universes = tuple(_universe(answer, day, selection) for day in days)
+        save_answer(lake, answer)
         return universes
 
 
-def _universe(venue: str, answer: Mapping[str, Any], day: date, selection: Selection, asked: date) -> Universe:
-    definitions = _definitions_on(answer["instruments"], day)
-    return instruments_on(venue, answer["exchange"], day, selection, definitions, asked=asked)
+def _universe(answer: VendorAnswer, day: date, selection: Selection) -> Universe:
+    definitions = _definitions_on(answer.instruments, day)
+    return instruments_on(answer.venue, answer.exchange, day, selection, definitions, asked=answer.asked)
 
 
-def _definitions_on(instruments: list[dict[str, Any]] | None, day: date) -> dict[str, Mapping[str, Any]]:
+def _definitions_on(instruments: Sequence[Mapping[str, Any]] | None, day: date) -> dict[str, Mapping[str, Any]]:
     """Return the vendor's definition of each instrument as it held on a day, by vendor symbol.
 
     `changes` lists old values until an instant, oldest first (docs.tardis.dev, instruments metadata API).
@@ -144,4 +115,4 @@ def _store_frame(lake: TickLake, key: str, frame: pl.DataFrame) -> ObjectStat:
     held = lake.stat(key)
     if held is not None and lake.get_bytes(key)[0] == data:
         return held
-    return lake.put_bytes(data, key, content_type="application/vnd.apache.parquet")
+    return lake.put_bytes(data, key, content_type=PARQUET_CONTENT)

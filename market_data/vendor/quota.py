@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 
 from market_data.errors import VendorQuotaExceeded
-from market_data.lake.base import TickLake
+from market_data.lake.base import JSON_CONTENT, TickLake
 from market_data.lake.keys import quota_key, quota_prefix
 from market_data.model.limits import GIGABYTE
 
@@ -73,5 +73,5 @@ class DailyQuota:
         if self._limit_bytes is None or self._own_bytes == self._saved_bytes:
             return
         document = json.dumps({"schema_version": 1, "bytes": self._own_bytes}).encode()
-        self._lake.put_bytes(document, quota_key(self._day, self._writer), content_type="application/json")
+        self._lake.put_bytes(document, quota_key(self._day, self._writer), content_type=JSON_CONTENT)
         self._saved_bytes = self._own_bytes

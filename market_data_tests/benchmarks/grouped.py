@@ -19,7 +19,7 @@ from market_data.lake.keys import LAYOUTS
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.simulator.http.server import DEFAULT_KEY, SimulatorOptions, run_simulator
-from market_data.universe.learn import learn_universe
+from market_data.universe.learn import learn_universes
 from market_data.universe.rules import Selection
 from market_data.vendor.client import TardisClient
 from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder
@@ -75,7 +75,7 @@ def _ingest(api_url: str, datasets_url: str, folder: str) -> None:
 
     async def learn() -> VenueDay:
         async with client() as asking:
-            universe = await learn_universe(lake, asking, "DERIBIT", _DAY, _SELECTION, today=_DAY)
+            (universe,) = await learn_universes(lake, asking, "DERIBIT", (_DAY,), _SELECTION, today=_DAY)
         return VenueDay(universe, _SELECTION, _SELECTION.data_types, LAYOUTS, "simulator", "benchmark")
 
     started = time.perf_counter()

@@ -10,7 +10,7 @@ from pathlib import Path
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
-from market_data.universe.learn import learn_universe, store_universe
+from market_data.universe.learn import learn_universes, store_universe
 from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, measure_in_turn, ratio
 from market_data_tests.benchmarks.static_vendor import static_vendor
 from market_data_tests.benchmarks.tick_files import DAY, VENUE, TickFileSpec, keep_tick_files
@@ -53,7 +53,9 @@ def run_day(lake: TickLake, url: str, day: date) -> float:
 
     async def learn() -> None:
         async with open_client(url) as client:
-            universe = await learn_universe(lake, client, VENUE, day, plan.selection, today=DAY + timedelta(days=999))
+            (universe,) = await learn_universes(
+                lake, client, VENUE, (day,), plan.selection, today=DAY + timedelta(days=999)
+            )
         store_universe(lake, universe)
 
     asyncio.run(learn())

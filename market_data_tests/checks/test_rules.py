@@ -24,7 +24,8 @@ from market_data.checks.rules import (
 from market_data.lake.keys import LAYOUTS, object_key
 from market_data.model.data_types import TABLES, DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
-from market_data.receipts.receipt import FileEvidence, PublishedObject, Receipt
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.receipt import PublishedObject, Receipt
 
 UNIT = DataTypeDay("BINANCE", DataType.TRADES, date(2024, 8, 8))
 MIDNIGHT = datetime(2024, 8, 8, tzinfo=UTC)

@@ -19,7 +19,8 @@ from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.model.venues import exchange_id_of
-from market_data.receipts.receipt import FileEvidence, PublishedObject, Receipt
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.receipt import PublishedObject, Receipt
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
 from market_data.universe.rules import Selection

@@ -17,7 +17,7 @@ from market_data.errors import LakeConflict, LakeError
 from market_data.lake.base import ObjectStat, TickLake
 from market_data.lake.keys import LAYOUTS, failed_key, object_key, raw_key, receipt_key
 from market_data.model.tick_file import Outcome
-from market_data.receipts.receipt import Receipt, lasting_facts, open_file
+from market_data.receipts.receipt import Receipt, lasting_facts
 from market_data.receipts.store import load_receipt
 from market_data_tests.fakes import InlineExecutor, MemoryLake, SteppedLake
 from market_data_tests.lake.test_lake import start_python
@@ -93,7 +93,7 @@ def test_the_first_publication_writes_every_file_into_every_layout(lake: TickLak
 def test_a_day_of_which_nothing_is_expected_is_published_empty(lake: TickLake, workshop: Workshop) -> None:
     nothing = replace(V1, symbols=())
     assert workshop.run(lake, nothing).is_complete
-    assert nothing.begin(lake).is_current
+    assert nothing.begin(lake).work.is_current
     assert list(held(lake)) == [receipt_key(UNIT)]
 
 
@@ -101,7 +101,7 @@ def test_a_second_begin_is_current_and_writes_nothing(lake: TickLake, workshop: 
     receipt = workshop.run(lake, V1)
     before = held(lake)
     attempt = replace(V1, name="again").begin(lake)
-    assert (attempt.is_current, attempt.to_acquire, attempt.to_rebuild) == (True, (), ())
+    assert (attempt.work.is_current, attempt.work.to_acquire, attempt.work.to_rebuild) == (True, (), ())
     assert attempt.receipt == receipt
     assert held(lake) == before
 
@@ -111,11 +111,11 @@ def test_a_narrowed_configuration_is_current_and_a_widened_one_keeps_the_objects
 ) -> None:
     workshop.run(lake, V1)
     before = held(lake)
-    assert replace(V1, symbols=("BTCUSDT",)).begin(lake).is_current
+    assert replace(V1, symbols=("BTCUSDT",)).begin(lake).work.is_current
     wide = replace(V1, symbols=(*V1.symbols, GROUP))
     attempt = wide.begin(lake)
-    assert [file.vendor_symbol for file in attempt.to_acquire] == [GROUP]
-    assert attempt.to_rebuild == ()
+    assert [file.vendor_symbol for file in attempt.work.to_acquire] == [GROUP]
+    assert attempt.work.to_rebuild == ()
     workshop.finish(attempt, wide)
     after = held(lake)
     assert {key: after[key] for key in before if key != receipt_key(UNIT)} == {
@@ -186,8 +186,8 @@ def test_a_file_stored_by_an_attempt_that_failed_is_published_by_the_next(lake: 
     workshop.run(lake, replace(V1, symbols=("BTCUSDT",)))
     workshop.run(lake, replace(V1, failing=frozenset({"ETHUSDT"})))
     attempt = V1.begin(lake)
-    assert [file.vendor_symbol for file in attempt.to_acquire] == ["ETHUSDT"]
-    assert [file.vendor_symbol for file in attempt.to_rebuild] == ["XBTUSD"]
+    assert [file.vendor_symbol for file in attempt.work.to_acquire] == ["ETHUSDT"]
+    assert [file.vendor_symbol for file in attempt.work.to_rebuild] == ["XBTUSD"]
     workshop.finish(attempt, V1)
     assert_published(lake, V1, workshop)
 
@@ -202,10 +202,10 @@ def test_an_object_lost_or_damaged_in_one_layout_is_healed(
     lake.delete(key)
     if not is_lost:
         lake.put_bytes(b"damaged", key)
-    assert not V1.begin(lake).is_current
+    assert not V1.begin(lake).work.is_current
     workshop.run(lake, V1)
     assert_published(lake, V1, workshop)
-    assert V1.begin(lake).is_current
+    assert V1.begin(lake).work.is_current
 
 
 @pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "damaged"])
@@ -219,7 +219,7 @@ def test_a_raw_object_that_is_lost_or_damaged_is_asked_for_again(
     if not is_lost:
         lake.put_bytes(b"damaged", key)
     attempt = V1.begin(lake)
-    assert [file.vendor_symbol for file in attempt.to_acquire] == ["XBTUSD"]
+    assert [file.vendor_symbol for file in attempt.work.to_acquire] == ["XBTUSD"]
     assert attempt.has_raw("XBTUSD") is not is_lost
     workshop.finish(attempt, V1)
     assert lake.get_bytes(key)[0] == vendor_bytes("XBTUSD")
@@ -234,7 +234,7 @@ def test_a_file_that_turns_out_to_hold_nothing_is_no_longer_published(
     keys = keys_of(workshop.run(lake, V1), "XBTUSD")
     lake.delete(raw_key(UNIT, "XBTUSD"))
     attempt = V1.begin(lake)
-    (file,) = attempt.to_acquire
+    (file,) = attempt.work.to_acquire
     if outcome is Outcome.VENDOR_EMPTY:
         stat = attempt.put_raw(file, lambda key, generation: lake.put_bytes(b"", key, if_generation=generation))
         file = file.model_copy(update={"size_bytes": 0, "crc32c": stat.crc32c, "generation": stat.generation})
@@ -242,7 +242,7 @@ def test_a_file_that_turns_out_to_hold_nothing_is_no_longer_published(
     receipt = attempt.publish([file], {}, InlineExecutor(), workshop.now)
     assert [item.vendor_symbol for item in receipt.objects] == ["BTCUSDT", "ETHUSDT"]
     assert [lake.stat(key) for key in keys] == [None] * len(LAYOUTS)
-    assert V1.begin(lake).is_current
+    assert V1.begin(lake).work.is_current
 
 
 def test_a_waived_file_holds_nothing_back_as_long_as_the_waiver_stands(lake: TickLake, workshop: Workshop) -> None:
@@ -254,13 +254,13 @@ def test_a_waived_file_holds_nothing_back_as_long_as_the_waiver_stands(lake: Tic
     assert receipt.counts()["waived"] == 1
     assert [file.error for file in receipt.files if file.outcome is Outcome.WAIVED] == ["the recorder was down"]
     assert [item.vendor_symbol for item in receipt.objects] == ["BTCUSDT", "ETHUSDT"]
-    assert waiving.begin(lake).is_current
-    assert [file.vendor_symbol for file in V1.begin(lake).to_acquire] == ["XBTUSD"]
+    assert waiving.begin(lake).work.is_current
+    assert [file.vendor_symbol for file in V1.begin(lake).work.to_acquire] == ["XBTUSD"]
 
 
 def test_what_is_stored_needs_no_waiver(lake: TickLake, workshop: Workshop) -> None:
     workshop.run(lake, V1)
-    assert replace(V1, waived=("XBTUSD",)).begin(lake).is_current
+    assert replace(V1, waived=("XBTUSD",)).begin(lake).work.is_current
 
 
 def test_a_waiver_lets_go_what_was_published_and_is_lost(lake: TickLake, workshop: Workshop) -> None:
@@ -344,7 +344,7 @@ def test_of_two_writers_that_begin_at_once_one_is_refused(lake: TickLake, worksh
 
     def begin_too() -> None:
         if not has_begun and lake.stat(receipt_key(UNIT)) is not None:
-            has_begun.append(V2.begin(lake).is_current)
+            has_begun.append(V2.begin(lake).work.is_current)
 
     workshop.run(lake, V1)
     with pytest.raises(LakeConflict, match="another run took the unit over"):
@@ -371,7 +371,7 @@ def test_what_a_killed_attempt_left_is_removed_by_the_next_run(lake: TickLake, w
     stray = object_key("by_type", receipt_of(lake).objects[0].name(UNIT)).replace("BTC-USDT", "LEFT-OVER")
     lake.put_bytes(b"left over", stray)
     attempt = V1.begin(lake)
-    assert (attempt.is_current, attempt.to_acquire, attempt.to_rebuild) == (False, (), ())
+    assert (attempt.work.is_current, attempt.work.to_acquire, attempt.work.to_rebuild) == (False, (), ())
     workshop.finish(attempt, V1)
     assert_published(lake, V1, workshop)
 
@@ -408,8 +408,8 @@ def test_evidence_without_a_proof_in_the_lake_is_forgotten_at_the_claim(lake: Ti
     receipt = workshop.run(lake, V1)
     lake.delete(raw_key(UNIT, "BTCUSDT"))
     attempt = V1.begin(lake)
-    assert attempt.to_acquire == tuple(open_file(file) for file in receipt.files if file.vendor_symbol == "BTCUSDT")
-    assert receipt_of(lake).open_files == attempt.to_acquire
+    assert attempt.work.to_acquire == tuple(file.opened() for file in receipt.files if file.vendor_symbol == "BTCUSDT")
+    assert receipt_of(lake).open_files == attempt.work.to_acquire
     assert receipt_of(lake).objects == receipt.objects
 
 

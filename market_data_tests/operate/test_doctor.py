@@ -22,6 +22,7 @@ from market_data.defs.instance import check_instance
 from market_data.demo.local_dagster import prepare_home
 from market_data.lake.base import DEFAULT_CONTENT_TYPE, ObjectStat, TickLake
 from market_data.lake.open import open_lake
+from market_data.lake.origin import ensure_origin
 from market_data.operate.doctor import (
     Diagnosis,
     Level,
@@ -32,7 +33,6 @@ from market_data.operate.doctor import (
     check_vendor,
 )
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
-from market_data.universe.learn import ensure_origin
 from market_data.vendor.client import TardisClient
 from market_data_tests.fakes import SteppedLake
 from market_data_tests.filled_lake import CLOCK, ORIGIN

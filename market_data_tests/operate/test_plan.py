@@ -19,7 +19,7 @@ from market_data.operate.coverage import days_between
 from market_data.operate.plan import Plan, find_stale, plan_backfill
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.ticks.decode import DECODER_VERSION
-from market_data.universe.answers import VendorAnswer, learn_answer, load_answer
+from market_data.universe.answers import VendorAnswer, learn_answer, load_newest_answer
 from market_data.universe.rules import Selection
 from market_data.vendor.client import TardisClient
 from market_data_tests.filled_lake import CLOCK, TODAY, ingest_day, open_client
@@ -148,13 +148,13 @@ def test_days_before_a_venue_or_an_instrument_existed_expect_fewer_files(
 
 
 def test_the_kept_answer_is_used_where_it_knows_the_days(lake: TickLake, vendor: RunningSimulator) -> None:
-    assert load_answer(lake, "BINANCE") is None
+    assert load_newest_answer(lake, "BINANCE") is None
     ingest_day(lake, vendor, "BINANCE", FIRST, SPOT)
     vendor.clear_requests()
     answer = _learn(lake, vendor, "BINANCE", TODAY + timedelta(days=30))
     assert (answer.asked, answer.bounds.exported_until) == (TODAY, TODAY)
     assert vendor.requests() == []
-    kept = load_answer(lake, "BINANCE")
+    kept = load_newest_answer(lake, "BINANCE")
     assert kept == answer
 
 

@@ -59,7 +59,7 @@ def filled(
 
 
 def _keys(lake: TickLake, **filters: Any) -> list[str]:
-    return find_instruments(lake, **filters)["instrument_key"].to_list()
+    return find_instruments(lake=lake, **filters)["instrument_key"].to_list()
 
 
 @pytest.mark.parametrize("text", ["btcusdt", "BTC-USDT", "spot_pair:btc", "BTCUSD?", "*btc-usdt"])
@@ -83,16 +83,16 @@ def test_base_types_and_venues_narrow_the_search(filled: TickLake) -> None:
 
 
 def test_each_instrument_is_one_row_with_what_its_newest_universe_says(filled: TickLake) -> None:
-    found = find_instruments(filled)
+    found = find_instruments(lake=filled)
     assert found["instrument_key"].is_unique().all()
     assert found.columns == [*UNIVERSE_SCHEMA, "days_listed", "days_held"]
-    (row,) = find_instruments(filled, text=BTC_USDT).to_dicts()
+    (row,) = find_instruments(lake=filled, text=BTC_USDT).to_dicts()
     assert (row["vendor_symbol"], row["base"], row["quote"]) == ("BTCUSDT", "BTC", "USDT")
     assert (row["first_day"], row["days_listed"]) == (date(2019, 3, 30), 2)
 
 
 def test_days_held_are_those_with_published_ticks(filled: TickLake) -> None:
-    held = find_instruments(filled, venues="binance").select("vendor_symbol", "days_held").unnest("days_held")
+    held = find_instruments(lake=filled, venues="binance").select("vendor_symbol", "days_held").unnest("days_held")
     assert held.columns == ["vendor_symbol", *(data_type.value for data_type in DataType)]
     by_symbol = {row["vendor_symbol"]: (row["trades"], row["quotes"], row["book_ticker"]) for row in held.to_dicts()}
     # the quotes of the second day failed, and of ETHUSDT nothing was asked for
@@ -103,10 +103,10 @@ def test_a_grouped_file_holds_the_instruments_of_its_base(filled: TickLake) -> N
     receipt, _ = load_receipt(filled, DataTypeDay("DERIBIT", OPTIONS_CHAIN, FIRST))
     assert receipt is not None
     held_bases = {item.stem.partition("~")[0] for item in receipt.objects}
-    options = find_instruments(filled, types="option").unnest("days_held")
+    options = find_instruments(lake=filled, types="option").unnest("days_held")
     assert set(options["base"]) == held_bases
     assert set(options["options_chain"]) == {1}
-    others = find_instruments(filled, types="perpetual", venues="deribit").unnest("days_held")
+    others = find_instruments(lake=filled, types="perpetual", venues="deribit").unnest("days_held")
     assert set(others["options_chain"]) == {0}
     assert set(others["trades"]) == {1}
 
@@ -114,15 +114,17 @@ def test_a_grouped_file_holds_the_instruments_of_its_base(filled: TickLake) -> N
 def test_a_replaced_publication_holds_nothing_until_it_is_committed(vendor: RunningSimulator, lake: TickLake) -> None:
     receipt = ingest_day(lake, vendor, "BINANCE", FIRST, SPOT)[TRADES]
     lake.put_bytes(receipt.replacing().model_dump_json().encode(), receipt_key(receipt.unit))
-    row = find_instruments(lake, text="BTCUSDT")["days_held"][0]
+    row = find_instruments(lake=lake, text="BTCUSDT")["days_held"][0]
     assert (row["trades"], row["quotes"]) == (0, 1)
 
 
 def test_on_and_between_choose_the_days_looked_at(filled: TickLake) -> None:
-    assert find_instruments(filled, text="BTCUSDT", on=SECOND)["days_held"][0]["trades"] == 1
-    assert find_instruments(filled, between=(FIRST, SECOND), venues="binance")["days_listed"].unique().to_list() == [1]
+    assert find_instruments(lake=filled, text="BTCUSDT", on=SECOND)["days_held"][0]["trades"] == 1
+    assert find_instruments(lake=filled, between=(FIRST, SECOND), venues="binance")[
+        "days_listed"
+    ].unique().to_list() == [1]
     assert _keys(filled, on=SECOND) == _keys(filled, venues="binance")
-    dated = find_instruments(filled, venues="deribit", types="option", on=FIRST)
+    dated = find_instruments(lake=filled, venues="deribit", types="option", on=FIRST)
     assert dated.filter((pl.col("first_day") > FIRST) | (pl.col("last_day") < FIRST)).is_empty()
 
 
@@ -131,26 +133,26 @@ def test_universes_are_listed_by_venue_and_day(filled: TickLake) -> None:
 
 
 def test_nothing_found_has_the_same_columns(filled: TickLake) -> None:
-    nothing = find_instruments(filled, text="no such thing")
+    nothing = find_instruments(lake=filled, text="no such thing")
     assert nothing.is_empty()
-    assert nothing.schema == find_instruments(filled).schema
+    assert nothing.schema == find_instruments(lake=filled).schema
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones(filled: TickLake) -> None:
     with pytest.raises(ConfigurationError, match=r"unknown instrument type 'SPT'. Known: COMBO, .*SPOT_PAIR"):
-        find_instruments(filled, types="spt")
+        find_instruments(lake=filled, types="spt")
     with pytest.raises(ConfigurationError, match="unknown venue 'binanze'"):
-        find_instruments(filled, venues="binanze")
+        find_instruments(lake=filled, venues="binanze")
 
 
 def test_days_that_the_lake_does_not_know_are_told_with_those_it_does(filled: TickLake) -> None:
     with pytest.raises(TicksIncomplete, match="on 2020-01-01; it holds 2 days, 2024-08-08 to 2024-08-09"):
-        find_instruments(filled, on=date(2020, 1, 1))
+        find_instruments(lake=filled, on=date(2020, 1, 1))
 
 
 def test_an_empty_lake_says_so(lake: TickLake) -> None:
     with pytest.raises(TicksIncomplete, match="knows no instruments of BINANCE: nothing was run yet"):
-        find_instruments(lake, venues="binance")
+        find_instruments(lake=lake, venues="binance")
 
 
 def test_finding_loads_neither_dagster_nor_an_http_client() -> None:

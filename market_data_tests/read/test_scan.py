@@ -26,7 +26,7 @@ from market_data.model.data_types import TABLES, DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.read import IncompleteTicksWarning, scan_ticks
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
-from market_data.universe.learn import learn_universe
+from market_data.universe.learn import learn_universes
 from market_data.universe.rules import Selection
 from market_data.vendor.client import TardisClient
 from market_data_tests.gcs_server import GcsServer
@@ -54,7 +54,7 @@ def _ingest(
 
     async def plan() -> VenueDay:
         async with client() as open_client:
-            universe = await learn_universe(lake, open_client, venue, day, selection, today=TODAY)
+            (universe,) = await learn_universes(lake, open_client, venue, (day,), selection, today=TODAY)
         return VenueDay(universe, selection, selection.data_types, layouts, "simulator", "config")
 
     with stamina.set_testing(True, attempts=1):

@@ -11,14 +11,8 @@ from pydantic import ValidationError
 from market_data.lake.keys import PublishedName
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
-from market_data.receipts.receipt import (
-    VOLATILE_FIELDS,
-    FileEvidence,
-    PublishedObject,
-    Receipt,
-    lasting_facts,
-    open_file,
-)
+from market_data.receipts.evidence import FileEvidence, expected_file
+from market_data.receipts.receipt import VOLATILE_FIELDS, PublishedObject, Receipt, lasting_facts
 
 UNIT = DataTypeDay("BINANCE", DataType.TRADES, date(2024, 8, 8))
 EMPTY = Receipt(origin="https://vendor.example", venue=UNIT.venue, data_type=UNIT.data_type, day=UNIT.day)
@@ -258,6 +252,7 @@ def test_a_document_of_another_schema_is_no_receipt(change: dict[str, object]) -
 
 def test_a_file_that_is_opened_again_is_still_of_the_first_or_last_day_of_its_instrument() -> None:
     file = replace(tick_file("BTCUSDT"), is_first_day=True)
-    for opened in (open_file(file), open_file(open_file(file))):
+    evidence_of_file = expected_file(file)
+    for opened in (evidence_of_file.opened(), evidence_of_file.opened().opened()):
         assert (opened.is_first_day, opened.is_last_day) == (True, False)
-    assert not open_file(published(file)).is_first_day
+    assert not published(file).opened_file().is_first_day

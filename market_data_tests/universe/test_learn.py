@@ -15,7 +15,7 @@ from market_data.model.data_types import DataType
 from market_data.model.instruments import KeySource
 from market_data.model.venues import VENUES
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
-from market_data.universe.learn import learn_universe
+from market_data.universe.learn import learn_universes
 from market_data.universe.rules import Selection, Universe, expected_tick_files, instruments_on
 from market_data_tests.fakes import MemoryLake
 from market_data_tests.filled_lake import CLOCK, TODAY, open_client
@@ -38,7 +38,9 @@ def learn(simulator: RunningSimulator, key: str | None) -> dict[str, Universe]:
         async with open_client(simulator, key) as client:
             for venue in VENUES:
                 try:
-                    found[venue] = await learn_universe(MemoryLake(), client, venue, DAY, EVERYTHING, today=TODAY)
+                    (found[venue],) = await learn_universes(
+                        MemoryLake(), client, venue, (DAY,), EVERYTHING, today=TODAY
+                    )
                 except VendorError:  # not simulated, or ended before the day
                     continue
         return found

@@ -1,0 +1,48 @@
+"""What people write as an argument (one name or several, a date or its text), understood. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
+
+from market_data.errors import ConfigurationError
+from market_data.model.instruments import format_instrument_key, parse_instrument_key
+from market_data.model.venues import parse_venue
+
+
+def names_of(value: str | Iterable[str] | None) -> list[str]:
+    """Return the names of an argument that takes one, several or None."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def upper_names_of(value: str | Iterable[str] | None) -> frozenset[str]:
+    """Return the names of such an argument in upper case."""
+    return frozenset(text.upper() for text in names_of(value))
+
+
+def to_instrument_key(text: str) -> str:
+    """Return an instrument key as the lake spells it; raises ConfigurationError (permanent) for what is none."""
+    try:
+        venue, instrument_type, symbol = parse_instrument_key(text.upper())
+    except ValueError as error:
+        raise ConfigurationError(f"{error}, such as BINANCE:SPOT_PAIR:BTC-USDT") from error
+    return format_instrument_key(parse_venue(venue), instrument_type, symbol)
+
+
+def to_instant(value: str | date | datetime) -> datetime:
+    """Return the instant in UTC; a date is its beginning. Raises ConfigurationError (permanent) for other text."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise ConfigurationError(f"{value!r} is not an ISO 8601 date or time, such as 2024-08-08") from error
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def to_day(value: str | date) -> date:
+    """Return the UTC day; raises ConfigurationError (permanent) for text that is no date."""
+    return to_instant(value).date()
