@@ -6,7 +6,8 @@
     │   ├── LakeUnavailable         transient   the store did not answer, or answered 429 / 5xx for too long
     │   ├── LakeConflict            transient   an object changed under a conditional write: another writer is at work
     │   ├── LakeObjectMissing       permanent   the object asked for is not in the lake
-    │   └── LakeOriginMismatch      permanent   the lake was filled from another vendor address
+    │   ├── LakeOriginMismatch      permanent   the lake was filled from another vendor address
+    │   └── LakeFormatTooNew        permanent   a later version wrote what this one must not read, or not change
     ├── VendorError                 permanent   the vendor's answer cannot be used
     │   ├── VendorUnavailable       transient   connection, 5xx or 429 for longer than the retries waited
     │   ├── VendorNotReady          transient   the day is not exported yet: costs no attempt
@@ -59,6 +60,10 @@ class LakeObjectMissing(LakeError):
 
 class LakeOriginMismatch(LakeError):
     """The lake was filled from another vendor address than this run uses (permanent)."""
+
+
+class LakeFormatTooNew(LakeError):
+    """A later version of market_data wrote what this one cannot read, or must not change (permanent)."""
 
 
 class VendorError(MarketDataError):

@@ -11,7 +11,7 @@ from functools import partial
 from market_data.checks.footer import read_footer
 from market_data.checks.rules import HeldObject, UnitFacts
 from market_data.lake.base import READERS, TickLake
-from market_data.lake.keys import object_key, object_prefix
+from market_data.lake.keys import object_prefix
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.store import load_receipt
 
@@ -25,8 +25,10 @@ def observe_unit(lake: TickLake, unit: DataTypeDay, *, has_footers: bool = True)
     if receipt is None:
         return UnitFacts(unit, None, {}, {})
     types = sorted({file.instrument_type for file in receipt.files})
-    prefixes = [object_prefix(layout, unit, instrument_type) for layout in receipt.layouts for instrument_type in types]
-    first_keys = [object_key(receipt.layouts[0], item.name(unit)) for item in receipt.objects]
+    prefixes = [
+        object_prefix(layout, unit, instrument_type) for layout in receipt.known_layouts for instrument_type in types
+    ]
+    first_keys = [key for item in receipt.objects for key in list(item.object_keys(unit).values())[:1]]
     with ThreadPoolExecutor(READERS) as pool:
         listings = list(pool.map(partial(lake.list_objects, with_crc32c=True), prefixes))
         held = {stat.key: HeldObject(stat.size_bytes, stat.crc32c or "") for stats in listings for stat in stats}

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from market_data.errors import LakeConflict
 from market_data.lake.base import TickLake
-from market_data.lake.keys import object_key
+from market_data.lake.format import ensure_writable
+from market_data.lake.keys import object_key, receipt_key
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import Receipt
@@ -43,7 +44,8 @@ def recheck_unit(lake: TickLake, unit: DataTypeDay, rules: Iterable[Rule]) -> Re
     receipt, generation = load_receipt(lake, unit)
     if receipt is None:
         return Rechecked(None)
-    if receipt.claim is not None or receipt.state == "replacing":
+    ensure_writable(receipt, lake.uri(receipt_key(unit)))
+    if receipt.claim is not None or not receipt.is_settled:
         # its writer saves the files as it knows them: what is judged here would be lost, or be of other objects
         return Rechecked(receipt, left_alone=f"{unit}: its verdict stays, for a run is at work on it or died at it")
     rules = tuple(rules)
@@ -75,7 +77,7 @@ def _measure(lake: TickLake, receipt: Receipt, file: FileEvidence) -> TickStats 
     objects = [item for item in receipt.objects if item.vendor_symbol == file.vendor_symbol]
     if len(objects) != 1 or objects[0].rows != file.rows:
         return None
-    key = object_key(receipt.layouts[0], objects[0].name(receipt.unit))
+    key = object_key(receipt.known_layouts[0], objects[0].name(receipt.unit))
     stat = lake.stat(key)
     if stat is None or (stat.size_bytes, stat.crc32c) != (objects[0].size_bytes, objects[0].crc32c):
         return None  # the check `row_conservation` tells of it

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, time, timedelta
 from market_data.lake.keys import layout_prefix, object_key
 from market_data.model.data_types import TABLES
 from market_data.model.tick_file import DataTypeDay
-from market_data.receipts.receipt import Receipt
-from market_data.ticks.rules import Family, Severity
+from market_data.receipts.receipt import Receipt, State
+from market_data.ticks.rules import Family
 
 _WORST_CASES = 20
 
@@ -89,7 +89,7 @@ def summarize_coverage(receipt: Receipt) -> str:
     parts += [f"{counts[name]} {name.replace('_', ' ')}" for name in ("not_offered", "waived") if counts[name]]
     parts.append(f"{len(receipt.open_files)} failed")
     verdict = "OK" if receipt.is_complete else "INCOMPLETE"
-    return f"{verdict} {', '.join(parts)}" + ("" if receipt.state != "replacing" else "; objects are being replaced")
+    return f"{verdict} {', '.join(parts)}" + ("" if receipt.is_settled else "; objects are being replaced")
 
 
 def _why_nothing(receipt: Receipt) -> str:
@@ -120,15 +120,15 @@ def judge_row_conservation(facts: UnitFacts) -> Verdict:
     wrong: list[Mapping[str, str]] = []
     for item in receipt.objects:
         name = item.name(facts.unit)
-        footer = facts.footers.get(object_key(receipt.layouts[0], name))
+        footer = facts.footers.get(object_key(receipt.known_layouts[0], name))
         # an object may outlive its file in the receipt: single files supersede a grouped one, and one of them failed
         published[item.vendor_symbol] = published.get(item.vendor_symbol, 0) + (footer.rows if footer else 0)
-        for layout in receipt.layouts:
+        for layout in receipt.known_layouts:
             held = facts.held.get(object_key(layout, name))
             if held is None or held.crc32c != item.crc32c:
                 found = "missing" if held is None else "other bytes"
                 wrong.append({"vendor symbol": item.vendor_symbol, "layout": layout, "found": found})
-    for file in receipt.files if receipt.state == "committed" else ():
+    for file in receipt.files if receipt.state == State.COMMITTED else ():
         if file.is_accounted and published[file.vendor_symbol] != (file.rows or 0):
             found = f"{file.rows} vendor rows, {published[file.vendor_symbol]} published"
             wrong.append({"vendor symbol": file.vendor_symbol, "layout": receipt.layouts[0], "found": found})
@@ -189,10 +189,10 @@ def judge_findings(facts: UnitFacts, family: Family) -> Verdict:
     broken = [
         (file.vendor_symbol, finding)
         for file in receipt.files
-        for finding in sorted(file.findings, key=lambda item: item.severity is not Severity.ERROR)
+        for finding in sorted(file.findings, key=lambda item: not item.severity.is_error)
         if finding.family == family
     ]
-    is_error = any(finding.severity is Severity.ERROR for _, finding in broken)
+    is_error = any(finding.severity.is_error for _, finding in broken)
     wrong = [
         {"vendor symbol": symbol, "severity": item.severity.value, "finding": item.text} for symbol, item in broken
     ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from market_data.lake.base import ObjectStat
-from market_data.lake.keys import failed_key, object_key, raw_key, raw_prefix
+from market_data.lake.keys import failed_key, raw_key, raw_prefix
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import PublishedObject, Receipt
@@ -62,7 +62,7 @@ def assess(
     known: Receipt, wanted: WantedUnit, observed: Mapping[str, ObjectStat], target: PublicationTarget, writer: str
 ) -> Work:
     """Return what is to be done for a unit whose receipt is `known`; `observed` is by object key, with checksums."""
-    is_takeover = known.claim is not None or known.state == "replacing"
+    is_takeover = known.claim is not None or not known.is_settled
     has_objects = not is_takeover and _is_published(known, observed, target)
     claimed = _claim(known, wanted, observed, target, writer)
     published = {item.vendor_symbol for item in known.objects} if has_objects else set()
@@ -111,13 +111,13 @@ def _has_proof(unit: DataTypeDay, file: FileEvidence, observed: Mapping[str, Obj
 
 def is_object_held(unit: DataTypeDay, item: PublishedObject, observed: Mapping[str, ObjectStat]) -> bool:
     """Whether a published object is in every layout as the receipt describes it."""
-    stats = [observed.get(object_key(layout, item.name(unit))) for layout in item.generations]
+    stats = [observed.get(key) for key in item.object_keys(unit).values()]
     return all(stat and (stat.size_bytes, stat.crc32c) == (item.size_bytes, item.crc32c) for stat in stats)
 
 
 def unnamed_objects(receipt: Receipt, observed: Mapping[str, ObjectStat]) -> list[ObjectStat]:
     """Return the observed objects that the receipt does not name: published, staged, or kept aside for no reason."""
-    named = {object_key(layout, item.name(receipt.unit)) for item in receipt.objects for layout in item.generations}
+    named = {key for item in receipt.objects for key in item.object_keys(receipt.unit).values()}
     named |= {failed_key(receipt.unit, file.vendor_symbol) for file in receipt.open_files}
     folder = raw_prefix(receipt.unit)
     return [stat for key, stat in observed.items() if key not in named and not key.startswith(folder)]

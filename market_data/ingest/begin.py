@@ -8,13 +8,14 @@ from market_data.errors import LakeError
 from market_data.ingest.assess import PublicationTarget, WantedUnit, assess
 from market_data.ingest.publish import Attempt
 from market_data.lake.base import ObjectStat, TickLake
+from market_data.lake.format import ensure_writable
 from market_data.lake.keys import (
     LAYOUTS,
     failed_prefix,
-    object_key,
     object_prefix,
     raw_key,
     raw_prefix,
+    receipt_key,
     staging_prefix,
 )
 from market_data.receipts.receipt import Receipt
@@ -25,13 +26,14 @@ def begin(lake: TickLake, wanted: WantedUnit, target: PublicationTarget, writer:
     """Read, observe and claim a unit; nothing is written when the unit is published whole and current.
 
     Raises LakeConflict (transient) when another writer claims at the same moment, LakeError (permanent) when the unit
-    was filled from another origin.
+    was filled from another origin, LakeFormatTooNew (permanent) when a later version must write it.
     """
     unit = wanted.unit
     receipt, generation = load_receipt(lake, unit)
     known = receipt or Receipt(origin=target.origin, venue=unit.venue, data_type=unit.data_type, day=unit.day)
     if known.origin != target.origin:
         raise LakeError(f"{unit} was filled from {known.origin}, this run reads from {target.origin}: use another lake")
+    ensure_writable(known, lake.uri(receipt_key(unit)))
     observed = _observe(lake, known, wanted, target)
     work = assess(known, wanted, observed, target, writer)
     attempt = Attempt(lake, target, writer, work, observed, known, generation)
@@ -48,7 +50,7 @@ def _observe(lake: TickLake, known: Receipt, wanted: WantedUnit, target: Publica
     types = {item.instrument_type for item in known.objects}
     types |= {file.instrument_type for file in known.files} | {file.instrument_type for file in wanted.expected}
     prefixes = [raw_prefix(known.unit), failed_prefix(known.unit), staging_prefix(known.unit)]
-    for layout in dict.fromkeys((*LAYOUTS, *target.layouts, *known.layouts)):
+    for layout in dict.fromkeys((*LAYOUTS, *target.layouts, *known.known_layouts)):
         prefixes += [object_prefix(layout, known.unit, instrument_type) for instrument_type in sorted(types)]
     observed = {stat.key: stat for prefix in prefixes for stat in lake.list_objects(prefix)}
     settled = _settled_checksums(known)
@@ -60,9 +62,9 @@ def _observe(lake: TickLake, known: Receipt, wanted: WantedUnit, target: Publica
 
 def _settled_checksums(receipt: Receipt) -> dict[str, tuple[int, str]]:
     settled = {
-        object_key(layout, item.name(receipt.unit)): (generation, item.crc32c)
+        key: (item.generations[layout], item.crc32c)
         for item in receipt.objects
-        for layout, generation in item.generations.items()
+        for layout, key in item.object_keys(receipt.unit).items()
     }
     for file in receipt.files:
         if file.generation is not None and file.crc32c is not None:

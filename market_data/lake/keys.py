@@ -7,6 +7,7 @@ layout, add a line to `PARTITION_ORDERS`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, get_args
@@ -55,6 +56,11 @@ class PublishedName:
             "data_type": self.unit.data_type.value,
             "instrument_type": self.instrument_type,
         }
+
+
+def known_layouts(layouts: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the layouts that this version knows."""
+    return tuple(layout for layout in layouts if layout in PARTITION_ORDERS)
 
 
 def object_key(layout: str, name: PublishedName) -> str:

@@ -1,33 +1,64 @@
-"""What a lake is filled from: one document at its root. One lake holds one origin."""
+"""What a lake is filled from, and which versions may use it: one document at its root. One lake holds one origin."""
 
 from __future__ import annotations
 
-import json
+from pydantic import ValidationError
 
-from market_data.errors import LakeConflict, LakeObjectMissing, LakeOriginMismatch
+from market_data.errors import LakeConflict, LakeError, LakeObjectMissing, LakeOriginMismatch
 from market_data.lake.base import JSON_CONTENT, TickLake
+from market_data.lake.format import ensure_readable, ensure_writable
 from market_data.lake.keys import ORIGIN_KEY
+from market_data.model.document import FormatVersions
+
+
+class LakeDocument(FormatVersions):
+    """The document at a lake's root; a later version raises its `min_..._version` for the lake as a whole."""
+
+    schema_version: int = 1
+    origin: str
+
+
+def load_lake_document(lake: TickLake) -> LakeDocument | None:
+    """Return the document of a lake, None while the lake is empty.
+
+    Raises LakeFormatTooNew (permanent) where this version cannot read the lake, LakeError of any kind.
+    """
+    try:
+        data, _ = lake.get_bytes(ORIGIN_KEY)
+    except LakeObjectMissing:
+        return None
+    uri = lake.uri(ORIGIN_KEY)
+    try:
+        ensure_readable(FormatVersions.model_validate_json(data), uri)
+        return LakeDocument.model_validate_json(data)
+    except ValidationError as error:
+        raise LakeError(f"{uri} does not say what the lake is filled from: is this the directory of a lake?") from error
 
 
 def read_origin(lake: TickLake) -> str | None:
-    """Return what a lake is filled from, None while it is empty; raises LakeError of any kind."""
-    try:
-        return str(json.loads(lake.get_bytes(ORIGIN_KEY)[0])["origin"])
-    except LakeObjectMissing:
-        return None
+    """Return what a lake is filled from, None while it is empty; raises as `load_lake_document`."""
+    document = load_lake_document(lake)
+    return document.origin if document else None
 
 
 def ensure_origin(lake: TickLake, origin: str) -> None:
-    """Mark an empty lake with its origin; raises LakeOriginMismatch (permanent) when it was filled from another."""
-    found = read_origin(lake)
-    if found is None:
-        document = json.dumps({"schema_version": 1, "origin": origin}).encode()
+    """Mark an empty lake with its origin; whoever writes into a lake begins with it.
+
+    Raises LakeOriginMismatch (permanent) when it was filled from another origin, LakeFormatTooNew (permanent) when a
+    later version must write it.
+    """
+    document = load_lake_document(lake)
+    if document is None:
         try:
-            lake.put_bytes(document, ORIGIN_KEY, if_generation=0, content_type=JSON_CONTENT)
+            data = LakeDocument(origin=origin).model_dump_json().encode()
+            lake.put_bytes(data, ORIGIN_KEY, if_generation=0, content_type=JSON_CONTENT)
         except LakeConflict:  # another first run was faster: compare with what it wrote
             ensure_origin(lake, origin)
-    elif found != origin:
+        return
+    ensure_writable(document, lake.uri(ORIGIN_KEY))
+    if document.origin != origin:
         raise LakeOriginMismatch(
-            f"the lake {lake.url} was filled from {found}, this run reads from {origin}. One lake holds one origin: "
-            "set MARKET_DATA_LAKE_URL to another lake, or MARKET_DATA_VENDOR and TARDIS_DATASETS_URL to that origin"
+            f"the lake {lake.url} was filled from {document.origin}, this run reads from {origin}. One lake holds one "
+            "origin: set MARKET_DATA_LAKE_URL to another lake, or MARKET_DATA_VENDOR and TARDIS_DATASETS_URL to that "
+            "origin"
         )

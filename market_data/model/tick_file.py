@@ -21,7 +21,7 @@ class Outcome(StrEnum):
     @property
     def is_accounted(self) -> bool:
         """Whether a day can be published with this outcome."""
-        return self is not Outcome.FAILED
+        return self in _ACCOUNTED
 
 
 def part_stem(base: str | None, vendor_symbol: str, number: int = 1) -> str:
@@ -36,6 +36,9 @@ def part_stem(base: str | None, vendor_symbol: str, number: int = 1) -> str:
 def base_of_part(stem: str) -> str | None:
     """Return the base asset of a part of a grouped file by its stem, None where none is known."""
     return stem.partition("~")[0] or None
+
+
+_ACCOUNTED = frozenset({Outcome.STORED, Outcome.VENDOR_EMPTY, Outcome.NOT_OFFERED, Outcome.WAIVED})
 
 
 @dataclass(frozen=True, slots=True)

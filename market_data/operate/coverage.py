@@ -13,8 +13,9 @@ import polars as pl
 
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
+from market_data.model.document import is_known
 from market_data.model.tick_file import DataTypeDay, Outcome
-from market_data.receipts.receipt import Receipt
+from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import map_receipts
 
 _NAMED_FILES = 5  # fit a line
@@ -82,7 +83,7 @@ def _summarize(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
 
 
 def _describe(receipt: Receipt) -> dict[str, Any]:
-    state = REPLACING if receipt.state == "replacing" else COMPLETE if receipt.is_complete else INCOMPLETE
+    state = REPLACING if receipt.state == State.REPLACING else COMPLETE if receipt.is_complete else INCOMPLETE
     return {
         "state": state,
         "expected": len(receipt.files),
@@ -101,7 +102,9 @@ def _name_waived(receipt: Receipt) -> str | None:
 
 
 def _cause(receipt: Receipt) -> str:
-    if receipt.state == "replacing":
+    if not is_known(receipt.state):
+        return f"its receipt is in the state {receipt.state.value!r}, a word of a later version of market_data"
+    if receipt.state == State.REPLACING:
         return "its files are being rewritten, or a run died while it did; run the day again"
-    told = next((file.error for file in receipt.open_files if file.error), None)
+    told = next((file.fault for file in receipt.open_files if file.fault), None)
     return told or "a run is at work, or was stopped before it ended; run the day again"

@@ -21,7 +21,7 @@ from market_data.lake.keys import day_of_receipt, receipt_prefix
 from market_data.model.data_types import DataType
 from market_data.model.limits import MEGABYTE
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
-from market_data.receipts.receipt import Receipt
+from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import map_receipts
 from market_data.universe.answers import VendorAnswer
 from market_data.universe.rules import ExportBounds, Selection, expected_tick_files, instruments_on
@@ -126,7 +126,7 @@ def find_stale(
     """
 
     def describe(receipt: Receipt) -> dict[str, object] | None:
-        if receipt.state != "committed" or receipt.is_published_by(decoder_version, layouts):
+        if receipt.state != State.COMMITTED or receipt.is_published_by(decoder_version, layouts):
             return None
         reason = f"layouts {', '.join(receipt.layouts)}; now {', '.join(layouts)}"
         if receipt.decoder_version != decoder_version:

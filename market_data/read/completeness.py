@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from market_data.model.instruments import parse_instrument_key
 from market_data.model.tick_file import DataTypeDay, Outcome, base_of_part
 from market_data.receipts.evidence import FileEvidence
-from market_data.receipts.receipt import PublishedObject, Receipt
-from market_data.ticks.rules import Severity
+from market_data.receipts.receipt import PublishedObject, Receipt, State
 
 _NAMED_FILES = 3  # fit a line
 _NAMED_LINES = 20
@@ -63,7 +62,7 @@ def choose_readable(
 ) -> list[Receipt]:
     """Return the receipts of the units that are read: the whole ones, or also what was published of the others."""
     found = [receipts[unit] for unit in units if unit in receipts and (has_incomplete or unit not in causes)]
-    return [receipt for receipt in found if receipt.state != "replacing"]
+    return [receipt for receipt in found if receipt.is_settled and (receipt.known_layouts or not receipt.objects)]
 
 
 def _idle_days(units: Sequence[DataTypeDay], receipts: Mapping[DataTypeDay, Receipt]) -> set[DataTypeDay]:
@@ -112,21 +111,28 @@ def cause_of(receipt: Receipt | None, wanted: Wanted) -> str | None:
     """Return why a unit cannot be read whole under the filters, None when it can."""
     if receipt is None:
         return "not run"
-    if receipt.state == "replacing":
-        return "replacing: its files are being rewritten, or a run died while it did; run the day again"
+    if not receipt.is_settled or (receipt.objects and not receipt.known_layouts):
+        return _cause_of_publication(receipt)
     relevant = [file for file in receipt.files if wanted.takes(file)]
     failed = [file for file in relevant if not file.is_accounted]
-    if failed or receipt.state == "open":
+    if failed or receipt.state == State.OPEN:
         counted = failed or list(receipt.open_files)
-        first = next((file.error for file in counted if file.error), "a run is at work, or was stopped before it ended")
+        first = next((file.fault for file in counted if file.fault), "a run is at work, or was stopped before it ended")
         return f"failed: {len(counted)} of {len(receipt.files)} files open ({_name_some(counted)}): {first}"
     if not receipt.files:
         return "not offered: the vendor lists no such file of this venue for this day"
     return _cause_of_instruments(receipt, relevant, wanted) or _cause_of_ticks(relevant)
 
 
+def _cause_of_publication(receipt: Receipt) -> str:
+    if receipt.state == State.REPLACING:
+        return "replacing: its files are being rewritten, or a run died while it did; run the day again"
+    what = f"layouts {', '.join(receipt.layouts)}" if receipt.is_settled else f"state {receipt.state.value!r}"
+    return f"published by a later version of market_data, whose {what} this one does not know: install a newer one"
+
+
 def _cause_of_ticks(files: Sequence[FileEvidence]) -> str | None:
-    broken = [(file, item) for file in files for item in file.findings if item.severity is Severity.ERROR]
+    broken = [(file, item) for file in files for item in file.findings if item.severity.is_error]
     if not broken:
         return None
     names = _name_some(list({file.vendor_symbol: file for file, _ in broken}.values()))

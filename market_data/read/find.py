@@ -18,15 +18,15 @@ import polars as pl
 from market_data.errors import ConfigurationError, TicksIncomplete
 from market_data.lake.base import READERS, TickLake
 from market_data.lake.keys import UNIVERSE_PREFIX, parse_universe_key, universe_key
-from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.instruments import INSTRUMENT_TYPES, instrument_type_of
 from market_data.model.tick_file import base_of_part
 from market_data.model.venues import parse_venue
 from market_data.read.arguments import names_of, to_day, upper_names_of
-from market_data.receipts.receipt import Receipt
+from market_data.read.opening import open_to_read
+from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import map_receipts
-from market_data.settings.environment import lake_url_of
+from market_data.universe.rules import UNIVERSE_SCHEMA
 
 _GLOB = re.compile(r"[*?\[]")
 _HELD_SCHEMA = pl.Schema(
@@ -83,7 +83,7 @@ def find_instruments(
     Raises TicksIncomplete (permanent) where the lake knows no instruments of these venues and days,
     ConfigurationError (permanent) for an unknown venue or instrument type, LakeError of any kind.
     """
-    store = lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of())
+    store = open_to_read(lake)
     asked = sorted({parse_venue(name) for name in names_of(venues)})
     days = _Days(to_day(on) if on else None, (to_day(between[0]), to_day(between[1])) if between else None)
     held = [pair for pair in held_universes(store) if not asked or pair[0] in asked]
@@ -110,7 +110,8 @@ def held_universes(lake: TickLake) -> list[tuple[str, date]]:
 
 def _read_universe(lake: TickLake, venue: str, day: date) -> pl.DataFrame:
     data, _ = lake.get_bytes(universe_key(venue, day))
-    return pl.read_parquet(io.BytesIO(data)).with_columns(day=pl.lit(day))
+    # a later version may add columns
+    return pl.read_parquet(io.BytesIO(data)).select(*UNIVERSE_SCHEMA).with_columns(day=pl.lit(day))
 
 
 def _chooser(
@@ -172,7 +173,7 @@ def _count_held(lake: TickLake, listed: pl.DataFrame) -> pl.DataFrame:
 
 def _held_files(receipt: Receipt) -> set[tuple[str, str, str]]:
     """Return (instrument key, instrument type, base) of what is published; a part of a group has no key but a base."""
-    if receipt.state != "committed":
+    if receipt.state != State.COMMITTED:
         return set()
     return {
         (item.instrument_key or "", item.instrument_type, "" if item.instrument_key else base_of_part(item.stem) or "")

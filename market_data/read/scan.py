@@ -15,7 +15,7 @@ import polars as pl
 from market_data.errors import ConfigurationError, TicksIncomplete
 from market_data.lake.base import TickLake
 from market_data.lake.keys import PARTITION_KEYS, object_key
-from market_data.lake.open import open_lake, polars_storage_options
+from market_data.lake.open import polars_storage_options
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
 from market_data.model.instruments import INSTRUMENT_TYPES, parse_instrument_key
 from market_data.model.tick_file import DataTypeDay
@@ -29,9 +29,9 @@ from market_data.read.completeness import (
     describe_waived,
     find_causes,
 )
+from market_data.read.opening import open_to_read
 from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import map_receipts
-from market_data.settings.environment import lake_url_of
 
 OnIncomplete = Literal["raise", "skip", "include"]
 _ADDED_COLUMNS = ("date", "venue", "instrument_type")
@@ -107,7 +107,7 @@ def scan_ticks(
     question = _Question(parse_data_type(data_type), tuple(sorted(asked)), wanted, to_instant(start), to_instant(end))
     if question.since >= question.until:
         raise ConfigurationError(f"start {start} is not before end {end}")
-    store = lake if isinstance(lake, TickLake) else open_lake(lake or lake_url_of())
+    store = open_to_read(lake)
     readable = _choose_receipts(store, question, on_incomplete)
     for category, text in (
         (UncheckedTicksWarning, describe_unchecked(readable, wanted)),
@@ -150,7 +150,7 @@ def _scan(
     has_groups = False
     for receipt in receipts:
         for item in filter(wanted.takes, receipt.objects):
-            chosen = layout or receipt.layouts[0]
+            chosen = layout or receipt.known_layouts[0]
             if chosen not in item.generations:
                 raise ConfigurationError(f"{receipt.unit} is not published in {chosen!r}, but in {receipt.layouts}")
             has_groups = has_groups or item.instrument_key is None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
+from market_data.model.document import Document, is_known, or_unknown
 from market_data.model.tick_file import Outcome, TickFile
-from market_data.receipts.document import Document
 from market_data.ticks.rules import Finding, TickStats
 
 
@@ -33,7 +33,7 @@ class FileEvidence(Document):
     instrument_key: str | None
     is_first_day: bool = False
     is_last_day: bool = False
-    outcome: Outcome | None = None
+    outcome: Annotated[Outcome, or_unknown(Outcome)] | None = None
     url: str | None = None
     status: int | None = None
     size_bytes: int | None = None
@@ -61,6 +61,13 @@ class FileEvidence(Document):
     def is_accounted(self) -> bool:
         """Whether a day can be published with what is known of this file."""
         return self.outcome is not None and self.outcome.is_accounted
+
+    @property
+    def fault(self) -> str | None:
+        """Why the file is not accounted for, as far as is known."""
+        if self.outcome is not None and not is_known(self.outcome):
+            return f"{self.vendor_symbol} is {self.outcome.value!r}, a word of a later version of market_data"
+        return self.error
 
     @property
     def has_bytes(self) -> bool:

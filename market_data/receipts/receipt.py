@@ -23,14 +23,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Literal, Self
+from enum import StrEnum
+from typing import Annotated, Literal, Self
 
-from market_data.lake.keys import PublishedName
+from market_data.lake.keys import PublishedName, known_layouts, object_key
 from market_data.model.data_types import DataType
+from market_data.model.document import Document, FormatVersions, is_known, or_unknown
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
-from market_data.receipts.document import Document
 from market_data.receipts.evidence import FileEvidence, expected_file
-from market_data.ticks.rules import Severity
 
 # Fields that may differ between two equal runs; everything else must be equal.
 VOLATILE_FIELDS = frozenset(
@@ -51,6 +51,14 @@ VOLATILE_FIELDS = frozenset(
 )
 
 
+class State(StrEnum):
+    """The state of a publication; see the module."""
+
+    OPEN = "open"
+    COMMITTED = "committed"
+    REPLACING = "replacing"
+
+
 class PublishedObject(Document):
     """One published file: the same bytes in every layout; `generations` is by layout."""
 
@@ -67,6 +75,10 @@ class PublishedObject(Document):
         """Return what the object's keys say."""
         return PublishedName(unit, self.instrument_type, self.stem)
 
+    def object_keys(self, unit: DataTypeDay) -> dict[str, str]:
+        """Return its object key in each layout that this version knows."""
+        return {layout: object_key(layout, self.name(unit)) for layout in known_layouts(self.generations)}
+
     def opened_file(self) -> FileEvidence:
         """Return the evidence of its file as if nobody had tried; what was published says nothing of its days."""
         return FileEvidence(
@@ -76,19 +88,19 @@ class PublishedObject(Document):
         )
 
 
-class Receipt(Document):
+class Receipt(FormatVersions):
     """See the module. `files` and `objects` are sorted by vendor symbol (then stem).
 
     `instruments_listed` is how many instruments the venue listed that day when the expected set was frozen, whatever is
     wanted of them; None where an earlier version wrote the receipt. A day without any has no files, and is whole.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: int = 1
     origin: str
     venue: str
     data_type: DataType
     day: date
-    state: Literal["open", "committed", "replacing"] = "open"
+    state: Annotated[State, or_unknown(State)] = State.OPEN
     decoder_version: str | None = None
     config_hash: str | None = None
     instruments_listed: int | None = None
@@ -111,7 +123,17 @@ class Receipt(Document):
     @property
     def is_complete(self) -> bool:
         """Whether the unit is published whole: every expected file accounted for."""
-        return self.state == "committed" and not self.open_files
+        return self.state == State.COMMITTED and not self.open_files
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what is named can be relied on; not while it is replaced, or in a state of a later version."""
+        return self.state in {State.OPEN, State.COMMITTED}
+
+    @property
+    def known_layouts(self) -> tuple[str, ...]:
+        """The layouts of the publication that this version knows."""
+        return known_layouts(self.layouts)
 
     @property
     def is_nothing_expected(self) -> bool:
@@ -127,17 +149,17 @@ class Receipt(Document):
     def verdict(self) -> Literal["ok", "warn", "error", "unchecked"]:
         """The worst finding of any file; `unchecked` when a file was not looked at and no other has an error."""
         severities = {finding.severity for file in self.files for finding in file.findings}
-        if Severity.ERROR in severities:
+        if any(severity.is_error for severity in severities):
             return "error"
         if self.unchecked_files:
             return "unchecked"
         return "warn" if severities else "ok"
 
     def counts(self) -> dict[str, int]:
-        """Return the number of expected files for each outcome, `open` for those nobody has tried."""
+        """Return the number of expected files for each outcome, `open` for those nobody has tried (or as good as)."""
         counts = {outcome.value: 0 for outcome in Outcome} | {"open": 0}
         for file in self.files:
-            counts[file.outcome.value if file.outcome else "open"] += 1
+            counts[file.outcome.value if file.outcome and is_known(file.outcome) else "open"] += 1
         return counts
 
     def claimed_by(
@@ -177,7 +199,7 @@ class Receipt(Document):
 
     def replacing(self) -> Self:
         """Return the receipt while its named objects are overwritten."""
-        return self.changed(state="replacing")
+        return self.changed(state=State.REPLACING)
 
     def released(self) -> Self:
         """Return the receipt after an attempt that could not publish; what was published stays."""
@@ -188,7 +210,7 @@ class Receipt(Document):
     ) -> Self:
         """Return the receipt of a whole publication."""
         return self.changed(
-            state="committed",
+            state=State.COMMITTED,
             claim=None,
             decoder_version=decoder_version,
             layouts=layouts,
@@ -198,7 +220,7 @@ class Receipt(Document):
 
     def is_published_by(self, decoder_version: str, layouts: tuple[str, ...]) -> bool:
         """Whether the publication is what this decoder would write into these layouts."""
-        return self.state == "committed" and self.decoder_version == decoder_version and self.layouts == layouts
+        return self.state == State.COMMITTED and self.decoder_version == decoder_version and self.layouts == layouts
 
 
 def _evidence_of(file: TickFile, known: FileEvidence | None) -> FileEvidence:

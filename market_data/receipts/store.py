@@ -11,11 +11,13 @@ from pydantic import ValidationError
 
 from market_data.errors import LakeError, LakeObjectMissing
 from market_data.lake.base import JSON_CONTENT, READERS, TickLake
+from market_data.lake.format import ensure_readable
 from market_data.lake.keys import (
     receipt_key,
     receipt_prefix,
 )
 from market_data.model.data_types import DataType
+from market_data.model.document import FormatVersions
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.receipt import Receipt
 
@@ -43,12 +45,14 @@ def save_receipt(lake: TickLake, receipt: Receipt, if_generation: int) -> int:
 def parse_receipt(data: bytes, uri: str) -> Receipt:
     """Return the receipt in a document; raises LakeError (permanent) that names the document."""
     try:
+        # first what even a document of a later version says
+        ensure_readable(FormatVersions.model_validate_json(data), uri)
         return Receipt.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         raise LakeError(
             f"{uri} is not a receipt that this version can read ({'.'.join(map(str, first['loc']))}: {first['msg']}). "
-            "A newer version of market_data may have written it; otherwise move it away and run the day again"
+            "It is damaged, or was not written by market_data: move it away and run the day again"
         ) from error
 
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Literal
 
 from market_data.model.data_types import DataType
+from market_data.model.document import Document, or_unknown
 from market_data.model.instruments import COMBO, FUTURE, OPTION
 
 Family = Literal["order", "values", "timing", "book", "identity"]
@@ -29,15 +28,18 @@ class Severity(StrEnum):
     WARN = "warn"
     ERROR = "error"
 
+    @property
+    def is_error(self) -> bool:
+        """Whether readers are kept from the ticks; so they are by what a later version means."""
+        return self != Severity.WARN
 
-class TickStats(BaseModel):
+
+class TickStats(Document):
     """Statistics of one tick file, measured on what was published.
 
     `counts` are numbers of rows or cells, `measures` seconds and prices (`first_row_seconds` and `last_row_seconds` are
     of arrival, into the UTC day), `nulls` the empty cells of nullable columns that have any.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int
     counts: Mapping[str, int]
@@ -71,14 +73,12 @@ class Rule:
     exempt_day: Literal["first", "last"] | None = None
 
 
-class Finding(BaseModel):
+class Finding(Document):
     """One rule that a tick file broke."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: str
     family: str
-    severity: Severity
+    severity: Annotated[Severity, or_unknown(Severity)]
     text: str
 
 

@@ -101,7 +101,9 @@ def combine_universes(lake: TickLake, venues: Iterable[str], day: date) -> tuple
     frames, missing = [pl.DataFrame(schema=UNIVERSE_SCHEMA)], []
     for venue in sorted(venues):
         try:
-            frames.append(pl.read_parquet(io.BytesIO(lake.get_bytes(universe_key(venue, day))[0])))
+            frames.append(
+                pl.read_parquet(io.BytesIO(lake.get_bytes(universe_key(venue, day))[0])).select(*UNIVERSE_SCHEMA)
+            )
         except LakeObjectMissing:
             missing.append(venue)
     combined = pl.concat(frames)

@@ -1,0 +1,50 @@
+"""What all documents that a lake keeps have in common: later versions may add to them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+_Kind = TypeVar("_Kind", bound=StrEnum)
+
+
+class Document(BaseModel):
+    """A part of a document in the lake: never changed, only replaced by a changed copy.
+
+    Fields that this version does not know are kept, and written again with the rest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    def changed(self, **facts: Any) -> Self:
+        """Return a copy with other values of some fields; raises TypeError for a name that is no field."""
+        if strange := facts.keys() - type(self).model_fields.keys():
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(strange))}")
+        return self.model_copy(update=facts)
+
+
+class FormatVersions(Document):
+    """Which versions may read a document, and which may change what it describes: `lake/format.py` has this one's."""
+
+    min_reader_version: int = 1
+    min_writer_version: int = 1
+
+
+def or_unknown(kind: type[_Kind]) -> BeforeValidator:
+    """Let a field take words of a later version: such a one equals none that this version knows, and is kept."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, str) or value in {member.value for member in kind}:
+            return value
+        unknown = str.__new__(kind, value)
+        unknown._name_, unknown._value_ = "UNKNOWN", value
+        return unknown
+
+    return BeforeValidator(read)
+
+
+def is_known(word: StrEnum) -> bool:
+    """Whether this version knows a word that was read from a document."""
+    return word in list(type(word))

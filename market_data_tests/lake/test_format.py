@@ -1,0 +1,181 @@
+"""Documents can grow: what a later version adds is ignored, kept, and never taken for more than it is."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+
+from market_data.checks.recheck import recheck_unit
+from market_data.errors import LakeFormatTooNew, TicksIncomplete
+from market_data.lake.base import TickLake
+from market_data.lake.keys import LAYOUTS, ORIGIN_KEY, receipt_key
+from market_data.lake.origin import ensure_origin
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.operate.coverage import INCOMPLETE, measure_coverage
+from market_data.read import IncompleteTicksWarning, find_instruments, scan_ticks
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.ticks.rules import Override, Severity, rules_for
+from market_data.universe.rules import Selection
+from market_data_tests.fakes import MemoryLake
+from market_data_tests.filled_lake import CLOCK, ORIGIN, ingest_day
+from market_data_tests.publishing import GROUP, Workshop, Writer
+from market_data_tests.publishing import UNIT as PUBLISHED_UNIT
+
+V1 = Writer("first", "1", ("BTCUSDT", "ETHUSDT", GROUP))
+V2 = Writer("second", "2", ("BTCUSDT", "ETHUSDT", GROUP))
+DAY = date(2024, 8, 8)
+UNIT = DataTypeDay("BINANCE", DataType.TRADES, DAY)
+SPOT = Selection(data_types=(DataType.TRADES,), include=("BTCUSDT", "ETHBTC"))
+OLD = ("files", 0, "stats"), ("files", 0, "findings", 0), ("files", 0), ("files", 1), ("objects", 0), ("objects", 1), ()
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[RunningSimulator]:
+    with run_simulator(SimulatorOptions(clock=CLOCK, scale=0.01)) as running:
+        yield running
+
+
+def document_of(lake: TickLake, key: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(lake.get_bytes(key)[0])
+    return document
+
+
+def at(document: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        document = document[step]
+    return document
+
+
+def change(lake: TickLake, key: str, *paths: tuple[str | int, ...], **facts: object) -> None:
+    """Write a document as a later version would: with more in some of its parts."""
+    document = document_of(lake, key)
+    for path in paths or ((),):
+        at(document, path).update(facts)
+    lake.put_bytes(json.dumps(document).encode(), key)
+
+
+def rows_of(lake: TickLake, **options: Any) -> int:
+    ticks = scan_ticks("trades", venues="binance", start="2024-08-08", end="2024-08-09", lake=lake, **options)
+    return ticks.collect().height
+
+
+@pytest.fixture
+def filled(lake: TickLake, vendor: RunningSimulator) -> TickLake:
+    """A lake of each kind with one whole day, in which one rule is broken."""
+    vendor.set_faults([])
+    ingest_day(lake, vendor, "BINANCE", DAY, SPOT)
+    assert recheck_unit(lake, UNIT, rules_that_break()).changed
+    return lake
+
+
+def rules_that_break(severity: Severity = Severity.WARN) -> tuple[Any, ...]:
+    """Rules that each file breaks: as many steps back in time as it has, none, are too many."""
+    return rules_for(DataType.TRADES, {"arrival_order": Override(limit=-1, severity=severity)})
+
+
+def test_what_a_later_version_adds_is_ignored_by_readers_and_kept_by_whoever_changes_a_verdict(
+    filled: TickLake,
+) -> None:
+    before = rows_of(filled)
+    change(filled, receipt_key(UNIT), *OLD, later={"anything": [1]})
+    change(filled, ORIGIN_KEY, later=True)
+    assert rows_of(filled) == before > 0
+    assert find_instruments(lake=filled).height > 0
+    ensure_origin(filled, ORIGIN)
+    assert recheck_unit(filled, UNIT, rules_for(DataType.TRADES, {})).changed
+    document = document_of(filled, receipt_key(UNIT))
+    kept = [path for path in OLD if path != ("files", 0, "findings", 0)]  # that finding is no more
+    assert [at(document, path).get("later") for path in kept] == [{"anything": [1]}] * len(kept)
+
+
+@pytest.mark.parametrize("writer", [V1, V2], ids=["the same decoder", "another decoder"])
+def test_what_a_later_version_adds_is_kept_by_a_run(tmp_path: Any, writer: Any) -> None:
+    lake, workshop = MemoryLake(), Workshop(tmp_path)
+    workshop.run(lake, V1)
+    key = receipt_key(PUBLISHED_UNIT)
+    parts = [(), *((part, number) for part in ("files", "objects") for number in range(2))]
+    change(lake, key, *parts, later=1)
+    lost = next(iter(document_of(lake, key)["objects"]))["stem"]
+    (gone,) = [stat.key for stat in lake.list_objects("ticks/by_type/") if stat.key.endswith(f"/{lost}.parquet")]
+    lake.delete(gone)  # so that there is something to do
+    assert workshop.run(lake, writer).is_complete
+    document = document_of(lake, key)
+    assert document["later"] == 1
+    assert [file.get("later") for file in document["files"][:2]] == [1, 1]
+    assert len(document["objects"]) > 1
+    if writer is V1:  # another decoder writes other objects
+        assert [item.get("later") for item in document["objects"][1:2]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("path", "facts", "told"),
+    [
+        (("files", 0), {"outcome": "quarantined"}, "BTCUSDT is 'quarantined', a word of a later version"),
+        (("files", 0, "findings", 0), {"severity": "fatal"}, "in doubt: a rule of severity error is broken"),
+        ((), {"state": "sealed"}, "published by a later version of market_data, whose state 'sealed'"),
+        ((), {"layouts": ["by_moon"]}, "published by a later version of market_data, whose layouts by_moon"),
+    ],
+)
+def test_a_word_that_is_not_known_never_counts_as_whole(
+    filled: TickLake, path: tuple[str | int, ...], facts: dict[str, object], told: str
+) -> None:
+    change(filled, receipt_key(UNIT), path, **facts)
+    with pytest.raises(TicksIncomplete) as caught:
+        rows_of(filled)
+    assert told in str(caught.value)
+    with pytest.warns(IncompleteTicksWarning):
+        assert rows_of(filled, on_incomplete="skip") == 0
+    if "outcome" in facts or "state" in facts:
+        (row,) = measure_coverage(filled, {"BINANCE": (DataType.TRADES,)}, [DAY]).to_dicts()
+        assert row["state"] == INCOMPLETE
+        assert "later version" in row["cause"]
+        assert row["expected"] == sum(row[name] for name in ("stored", "open")) == 2
+
+
+def test_a_layout_more_is_no_hindrance(filled: TickLake) -> None:
+    before = rows_of(filled)
+    change(filled, receipt_key(UNIT), layouts=["by_moon", *LAYOUTS])
+    assert rows_of(filled) == before
+
+
+READS: dict[str, Callable[[TickLake], object]] = {
+    "scan_ticks": rows_of,
+    "coverage": lambda lake: measure_coverage(lake, {"BINANCE": (DataType.TRADES,)}, [DAY]),
+    "find_instruments": lambda lake: find_instruments(lake=lake),
+}
+
+
+@pytest.mark.parametrize(
+    ("read", "key"),
+    [
+        ("scan_ticks", receipt_key(UNIT)),
+        ("scan_ticks", ORIGIN_KEY),
+        ("coverage", receipt_key(UNIT)),
+        ("find_instruments", ORIGIN_KEY),
+        ("find_instruments", receipt_key(UNIT)),
+    ],
+)
+def test_a_reader_refuses_what_asks_for_a_later_reader(filled: TickLake, read: str, key: str) -> None:
+    # whatever else such a document holds
+    change(filled, key, min_reader_version=2, files="elsewhere", origin=["several"])
+    with pytest.raises(LakeFormatTooNew, match=f"{key} is to be read by versions of market_data that read format 2"):
+        READS[read](filled)
+
+
+@pytest.mark.parametrize("key", [receipt_key(UNIT), ORIGIN_KEY])
+def test_a_writer_refuses_what_asks_for_a_later_writer_and_has_changed_nothing(
+    filled: TickLake, vendor: RunningSimulator, key: str
+) -> None:
+    change(filled, key, min_writer_version=2)
+    before = {stat.key: stat.generation for stat in filled.list_objects("")}
+    assert rows_of(filled) > 0
+    more = Selection(data_types=(DataType.TRADES,), include=("BTCUSDT", "ETHBTC", "ETHUSDT"))
+    with pytest.raises(LakeFormatTooNew, match="Nothing was changed: install a newer one"):
+        ingest_day(filled, vendor, "BINANCE", DAY, more)
+    if key != ORIGIN_KEY:
+        with pytest.raises(LakeFormatTooNew, match="write format 2"):
+            recheck_unit(filled, UNIT, rules_for(DataType.TRADES, {}))
+    assert {stat.key: stat.generation for stat in filled.list_objects("")} == before

@@ -1,0 +1,105 @@
+"""Lakes that earlier versions wrote are read, run again and judged by this one.
+
+Each archive in `golden/lakes` is a small lake as the version of that day filled it, from its simulator (CLOCK of
+`filled_lake.py`, BINANCE spot on two days, DERIBIT options with a grouped file). It is never written again.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from market_data.checks.facts import observe_unit
+from market_data.checks.recheck import recheck_unit
+from market_data.checks.rules import UNIT_RULES, judge_layout
+from market_data.lake.base import TickLake
+from market_data.lake.keys import LAYOUTS
+from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.operate.coverage import measure_coverage
+from market_data.read import find_instruments, scan_ticks
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.ticks.decode import DECODER_VERSION
+from market_data.ticks.rules import rules_for
+from market_data.universe.rules import Selection
+from market_data_tests.filled_lake import CLOCK, ingest_day
+
+ARCHIVES = sorted((Path(__file__).parents[1] / "golden" / "lakes").glob("*.tar.gz"))
+TRADES, QUOTES = DataType.TRADES, DataType.QUOTES
+FIRST, SECOND = date(2024, 8, 8), date(2024, 8, 9)
+SPOT = Selection(data_types=(TRADES, QUOTES), include=("BTCUSDT", "ETHBTC"))
+OPTIONS = Selection(data_types=(TRADES,), instrument_types=("OPTION",))
+UNITS = [
+    *(DataTypeDay("BINANCE", data_type, day) for data_type in (TRADES, QUOTES) for day in (FIRST, SECOND)),
+    DataTypeDay("DERIBIT", TRADES, FIRST),
+]
+
+
+@pytest.fixture(params=ARCHIVES, ids=lambda path: path.name)
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> TickLake:
+    with tarfile.open(request.param) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return open_lake(tmp_path.as_uri())
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[RunningSimulator]:
+    with run_simulator(SimulatorOptions(clock=CLOCK, scale=0.002)) as running:
+        yield running
+
+
+def contents(lake: TickLake) -> dict[str, tuple[int, str | None]]:
+    return {stat.key: (stat.generation, stat.crc32c) for stat in lake.list_objects("", with_crc32c=True)}
+
+
+def test_there_are_stored_lakes() -> None:
+    assert ARCHIVES
+
+
+def test_a_stored_lake_is_read(stored: TickLake) -> None:
+    spot = scan_ticks("trades", venues="binance", start=FIRST, end="2024-08-10", lake=stored).collect()
+    assert spot["date"].unique().sort().to_list() == [FIRST, SECOND]
+    assert spot["instrument_key"].n_unique() == 2
+    for layout in LAYOUTS:
+        again = scan_ticks("trades", venues="binance", start=FIRST, end="2024-08-10", lake=stored, layout=layout)
+        assert again.collect().equals(spot)
+    options = scan_ticks("trades", venues="deribit", base="BTC", start=FIRST, end=SECOND, lake=stored).collect()
+    assert options.height > 0
+    assert options["instrument_key"].str.starts_with("DERIBIT:OPTION:BTC-USD-").all()
+    assert find_instruments(text="btcusdt", lake=stored)["days_held"][0]["quotes"] == 2
+    coverage = measure_coverage(stored, {"BINANCE": (TRADES, QUOTES)}, [FIRST, SECOND])
+    assert coverage["state"].unique().to_list() == ["complete"]
+
+
+def test_a_stored_lake_is_run_again_without_a_request_and_nothing_is_rewritten(
+    stored: TickLake, vendor: RunningSimulator
+) -> None:
+    before = contents(stored)
+    vendor.clear_requests()
+    receipts = [
+        *ingest_day(stored, vendor, "BINANCE", FIRST, SPOT).values(),
+        *ingest_day(stored, vendor, "BINANCE", SECOND, SPOT).values(),
+        *ingest_day(stored, vendor, "DERIBIT", FIRST, OPTIONS).values(),
+    ]
+    assert {receipt.unit for receipt in receipts} == set(UNITS)
+    assert all(receipt.is_complete for receipt in receipts)
+    assert vendor.requests() == []
+    if {receipt.decoder_version for receipt in receipts} == {DECODER_VERSION}:
+        assert contents(stored) == before
+
+
+def test_a_stored_lake_is_judged_as_it_was(stored: TickLake) -> None:
+    before = contents(stored)
+    for unit in UNITS:
+        rechecked = recheck_unit(stored, unit, rules_for(unit.data_type, {}))
+        assert (rechecked.changed, rechecked.left_alone) == ((), None)
+        facts = observe_unit(stored, unit)
+        verdicts = {name: rule(facts) for name, rule in UNIT_RULES.items()}
+        verdicts |= {layout: judge_layout(facts, layout) for layout in LAYOUTS}
+        assert {name: verdict.summary for name, verdict in verdicts.items() if not verdict.is_passed} == {}
+    assert contents(stored) == before
