@@ -6,12 +6,10 @@ Days are UTC; `--from` and `--to` are both included. Tables are for people, `--j
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -271,17 +269,9 @@ async def _learn_answers(
     today = datetime.now(UTC).date()
     # the details of a venue need no key
     client = TardisClient(api_url=settings.api_url, datasets_url=settings.datasets_url, api_key=None)
-    with _quiet_retries():
-        async with client:
-            own = client if read_origin(lake) in {None, settings.origin} else None
-            return {venue: await learn_answer(lake, own, venue, last_day, today) for venue in venues}
-
-
-@contextmanager
-def _quiet_retries() -> Iterator[None]:
-    """Keep the log line of each failed attempt off the output: the error at the end says how often it was tried."""
-    with redirect_stdout(io.StringIO()):
-        yield
+    async with client:
+        own = client if read_origin(lake) in {None, settings.origin} else None
+        return {venue: await learn_answer(lake, own, venue, last_day, today) for venue in venues}
 
 
 def _plan_stale(
@@ -335,9 +325,7 @@ def _examine(settings: Settings) -> Iterator[Diagnosis]:
         async with client:
             return [await check_vendor(client, venues[0]), await check_key(client, has_key=key is not None)]
 
-    with _quiet_retries():
-        answers = asyncio.run(ask())
-    yield from answers
+    yield from asyncio.run(ask())
     lake = open_lake(settings.lake_url)
     yield from check_lake(lake, settings.origin)
     scratch = Path(tempfile.gettempdir())

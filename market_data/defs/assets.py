@@ -12,7 +12,8 @@ from datetime import date, timedelta
 import dagster as dg
 
 from market_data.defs.checks import build_check_specs
-from market_data.defs.keys import instruments_asset_key, layout_asset_key, raw_asset_key
+from market_data.defs.keys import VENUE_TAG, instruments_asset_key, layout_asset_key, raw_asset_key, ticks_op_name
+from market_data.defs.logs import logs_shown_in_dagster
 from market_data.defs.metadata import describe_columns, describe_open_files, describe_universe
 from market_data.defs.resources import LakeResource, VendorResource
 from market_data.defs.runs import REFRESH_TAG
@@ -61,13 +62,13 @@ def _build_instruments(settings: Settings, venue: str, days: dg.DailyPartitionsD
         kinds={"parquet"},
         description=f"Instruments that {venue} listed on the day, delisted ones included; one row each.",
         owners=settings.config.venues[venue].owners,
-        op_tags={"venue": venue},
+        op_tags={VENUE_TAG: venue},
     )
     def instruments(
         context: dg.AssetExecutionContext, lake: LakeResource, vendor: VendorResource
     ) -> dg.MaterializeResult[None]:
         day = date.fromisoformat(context.partition_key)
-        with _failures_for_people():
+        with _failures_for_people(), logs_shown_in_dagster(context.log):
             store = lake.open()
             universe, before = _learn_day_and_before(settings, venue, day, store, vendor)
             stat = store_universe(store, universe)
@@ -102,7 +103,7 @@ def _build_ticks(settings: Settings, venue: str, days: dg.DailyPartitionsDefinit
     data_types, layouts = settings.config.venues[venue].data_types, settings.config.layouts
 
     @dg.multi_asset(
-        name=f"{group_name_of(venue)}__ticks",
+        name=ticks_op_name(venue),
         specs=_ticks_specs(settings, venue),
         check_specs=build_check_specs(
             {data_type: raw_asset_key(venue, data_type) for data_type in data_types},
@@ -112,12 +113,12 @@ def _build_ticks(settings: Settings, venue: str, days: dg.DailyPartitionsDefinit
         partitions_def=days,
         can_subset=True,
         pool=POOL,
-        op_tags={"venue": venue},
+        op_tags={VENUE_TAG: venue},
     )
     def ticks(context: dg.AssetExecutionContext, lake: LakeResource, vendor: VendorResource) -> Iterator[TicksEvent]:
         day = date.fromisoformat(context.partition_key)
         results: list[UnitResult] = []
-        with _failures_for_people():
+        with _failures_for_people(), logs_shown_in_dagster(context.log):
             store = lake.open()
             keys, checks = context.selected_asset_keys, context.selected_asset_check_keys
             is_refresh = context.run.tags.get(REFRESH_TAG) == "true"

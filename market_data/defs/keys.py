@@ -6,6 +6,14 @@ from market_data.model.data_types import DataType
 from market_data.model.venues import group_name_of
 from market_data.settings.environment import Settings
 
+# The tag of runs and ops that says of which venue they are: its canonical id, `BINANCE-FUTURES`.
+VENUE_TAG = "venue"
+
+
+def ticks_op_name(venue: str) -> str:
+    """Return the name of the op that ingests a venue-day."""
+    return f"{group_name_of(venue)}__ticks"
+
 
 def instruments_asset_key(venue: str) -> dg.AssetKey:
     """Return `<venue>/instruments`."""

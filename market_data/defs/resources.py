@@ -7,6 +7,7 @@ import dagster as dg
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
 from market_data.lake.origin import ensure_origin
+from market_data.model.limits import DEFAULT_FILES_AT_ONCE
 from market_data.settings.environment import Settings
 from market_data.vendor.client import TardisClient
 
@@ -25,15 +26,21 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class VendorResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The vendor's addresses, and the key that only ever goes into a request header."""
+    """The vendor's addresses, the key that only ever goes into a request header, and connections at once."""
 
     api_url: str
     datasets_url: str
     api_key: str | None = None
+    connections: int = DEFAULT_FILES_AT_ONCE
 
     def open_client(self) -> TardisClient:
         """Return a new client; enter it in the event loop that uses it."""
-        return TardisClient(api_url=self.api_url, datasets_url=self.datasets_url, api_key=self.api_key)
+        return TardisClient(
+            api_url=self.api_url,
+            datasets_url=self.datasets_url,
+            api_key=self.api_key,
+            connections=self.connections,
+        )
 
 
 def build_resources(settings: Settings) -> dict[str, object]:
@@ -41,5 +48,10 @@ def build_resources(settings: Settings) -> dict[str, object]:
     api_key = dg.EnvVar("TARDIS_API_KEY") if settings.api_key else None
     return {
         "lake": LakeResource(url=settings.lake_url, origin=settings.origin),
-        "vendor": VendorResource(api_url=settings.api_url, datasets_url=settings.datasets_url, api_key=api_key),
+        "vendor": VendorResource(
+            api_url=settings.api_url,
+            datasets_url=settings.datasets_url,
+            api_key=api_key,
+            connections=settings.config.limits.files_at_once,
+        ),
     }

@@ -12,11 +12,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
-from market_data.defs.keys import venue_asset_keys
+from market_data.defs.keys import VENUE_TAG, venue_asset_keys
 from market_data.model.venues import group_name_of
 from market_data.settings.environment import Settings
 
-VENUE_TAG = "venue"
 RERUN_TAG = "market_data/rerun"
 # A run with this tag asks the vendor whether files that are held have changed, and replaces those that have.
 REFRESH_TAG = "market_data/refresh"

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from market_data.defs.keys import venue_asset_keys
+from market_data.defs.keys import VENUE_TAG, venue_asset_keys
 from market_data.demo.local_dagster import LocalDagster, LocalDagsterFailed
 from market_data.settings.environment import Settings
 
@@ -75,7 +75,7 @@ def launch_venues(
     launched: list[Launched] = []
     for venue in venues:
         keys = [key.to_user_string() for key in venue_asset_keys(settings, venue)]
-        launched += [launch_days(dagster, venue, keys, days, {"venue": venue})]
+        launched += [launch_days(dagster, venue, keys, days, {VENUE_TAG: venue})]
     return launched
 
 

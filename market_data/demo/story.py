@@ -18,6 +18,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from market_data.defs.keys import VENUE_TAG
 from market_data.demo.backfills import launch_days, launch_venues, watch
 from market_data.demo.local_dagster import LocalDagster, LocalDagsterFailed, ensure_free, run_dagster
 from market_data.errors import ConfigurationError
@@ -216,7 +217,7 @@ def _receipts(settings: Settings, venue: str, day: date) -> list[Receipt]:
 def _count_checks(instance: dg.DagsterInstance, venue: str, day: date) -> str:
     """Return `passed/evaluated` of the newest run of a venue-day."""
     runs = instance.get_runs(
-        dg.RunsFilter(tags={"dagster/partition": day.isoformat(), "venue": parse_venue(venue)}), limit=1
+        dg.RunsFilter(tags={"dagster/partition": day.isoformat(), VENUE_TAG: parse_venue(venue)}), limit=1
     )
     records = instance.get_records_for_run(runs[0].run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
     events = [record.event_log_entry.dagster_event for record in records]

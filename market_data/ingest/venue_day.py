@@ -29,6 +29,7 @@ from market_data.errors import (
 from market_data.ingest.acquire import Acquired, Acquirer, Pools, open_pools
 from market_data.ingest.assess import PublicationTarget, WantedUnit
 from market_data.ingest.begin import begin
+from market_data.ingest.progress import Progress
 from market_data.ingest.publish import Attempt
 from market_data.ingest.scratch import Budget, open_scratch
 from market_data.ingest.slots import Slots
@@ -117,7 +118,6 @@ def ingest_venue_day(
     lake: TickLake,
     open_client: Callable[[], TardisClient],
     venue_day: VenueDay,
-    on_file: Callable[[FileEvidence], None] = lambda _: None,
 ) -> Iterator[UnitResult]:
     """Ingest the data types of a venue-day and yield each one's result as it is done.
 
@@ -125,7 +125,7 @@ def ingest_venue_day(
     the key or the quota stop further downloads and are found in the receipts' open files.
     """
     results: queue.SimpleQueue[UnitResult | BaseException | None] = queue.SimpleQueue()
-    work = _Work(lake, venue_day, on_file)
+    work = _Work(lake, venue_day)
     thread = threading.Thread(target=work.run, args=(open_client, results.put), name="ingest_venue_day")
     thread.start()
     try:
@@ -145,10 +145,9 @@ _Put: TypeAlias = Callable[[UnitResult | BaseException | None], None]
 class _Work:
     """The venue-day at work on a thread of its own: an event loop there, and a way to stop it from here."""
 
-    def __init__(self, lake: TickLake, venue_day: VenueDay, on_file: Callable[[FileEvidence], None]) -> None:
+    def __init__(self, lake: TickLake, venue_day: VenueDay) -> None:
         self._lake = lake
         self._day = venue_day
-        self._on_file = on_file
         self._is_cancelled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
@@ -193,22 +192,20 @@ class _Work:
                 rules=self._day.rules,
                 is_near_bound=self._day.is_near_bound,
             )
-            await _Units(self._lake, self._day, acquirer, self._on_file).run(put)
+            await _Units(self._lake, self._day, acquirer).run(put)
 
 
 class _Units:
     """The units of a venue-day, on an event loop: all at work at once, each of their files in its turn."""
 
-    def __init__(
-        self, lake: TickLake, venue_day: VenueDay, acquirer: Acquirer, on_file: Callable[[FileEvidence], None]
-    ) -> None:
+    def __init__(self, lake: TickLake, venue_day: VenueDay, acquirer: Acquirer) -> None:
         self._lake = lake
         self._day = venue_day
         self._acquirer = acquirer
-        self._on_file = on_file
         self._writer = uuid4().hex
         self._stop: MarketDataError | None = None
         self._is_stop_told = False
+        self._progress = Progress(f"{venue_day.universe.venue} {venue_day.universe.day}")
         self._slots = Slots(venue_day.limits.files_at_once, venue_day.data_types)
         self._quota = DailyQuota(
             lake,
@@ -221,7 +218,7 @@ class _Units:
     async def run(self, put: Callable[[UnitResult], None]) -> None:
         """Run all units to their end; results go to `put`."""
         await self._look_at_quota()
-        async with asyncio.TaskGroup() as group:
+        async with self._progress.told(), asyncio.TaskGroup() as group:
             for data_type in self._day.data_types:
                 group.create_task(self._run_unit(data_type, put))
         await self._on_unit_thread(self._quota.save)
@@ -259,6 +256,7 @@ class _Units:
         if work.is_current:
             return UnitResult(attempt.receipt, True, 0, 0, time.monotonic() - started)
         files = {file.vendor_symbol: file for file in (*work.to_rebuild, *work.to_refresh, *work.to_acquire)}
+        self._progress.expect(len(files))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._acquire(attempt, file)) for file in files.values()]
         done = [task.result() for task in tasks]
@@ -294,7 +292,7 @@ class _Units:
             if (size_bytes := done.acquired.downloaded_bytes) is not None and self._quota.add(size_bytes):
                 await self._look_at_quota()
             evidence = done.evidence.timed(time.monotonic() - started)
-            self._on_file(evidence)
+            self._progress.add(evidence, done.acquired.downloaded_bytes)
             return replace(done, acquired=replace(done.acquired, evidence=evidence))
 
     async def _obtain(self, attempt: Attempt, file: FileEvidence) -> Acquired:

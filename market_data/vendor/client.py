@@ -8,6 +8,7 @@ Authorization header, and httpx drops that header when a redirect leads to anoth
 from __future__ import annotations
 
 import json
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,6 +24,7 @@ import google_crc32c
 import httpx
 import stamina
 from httpx_aiohttp import AiohttpTransport
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from market_data.errors import (
     VendorAccessDenied,
@@ -32,9 +34,11 @@ from market_data.errors import (
     VendorUnavailable,
 )
 from market_data.lake.checksum import encode_crc32c
+from market_data.model.limits import DEFAULT_FILES_AT_ONCE
 from market_data.model.tick_file import TickFile
 from market_data.model.venues import exchange_id_of
 
+_LOG = logging.getLogger(__name__)
 _USER_AGENT = "market-data/0.1 (Dagster ingestion of tick files)"
 _ATTEMPTS = 5
 # doubled after each attempt: a request waits about 8 s in all; longer outages are the re-run sensor's
@@ -66,6 +70,20 @@ class _Transient(Exception):
 def _tls_context() -> ssl.SSLContext:
     """Read the machine's trusted certificates once: that costs more than all else in making a client."""
     return httpx.create_ssl_context()
+
+
+def _tell_of_retry(details: RetryDetails) -> None:
+    _LOG.info(
+        "%s; asked again in %.1f s (attempt %d of %d failed)",
+        details.caused_by,
+        details.wait_for,
+        details.retry_num,
+        _ATTEMPTS,
+    )
+
+
+# else the library prints them on its own, where they help nobody
+set_on_retry_hooks([_tell_of_retry])
 
 
 def _wait_before_retry(error: Exception) -> bool | float:
@@ -138,7 +156,7 @@ class TardisClient:
         api_url: str,
         datasets_url: str,
         api_key: str | None,
-        connections: int = 16,
+        connections: int = DEFAULT_FILES_AT_ONCE,
         patience_seconds: float = _DEFAULT_PATIENCE_SECONDS,
     ) -> None:
         self._api_url = api_url.rstrip("/")

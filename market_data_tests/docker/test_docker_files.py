@@ -20,7 +20,7 @@ from dagster_gcp.gcs.compute_log_manager import GCSComputeLogManager
 from packaging.requirements import Requirement
 from sqlalchemy import make_url
 
-from market_data.defs.runs import VENUE_TAG
+from market_data.defs.keys import VENUE_TAG
 from market_data.settings.environment import load_settings
 from market_data.simulator.http.server import DEFAULT_KEY, run_simulator
 

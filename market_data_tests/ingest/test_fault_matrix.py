@@ -427,11 +427,12 @@ def test_a_short_retry_after_is_waited_for(lake: TickLake, vendor: Vendor) -> No
     plan = plan_day(lake, vendor)
     vendor.spoil("status", match=f"*/{TRADES}/*/{SYMBOL}.csv.gz", code=429, retry_after=1, attempts=1)
     waits: list[float] = []
+    before = stamina.instrumentation.get_on_retry_hooks()
     stamina.instrumentation.set_on_retry_hooks([lambda details: waits.append(details.wait_for)])
     try:
         results = run_day(lake, vendor, plan)
     finally:
-        stamina.instrumentation.set_on_retry_hooks(None)
+        stamina.instrumentation.set_on_retry_hooks(before)
     assert waits == [1.0]
     file = file_of(results[TRADES].receipt, SYMBOL)
     assert (file.outcome, file.attempts) == (Outcome.STORED, 2)

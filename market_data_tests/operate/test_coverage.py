@@ -23,6 +23,7 @@ from market_data.operate.coverage import (
     summarize_data_types,
     summarize_venue_days,
 )
+from market_data.receipts.receipt import State
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.universe.rules import Selection
 from market_data_tests.filled_lake import CLOCK, ingest_day
@@ -141,7 +142,7 @@ def test_a_run_that_was_stopped_leaves_open_files(lake: TickLake, vendor: Runnin
     receipt = ingest_day(lake, vendor, "BINANCE", WHOLE, SPOT)[TRADES]
     stopped = receipt.model_copy(
         update={
-            "state": "open",
+            "state": State.OPEN,
             "objects": (),
             "files": tuple(file.model_copy(update={"outcome": None}) for file in receipt.files),
         }
