@@ -1,5 +1,6 @@
 # Every target sets up .venv by itself when it is missing or older than the lock file.
-.PHONY: demo test test-long test-ui dev check bench lock upgrade install clean
+.PHONY: help demo dev test test-long test-ui check fmt bench lock upgrade install clean
+.DEFAULT_GOAL := help
 .SHELLFLAGS := -euo pipefail -c
 SHELL := /bin/bash
 
@@ -9,7 +10,10 @@ STAMP := $(VENV)/.installed
 # what T names, else everything
 T ?= market_data_tests
 
-install: $(STAMP)
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## set up .venv (the others do so by themselves)
 
 # Exactly what the lock file says, and nothing that an index says today: without --no-deps an installer asks the index about
 # each requirement of a requirement, and versions of pip differ in what they then refuse; what is built from source asks it
@@ -38,11 +42,11 @@ $(STAMP): docker/installer.txt docker/constraints-dev.txt pyproject.toml
 	@$(PYTHON) -m pip check
 	@touch $@
 
-demo: $(STAMP)
+demo: $(STAMP) ## fill a local lake from the embedded simulator: no key, no cloud
 	@$(VENV)/bin/market-data demo
 
 # The UI on the demo's lake and runs; set MARKET_DATA_VENDOR=tardis (and TARDIS_API_KEY) for the real vendor.
-dev: $(STAMP)
+dev: $(STAMP) ## the UI of Dagster on what the settings name (after a demo: on the demo)
 	@$(VENV)/bin/market-data dev
 
 # The whole suite on three processes, each file on one of them: tests of a file share servers, daemons and lakes. Three
@@ -50,41 +54,45 @@ dev: $(STAMP)
 # the files, since small ones at the end keep all busy. A single file is faster without.
 PARALLEL = $(if $(filter market_data_tests,$(T)),-n 3 --dist loadfile --no-loadscope-reorder)
 
-test: $(STAMP)
+test: $(STAMP) ## everything but what is long (T=path for one file)
 	@$(PYTHON) -m pytest $(PARALLEL) $(T)
 
 # What takes minutes, and what describes Dagster itself.
-test-long: $(STAMP)
+test-long: $(STAMP) ## what takes minutes, and what describes Dagster itself
 	@$(PYTHON) -m pytest -m "long or dagster" $(T)
 
 # Drives the UI in Chromium, which must be on PATH; screenshots go to .market_data/ui.
-test-ui: $(STAMP)
+test-ui: $(STAMP) ## drive the UI in Chromium
 	@$(PYTHON) -m pytest -m ui -s market_data_tests/ui
 
-check: $(STAMP)
+check: $(STAMP) ## ruff and mypy
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
+fmt: $(STAMP) ## format, and mend what can be mended
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
 # All benchmarks, or what BENCH says: make bench BENCH='venue_day_over_bare --quick'. Results: .market_data/bench.json.
-bench: $(STAMP)
+bench: $(STAMP) ## measure, as ratios (BENCH=name for one)
 	@$(PYTHON) -m market_data_tests.benchmarks $(BENCH)
 
 # The lock files hold versions and hashes and no address of any package index. What is locked stays as it is where
 # pyproject.toml still allows it; `make upgrade` takes the newest of everything, the installer too.
 COMPILE = $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
-lock: $(VENV)/bin/uv
+lock: $(VENV)/bin/uv ## bring the lock files up to pyproject.toml
 	echo pip | $(COMPILE) - -o docker/installer.txt
-	$(COMPILE) pyproject.toml --extra engines --extra dev -o docker/constraints-dev.txt
-	$(COMPILE) pyproject.toml --extra engines --constraints docker/constraints-dev.txt -o docker/constraints.txt
+	$(COMPILE) pyproject.toml --extra pipeline --extra engines --extra dev -o docker/constraints-dev.txt
+	$(COMPILE) pyproject.toml --extra pipeline --extra engines --constraints docker/constraints-dev.txt -o docker/constraints.txt
 
 # whatever its state: an environment that is older than a changed pyproject.toml still has the program that locks
 $(VENV)/bin/uv:
 	@$(MAKE) install
 
 upgrade: UPGRADE = --upgrade
-upgrade: lock
+upgrade: lock ## the same, with the newest of everything
 
-clean:
+clean: ## remove .venv, the demo and all caches
 	rm -rf $(VENV) .market_data .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -34,7 +34,7 @@ ARROWS: dict[str, str] = {
     "definitions": "defs settings",
     "simulator": "errors model",
     "demo": "defs errors lake model read receipts settings simulator",
-    "cli": "defs demo errors lake model operate read settings simulator ticks universe vendor",
+    "cli": "defs demo errors lake model operate read receipts settings simulator ticks universe vendor",
     "__main__": "cli",
 }
 # Modules that are functions of their arguments: no I/O, no Dagster, no clock, no environment.
@@ -55,11 +55,11 @@ POLARS_READERS = {"read_csv", "read_parquet", "scan_csv", "scan_parquet", "write
 # Which rooms may import a package that is slow to load or opens connections.
 HOMES = {
     "dagster": {"defs", "definitions", "demo"},
-    "dagster_gcp": {"lake"},
+    "dagster_gcp": {"defs"},
     "httpx": {"vendor", "demo"},
     "stamina": {"vendor"},
     "gcsfs": {"checks"},
-    "google": {"lake"},
+    "google": {"lake", "defs"},
     "yaml": {"settings", "simulator", "demo"},
     "click": {"cli", "simulator"},
 }

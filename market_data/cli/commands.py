@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import click
 import polars as pl
+from pydantic import BaseModel
 
 from market_data.cli.tables import (
     coverage_table,
@@ -48,8 +49,9 @@ from market_data.operate.doctor import (
 )
 from market_data.operate.plan import find_stale, plan_backfill
 from market_data.read.find import find_instruments
+from market_data.receipts.receipt import Receipt
 from market_data.settings.environment import DEFAULT_DAGSTER_HOME, Settings, load_settings
-from market_data.settings.venues_file import VenueSettings
+from market_data.settings.venues_file import VenueSettings, VenuesFile
 from market_data.ticks.decode import DECODER_VERSION
 from market_data.universe.answers import VendorAnswer, learn_answer
 from market_data.vendor.client import TardisClient
@@ -203,11 +205,20 @@ def doctor_command() -> None:
         raise SystemExit(1)
 
 
+DOCUMENT_SCHEMAS: Mapping[str, type[BaseModel]] = {"venues.yaml": VenuesFile, "receipt.json": Receipt}
+
+
 @click.command("schema")
 @click.argument("data_type", metavar="TYPE", required=False)
 @_json_option
 def schema_command(*, data_type: str | None, as_json: bool) -> None:
-    """Describe the columns of a data type; without TYPE list the data types."""
+    """Describe the columns of a data type; without TYPE list the data types.
+
+    TYPE `venues.yaml` or `receipt.json` prints the JSON schema of such a file, for editors and other readers.
+    """
+    if (document := DOCUMENT_SCHEMAS.get(data_type or "")) is not None:
+        click.echo(json.dumps(document.model_json_schema(), indent=2))
+        return
     if data_type is None:
         grains = [{"data_type": item.value, "one_row_is": spec.grain} for item, spec in TABLES.items()]
         if as_json:

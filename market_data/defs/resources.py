@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from market_data.lake.base import TickLake
@@ -10,6 +12,9 @@ from market_data.lake.origin import ensure_origin
 from market_data.model.limits import DEFAULT_FILES_AT_ONCE
 from market_data.settings.environment import Settings
 from market_data.vendor.client import TardisClient
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Client
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -20,7 +25,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def open(self) -> TickLake:
         """Open the lake; raises LakeOriginMismatch (permanent) when it was filled from another origin."""
-        lake = open_lake(self.url)
+        lake = open_lake(self.url, _make_gcs_client)
         ensure_origin(lake, self.origin)
         return lake
 
@@ -41,6 +46,12 @@ class VendorResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             api_key=self.api_key,
             connections=self.connections,
         )
+
+
+def _make_gcs_client() -> Client:
+    from dagster_gcp import GCSResource  # noqa: PLC0415  1.5 s and 140 MB that a local lake should not cost
+
+    return GCSResource().get_client()
 
 
 def build_resources(settings: Settings) -> dict[str, object]:

@@ -55,18 +55,12 @@ _REFUSED_OR_ALREADY_DONE = {404, 410, 412}
 _UNANSWERED = (RetryError, ServerError, TooManyRequests, GatewayTimeout, RequestException, TransportError)
 
 
-def make_client() -> Client:
-    """Make the client that Dagster's GCS resource makes: default credentials, or the emulator's without any."""
-    from dagster_gcp import GCSResource  # noqa: PLC0415  1.5 s and 140 MB that a local lake should not cost
-
-    return GCSResource().get_client()
-
-
 class GcsLake(TickLake):
     """The lake in `bucket` below `prefix` ('' for the whole bucket).
 
-    `client_factory` is called once in each process, at the first request. A request that fails in a way that may pass
-    is repeated for `retry_seconds` before `LakeUnavailable` (transient) is raised.
+    `client_factory` is called once in each process, at the first request; the usual one takes the default credentials,
+    or none for an emulator. A request that fails in a way that may pass is repeated for `retry_seconds` before
+    `LakeUnavailable` (transient) is raised.
     """
 
     def __init__(
@@ -74,7 +68,7 @@ class GcsLake(TickLake):
         bucket: str,
         prefix: str = "",
         *,
-        client_factory: Callable[[], Client] = make_client,
+        client_factory: Callable[[], Client] = Client,
         retry_seconds: float = 120.0,
     ) -> None:
         self.url = f"gs://{bucket}/{prefix}".rstrip("/")

@@ -80,17 +80,6 @@ def layout_prefix(layout: str) -> str:
     return f"{_TICKS}/{layout}/"
 
 
-def parse_object_key(key: str) -> tuple[str, PublishedName]:
-    """Return (layout, name) of a published file's object key; raises ValueError for any other key."""
-    root, layout, *folders, file_name = key.split("/")
-    pairs = dict(folder.split("=", 1) for folder in folders if "=" in folder)
-    if root != _TICKS or tuple(pairs) != PARTITION_ORDERS.get(layout) or not file_name.endswith(_PARQUET):
-        raise ValueError(f"{key!r} is not the object key of a published file")
-    values = {partition: unquote(value) for partition, value in pairs.items()}
-    unit = DataTypeDay(values["venue"], DataType(values["data_type"]), date.fromisoformat(values["date"]))
-    return layout, PublishedName(unit, values["instrument_type"], unquote(file_name.removesuffix(_PARQUET)))
-
-
 def raw_prefix(unit: DataTypeDay) -> str:
     """Return the folder of the vendor's bytes of a unit."""
     return f"raw/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"

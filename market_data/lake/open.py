@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from market_data.errors import ConfigurationError, LakeError
 from market_data.lake.base import _UNPRINTABLE, TickLake, check_key
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Client
 
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
@@ -16,8 +21,11 @@ _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _ACCEPTED_URLS = "a lake URL is file:///absolute/directory or gs://bucket or gs://bucket/prefix"
 
 
-def open_lake(url: str) -> TickLake:
-    """Open the lake at a URL without touching it. `ConfigurationError` (permanent) for a URL that names no lake."""
+def open_lake(url: str, gcs_client: Callable[[], Client] | None = None) -> TickLake:
+    """Open the lake at a URL without touching it; `gcs_client` makes the client of one in Google Cloud Storage.
+
+    `ConfigurationError` (permanent) for a URL that names no lake.
+    """
     parts = urlsplit(url)
     if parts.scheme == "file":
         from market_data.lake.local import LocalLake  # noqa: PLC0415  the backends import this module
@@ -26,7 +34,8 @@ def open_lake(url: str) -> TickLake:
     if parts.scheme == "gs":
         from market_data.lake.gcs import GcsLake  # noqa: PLC0415  a local lake does not load Google's client
 
-        return GcsLake(*_bucket_and_prefix_of(url))
+        bucket, prefix = _bucket_and_prefix_of(url)
+        return GcsLake(bucket, prefix, client_factory=gcs_client) if gcs_client else GcsLake(bucket, prefix)
     raise ConfigurationError(f"{url!r} is not the URL of a lake: {_ACCEPTED_URLS}")
 
 

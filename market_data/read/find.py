@@ -71,17 +71,25 @@ def find_instruments(
 ) -> pl.DataFrame:
     """Return one row for each instrument that a venue listed on a day held in the lake, sorted by instrument key.
 
-    `text` is part of the instrument key or vendor symbol, or a glob (`*`, `?`, `[...]`) of the whole of either, without
-    regard to case. `types` are instrument types. `on` is one day, `between` is `(start, end)` without `end`; else all
-    days the lake holds are looked at.
+    text: part of the instrument key or vendor symbol, or a glob (`*`, `?`, `[...]`) of the whole of either, without
+        regard to case; None takes all.
+    base: base assets, such as `BTC`; None takes all.
+    types: instrument types, such as `PERPETUAL`; None takes all.
+    venues: in any spelling; None takes all that the lake holds.
+    on: one day on which the instrument was listed.
+    between: `(start, end)`, days on one of which the instrument was listed; `end` is not included. Without `on` and
+        `between`, all days that the lake holds are looked at.
+    lake: a URL (`file:///...`, `gs://...`) or an open lake; None takes MARKET_DATA_LAKE_URL, or what the settings file
+        in this directory says.
 
     Columns are those of the universe as the newest of these days has them (`first_day` and `last_day`: the days the
     vendor lists, both included), `days_listed` (of these days), and `days_held`, a struct with the number of these days
     with published ticks for each data type (`.unnest("days_held")` makes columns of it). A grouped file holds an
     instrument's day when it has rows of the instrument's base.
 
-    Raises TicksIncomplete (permanent) where the lake knows no instruments of these venues and days,
-    ConfigurationError (permanent) for an unknown venue or instrument type, LakeError of any kind.
+    Raises TicksIncomplete (permanent until such days are run) where the lake knows no instruments of these venues and
+    days, ConfigurationError (permanent) for an unknown venue, type or date, LakeFormatTooNew (permanent) for what a
+    later version wrote, LakeUnavailable (transient) where the store does not answer.
     """
     store = open_to_read(lake)
     asked = sorted({parse_venue(name) for name in names_of(venues)})

@@ -86,15 +86,32 @@ def scan_ticks(
     """Return the published ticks of a data type with `start <= local_timestamp < end`.
 
     One row is one row of the vendor's file, with `date`, `venue` and `instrument_type` before its columns; rows of one
-    file are in the vendor's order, files by day, venue and instrument. Dates and naive datetimes are UTC; ISO text is
-    accepted. `venues` takes any spelling, None takes every venue the lake holds of this data type; `instruments` takes
-    instrument keys. `lake` is a URL or an open lake, default MARKET_DATA_LAKE_URL.
+    file are in the vendor's order, files by day, venue and vendor symbol. Columns, units and source (the vendor's page
+    on its CSV files): `market_data/model/data_types.py`, or `market-data schema TYPE`. Nothing is read before the frame
+    is collected, but for the receipts.
+
+    data_type: one of the vendor's tables, such as `trades`, in any spelling.
+    venues: one or several, in any spelling (`binance`, `okex`); None takes those of `instruments`, else every venue
+        that the lake holds of this data type.
+    instruments: instrument keys, such as `BINANCE:SPOT_PAIR:BTC-USDT`; None takes all.
+    base, quote: assets, such as `BTC`; None takes all.
+    instrument_types: such as `PERPETUAL`; None takes all.
+    start, end: days, instants or their ISO 8601 text; dates and naive datetimes are UTC. `end` is not included.
+    on_incomplete: what to do with venue-days that are not whole: `raise`, `skip` (leave them out) or `include` (take
+        what was published of them); the last two warn.
+    lake: a URL (`file:///...`, `gs://...`) or an open lake; None takes MARKET_DATA_LAKE_URL, or what the settings file
+        in this directory says.
+    layout: which of the layouts to read, `by_date`, `by_venue` or `by_type`; None takes the first of each day. All hold
+        the same rows.
 
     Only whole days are read: a venue-day that was not run, is not requested or offered, failed, is being replaced, or
-    whose ticks broke a rule of severity error raises TicksIncomplete, which names each with its cause. A day on which
-    nothing was to be expected of a venue (it listed no instrument yet, or no more) is whole, and has no rows.
-    `on_incomplete="skip"` leaves such venue-days out, `"include"` takes what was published of them; both warn. Columns,
-    units and source: `model/data_types.py`.
+    whose ticks broke a rule of severity error is not whole. A day on which nothing was to be expected of a venue (it
+    listed no instrument yet, or no more) is whole, and has no rows.
+
+    Raises TicksIncomplete (permanent until those days are run) that names each venue-day with its cause,
+    ConfigurationError (permanent) for an argument that cannot be meant, LakeFormatTooNew (permanent) for what a later
+    version wrote, LakeUnavailable (transient) where the store does not answer. Warns with IncompleteTicksWarning,
+    WaivedTicksWarning (files are missing on a person's word) and UncheckedTicksWarning (no rule looked at the ticks).
     """
     if on_incomplete not in get_args(OnIncomplete):
         raise ConfigurationError(

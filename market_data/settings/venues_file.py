@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -62,16 +63,21 @@ def _to_data_type(value: object) -> object:
         raise ValueError(str(error)) from error
 
 
-_InstrumentType = Annotated[str, _known(INSTRUMENT_TYPES, "instrument type")]
+def _named(known: Iterable[str]) -> WithJsonSchema:
+    """Let editors propose the names, and take other spellings of them."""
+    return WithJsonSchema({"anyOf": [{"enum": list(known)}, {"type": "string"}]})
 
 
-_Layout = Annotated[str, _known(LAYOUTS, "layout")]
+_InstrumentType = Annotated[str, _known(INSTRUMENT_TYPES, "instrument type"), _named(INSTRUMENT_TYPES)]
 
 
-_Group = Annotated[str, _known(tuple(GROUP_TYPES), "grouped file")]
+_Layout = Annotated[str, _known(LAYOUTS, "layout"), _named(LAYOUTS)]
 
 
-_ConfiguredDataType = Annotated[DataType, BeforeValidator(_to_data_type)]
+_Group = Annotated[str, _known(tuple(GROUP_TYPES), "grouped file"), _named(GROUP_TYPES)]
+
+
+_ConfiguredDataType = Annotated[DataType, BeforeValidator(_to_data_type), _named(DataType)]
 
 
 def _refuse_repeated(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -96,7 +102,7 @@ def _check_owner(value: str) -> str:
 _Owner = Annotated[str, AfterValidator(_check_owner)]
 
 
-_RuleName = Annotated[str, _known(RULE_NAMES, "rule")]
+_RuleName = Annotated[str, _known(RULE_NAMES, "rule"), _named(RULE_NAMES)]
 
 
 class _Model(BaseModel):
@@ -142,6 +148,11 @@ class WaiverSettings(_Model):
         return Waiver(self.data_type, self.symbol, first, last, self.reason)
 
 
+_ALSO_YES_OR_NO = WithJsonSchema(
+    {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"enum": list(GROUP_TYPES)}}]}
+)
+
+
 class VenueSettings(_Model):
     """What is wanted of one venue; see `Selection` for the meaning of each filter. `owners` are those of its assets."""
 
@@ -150,7 +161,7 @@ class VenueSettings(_Model):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     max_instruments: int | None = Field(default=None, ge=1)
-    prefer_grouped: tuple[_Group, ...] = ("OPTIONS",)
+    prefer_grouped: Annotated[tuple[_Group, ...], _ALSO_YES_OR_NO] = ("OPTIONS",)
     quality: dict[_ConfiguredDataType, dict[_RuleName, RuleSettings]] = Field(default_factory=dict)
     owners: Annotated[tuple[_Owner, ...], _Once] = ()
     waivers: tuple[WaiverSettings, ...] = ()

@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 
 from market_data.errors import LakeConflict, LakeObjectMissing
 from market_data.lake.base import TickLake
-from market_data.lake.keys import LAYOUTS, object_key, parse_object_key, receipt_key
+from market_data.lake.keys import LAYOUTS, object_key, receipt_key
 from market_data.receipts.receipt import Receipt, lasting_facts
 from market_data.receipts.store import load_receipt
 from market_data_tests.fakes import MemoryLake, SteppedLake
+from market_data_tests.object_keys import parse_object_key
 from market_data_tests.patience import PATIENCE_SECONDS
 from market_data_tests.publishing import (
     EMPTY,

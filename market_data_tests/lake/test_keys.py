@@ -16,7 +16,6 @@ from market_data.lake.keys import (
     PublishedName,
     object_key,
     object_prefix,
-    parse_object_key,
     raw_key,
     receipt_key,
     universe_key,
@@ -24,6 +23,7 @@ from market_data.lake.keys import (
 )
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
+from market_data_tests.object_keys import parse_object_key
 
 TRADES = DataTypeDay("BINANCE", DataType.TRADES, date(2024, 8, 8))
 ODD_STEMS = (
