@@ -41,7 +41,7 @@ ARROWS: dict[str, str] = {
 PURE = """
     errors model symbology
     checks.rules ingest.assess lake.base lake.keys operate.automation read.arguments read.completeness
-    receipts.document receipts.evidence receipts.receipt ticks.rules universe.rules universe.waivers
+    receipts.evidence receipts.receipt settings.faults ticks.rules universe.listing universe.rules universe.waivers
     vendor.instrument_definitions
 """
 # What they may use: values, text, dates. Whatever reads a clock, a file or a socket is not among them.
@@ -49,7 +49,7 @@ _STANDARD = """
     __future__ abc bisect collections collections.abc dataclasses datetime decimal enum fnmatch functools itertools math
     operator re string typing urllib.parse
 """
-PURE_MAY_USE = {*_STANDARD.split(), "polars", "pydantic", "pathlib"}
+PURE_MAY_USE = {*_STANDARD.split(), "polars", "pydantic", "pydantic_core", "pathlib"}
 CLOCKS_AND_FILES = {"now", "today", "utcnow", "open", "read_text", "write_text", "getenv"}
 POLARS_READERS = {"read_csv", "read_parquet", "scan_csv", "scan_parquet", "write_parquet", "sink_parquet"}
 # Which rooms may import a package that is slow to load or opens connections.

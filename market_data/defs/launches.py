@@ -21,7 +21,7 @@ from market_data.lake.base import TickLake
 from market_data.lake.keys import day_of_receipt, receipt_prefix
 from market_data.operate.automation import choose_new_days
 from market_data.settings.environment import Settings
-from market_data.universe.rules import export_bounds
+from market_data.universe.listing import export_bounds
 from market_data.vendor.quota import refuse_beyond_quota
 
 NEW_DAYS_SENSOR = "new_days"
@@ -31,16 +31,16 @@ def build_launches(
     settings: Settings, job: UnresolvedAssetJobDefinition
 ) -> tuple[list[dg.SensorDefinition], list[dg.ScheduleDefinition]]:
     """Return the sensors and the schedule."""
-    is_on = settings.is_automation_on
-    sensor_status = dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED
-    schedule_status = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
-    automation = settings.config.automation
+    sensors = [_build_new_days(settings, job), _build_failed_days(settings, job)]
+    return sensors, [_build_new_days_daily(settings, job)]
 
+
+def _build_new_days(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
     @dg.sensor(
         name=NEW_DAYS_SENSOR,
         job=job,
-        minimum_interval_seconds=automation.check_every_seconds,
-        default_status=sensor_status,
+        minimum_interval_seconds=settings.config.automation.check_every_seconds,
+        default_status=_sensor_status(settings),
         description="Launches each venue's days as the vendor exports them (asks `exportedUntil`).",
     )
     def new_days(
@@ -48,12 +48,18 @@ def build_launches(
     ) -> dg.SensorResult | dg.SkipReason:
         return _result(list(_launch_new_days(settings, context.instance, lake.open(), vendor)))
 
+    return new_days
+
+
+def _build_new_days_daily(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    is_on = settings.is_automation_on
+
     @dg.schedule(
         name="new_days_daily",
         job=job,
         cron_schedule="30 6 * * *",
         execution_timezone="UTC",
-        default_status=schedule_status,
+        default_status=dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED,
         description="Launches new days at 06:30 UTC while the sensor `new_days` is stopped.",
     )
     def new_days_daily(
@@ -65,11 +71,15 @@ def build_launches(
         requests = [item for item in found if isinstance(item, dg.RunRequest)]
         return requests or dg.SkipReason("; ".join(str(item) for item in found))
 
+    return new_days_daily
+
+
+def _build_failed_days(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
     @dg.sensor(
         name="failed_venue_days",
         job=job,
-        minimum_interval_seconds=automation.check_every_seconds,
-        default_status=sensor_status,
+        minimum_interval_seconds=settings.config.automation.check_every_seconds,
+        default_status=_sensor_status(settings),
         description="Re-runs failed venue-days with growing waits; lists those it leaves to people.",
     )
     def failed_venue_days(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
@@ -79,7 +89,11 @@ def build_launches(
         context.update_cursor(json.dumps(failed.cursor))
         return _result(found)
 
-    return [new_days, failed_venue_days], [new_days_daily]
+    return failed_venue_days
+
+
+def _sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
+    return dg.DefaultSensorStatus.RUNNING if settings.is_automation_on else dg.DefaultSensorStatus.STOPPED
 
 
 def _result(found: list[dg.RunRequest | str]) -> dg.SensorResult | dg.SkipReason:

@@ -21,7 +21,7 @@ from market_data.lake.keys import PROBE_PREFIX
 from market_data.lake.open import polars_storage_options
 from market_data.lake.origin import read_origin
 from market_data.model.limits import GIGABYTE
-from market_data.universe.rules import export_bounds
+from market_data.universe.listing import export_bounds
 from market_data.vendor.client import TardisClient
 
 _LEAST_FREE_GB, _COMFORTABLE_FREE_GB = 2, 20

@@ -24,7 +24,8 @@ from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import map_receipts
 from market_data.universe.answers import VendorAnswer
-from market_data.universe.rules import ExportBounds, Selection, expected_tick_files, instruments_on
+from market_data.universe.listing import ExportBounds
+from market_data.universe.rules import Selection, expected_tick_files, instruments_on
 
 _SIZED_FROM_DAYS = 10
 _DAYS_AT_ONCE = 8

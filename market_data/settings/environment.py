@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from market_data.errors import ConfigurationError
-from market_data.settings.venues_file import DEFAULT_VENUES_FILE, VenuesFile, _Model, load_venues_file
+from market_data.settings.venues_file import DEFAULT_VENUES_FILE, SettingsModel, VenuesFile, load_venues_file
 
 DEFAULT_API_URL = "https://api.tardis.dev/v1"
 DEFAULT_DATASETS_URL = "https://datasets.tardis.dev/v1"
@@ -56,7 +56,7 @@ class Engine(StrEnum):
     K8S = "k8s"
 
 
-class Settings(_Model):
+class Settings(SettingsModel):
     """Everything a run is told. `lake_url` is absolute; `config_hash` names the content of the venues file.
 
     `needs_simulator`: the vendor is a simulator and nobody said where one runs, so that whoever needs it starts one.

@@ -20,7 +20,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from market_data.errors import ConfigurationError
 from market_data.lake.keys import LAYOUTS
@@ -34,8 +33,10 @@ from market_data.model.limits import (
     size_limits_of,
 )
 from market_data.model.venues import parse_venue
+from market_data.settings.faults import describe_faults
 from market_data.ticks.rules import RULE_NAMES, Override, Rule, Severity, rules_for
-from market_data.universe.rules import GROUP_TYPES, Selection
+from market_data.universe.listing import GROUP_TYPES
+from market_data.universe.rules import Selection
 from market_data.universe.waivers import Waiver
 
 DEFAULT_VENUES_FILE = Path(__file__).with_name("venues.yaml")
@@ -105,11 +106,13 @@ _Owner = Annotated[str, AfterValidator(_check_owner)]
 _RuleName = Annotated[str, _known(RULE_NAMES, "rule"), _named(RULE_NAMES)]
 
 
-class _Model(BaseModel):
+class SettingsModel(BaseModel):
+    """What people may say, and nothing else."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class RuleSettings(_Model):
+class RuleSettings(SettingsModel):
     """What is different for one rule (`ticks/rules.py`): another limit, another severity, or off."""
 
     limit: float | None = Field(default=None, ge=0)
@@ -117,7 +120,7 @@ class RuleSettings(_Model):
     is_off: bool = False
 
 
-class WaiverSettings(_Model):
+class WaiverSettings(SettingsModel):
     """A person's word that a day stands without some files: see `Waiver`. `day`, or `from` and `to` (inclusive)."""
 
     data_type: _ConfiguredDataType
@@ -153,7 +156,7 @@ _ALSO_YES_OR_NO = WithJsonSchema(
 )
 
 
-class VenueSettings(_Model):
+class VenueSettings(SettingsModel):
     """What is wanted of one venue; see `Selection` for the meaning of each filter. `owners` are those of its assets."""
 
     data_types: Annotated[tuple[_ConfiguredDataType, ...], _Once] = Field(min_length=1)
@@ -187,7 +190,7 @@ class VenueSettings(_Model):
         return {data_type: rules_for(data_type, changes.get(data_type, {})) for data_type in self.data_types}
 
 
-class LimitSettings(_Model):
+class LimitSettings(SettingsModel):
     """What one run may take; see `RunLimits`. Gigabytes are 10^9 bytes."""
 
     files_at_once: int = Field(default=DEFAULT_FILES_AT_ONCE, ge=1)
@@ -207,7 +210,7 @@ class LimitSettings(_Model):
         )
 
 
-class AutomationSettings(_Model):
+class AutomationSettings(SettingsModel):
     """How the sensors work: how often they look, how many days they launch at a look, and how re-runs wait.
 
     The wait before a re-run doubles from `first_wait_seconds`; after `max_attempts` a day is left to people.
@@ -219,7 +222,7 @@ class AutomationSettings(_Model):
     max_attempts: int = Field(default=5, ge=1)
 
 
-class VenuesFile(_Model):
+class VenuesFile(SettingsModel):
     """The venues file: first and last day of all partitions, the venues, the layouts, limits and automation.
 
     Without `end_date`, which is included, each day becomes a partition when it is over.
@@ -287,49 +290,4 @@ def load_venues_file(path: Path) -> VenuesFile:
     try:
         return VenuesFile.model_validate(document)
     except ValidationError as error:
-        raise ConfigurationError(f"the venues file {path} has faults:\n{_describe_faults(error)}") from error
-
-
-def _describe_faults(error: ValidationError) -> str:
-    faults = error.errors()
-    # a list whose items are all at fault is also called too short: the items say enough
-    parents = {fault["loc"][:-1] for fault in faults if fault["loc"]}
-    told = [fault for fault in faults if not (fault["type"] == "too_short" and fault["loc"] in parents)]
-    return "\n".join(f"  {_place(fault['loc'])}: {_describe_fault(fault)}" for fault in told)
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    keys = ".".join(part for part in location if isinstance(part, str))
-    items = "".join(f", item {part + 1}" for part in location if isinstance(part, int))
-    return f"{keys}{items}" or "the whole file"
-
-
-def _describe_fault(fault: ErrorDetails) -> str:
-    """Say in the words of the file what pydantic says in those of Python."""
-    kind, value = fault["type"], fault["input"]
-    found = f"found {'nothing' if value is None else value if isinstance(value, date) else repr(value)}"
-    if kind == "extra_forbidden":
-        inner: dict[int | str, type[_Model]] = {
-            "venues": WaiverSettings if "waivers" in fault["loc"] else VenueSettings,
-            "automation": AutomationSettings,
-            "limits": LimitSettings,
-        }
-        model = inner[fault["loc"][0]] if len(fault["loc"]) > 1 else VenuesFile
-        names = (info.alias or name for name, info in model.model_fields.items())
-        return f"unknown key. Known keys: {', '.join(names)}"
-    if kind == "greater_than_equal" and isinstance(value, date):
-        return f"must not be before {fault['ctx']['ge']}, the vendor's first day; {found}"
-    texts = {
-        "missing": "is missing",
-        "too_short": "is empty; name at least one",
-        "tuple_type": f"must be a list, such as [a, b]; {found}",
-        "string_type": f"must be text, in quotes if need be; {found}",
-        "greater_than_equal": f"must be {fault.get('ctx', {}).get('ge')} or more; {found}",
-    }
-    if kind in {"model_type", "dict_type", "model_attributes_type"}:
-        return f"must be keys with values (`key: value`); {found}"
-    if kind.startswith(("int_", "float_")):
-        return f"must be a {'whole ' if kind.startswith('int_') else ''}number; {found}"
-    if kind.startswith("date_"):
-        return f"must be a date, such as 2019-03-30; {found}"
-    return texts.get(kind) or fault["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"the venues file {path} has faults:\n{describe_faults(error, VenuesFile)}") from error

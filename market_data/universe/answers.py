@@ -12,7 +12,7 @@ from typing import Any
 from market_data.errors import ConfigurationError, VendorError
 from market_data.lake.base import GZIP_CONTENT, TickLake
 from market_data.lake.keys import asked_of_answer, vendor_answer_key, vendor_answer_prefix
-from market_data.universe.rules import ExportBounds, export_bounds
+from market_data.universe.listing import ExportBounds, export_bounds
 from market_data.vendor.client import TardisClient
 
 

@@ -136,6 +136,10 @@ def test_an_unknown_venue_is_named_with_the_known_ones(tmp_path: Path) -> None:
             ],
         ),
         (
+            "venues: {binance: {data_types: [trades], quality: {trades: {silence: {limits: 3}}}}}",
+            ["venues.BINANCE.quality.trades.silence.limits: unknown key. Known keys: limit, severity, is_off"],
+        ),
+        (
             f"layout: [by_date]\n{GOOD}",
             ["layout: unknown key. Known keys: start_date, end_date, venues, layouts, automation, limits"],
         ),

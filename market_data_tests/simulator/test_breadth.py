@@ -21,7 +21,8 @@ from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, Sim
 from market_data.symbology import parse_symbol
 from market_data.ticks.decode import decode_tick_file
 from market_data.ticks.gzip import verify_tick_file
-from market_data.universe.rules import GROUP_TYPES, Selection, instruments_on
+from market_data.universe.listing import GROUP_TYPES
+from market_data.universe.rules import Selection, instruments_on
 from market_data_tests.patience import PATIENCE_SECONDS
 
 TODAY = date(2026, 11, 22)  # the first day that is not exported

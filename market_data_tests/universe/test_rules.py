@@ -10,13 +10,12 @@ import pytest
 from market_data.errors import VendorError, VendorNotReady
 from market_data.model.data_types import DataType
 from market_data.model.instruments import Disagreement, KeySource
+from market_data.universe.listing import ExportBounds, export_bounds
 from market_data.universe.rules import (
-    ExportBounds,
     Selection,
     Universe,
     changes_between,
     expected_tick_files,
-    export_bounds,
     group_only_notes,
     instruments_on,
 )
