@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself when it is missing or older than the lock file.
-.PHONY: help demo dev test test-long test-ui check fmt bench lock upgrade install clean
+.PHONY: help demo dev test coverage test-long test-ui check fmt bench lock upgrade install clean
 .DEFAULT_GOAL := help
 .SHELLFLAGS := -euo pipefail -c
 SHELL := /bin/bash
@@ -56,6 +56,13 @@ PARALLEL = $(if $(filter market_data_tests,$(T)),-n 3 --dist loadfile --no-loads
 
 test: $(STAMP) ## everything but what is long (T=path for one file)
 	@$(PYTHON) -m pytest $(PARALLEL) $(T)
+
+# The lines and branches of the product that the suite goes through; below the floor in pyproject.toml it fails.
+coverage: $(STAMP) ## the suite again, with what it covers of the product
+	@rm -f .market_data/coverage*; mkdir -p .market_data
+	@$(PYTHON) -m coverage run -m pytest $(PARALLEL) $(T)
+	@$(PYTHON) -m coverage combine -q
+	@$(PYTHON) -m coverage report
 
 # What takes minutes, and what describes Dagster itself.
 test-long: $(STAMP) ## what takes minutes, and what describes Dagster itself

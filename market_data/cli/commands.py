@@ -37,7 +37,8 @@ from market_data.lake.open import open_lake
 from market_data.lake.origin import read_origin
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
 from market_data.model.venues import parse_venue
-from market_data.operate.coverage import NOT_RUN, days_between, measure_coverage, summarize_data_types
+from market_data.operate import coverage
+from market_data.operate.coverage import NOT_RUN, measure_coverage, summarize_data_types
 from market_data.operate.doctor import (
     Diagnosis,
     Level,
@@ -58,7 +59,6 @@ from market_data.vendor.client import TardisClient
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
-_DEFAULT_DAYS = 30
 _NEWEST = " [default: yesterday (UTC), or the venues file's end_date]"
 
 
@@ -96,12 +96,15 @@ def coverage_command(
     if picture is not None:
         from market_data.operate.coverage_picture import draw_coverage  # noqa: PLC0415  loads Pillow
 
-        picture.write_bytes(draw_coverage(frame))
+        try:
+            picture.write_bytes(draw_coverage(frame))
+        except OSError as error:
+            raise ConfigurationError(f"cannot write the picture {picture}: {error.strerror}") from error
     if as_json:
         click.echo(frame.write_json())
         return
     console = make_console()
-    console.print(f"{days[0]} to {days[-1]} ({len(days)} days); {settings.sources}", highlight=False)
+    console.print(f"{days[0]} to {days[-1]} ({len(days)} days); {settings.sources}", highlight=False, markup=False)
     console.print(coverage_table(summarize_data_types(frame)))
     if (frame["state"] == NOT_RUN).all():
         console.print("None of this was run in this lake. Is it the one you mean (MARKET_DATA_LAKE_URL)?")
@@ -117,7 +120,7 @@ def coverage_command(
 @click.option("--on", type=_DAY, metavar="DAY", help="Listed on this day.")
 @click.option("--from", "first", type=_DAY, metavar="DAY", help="Listed on this day or later.")
 @click.option("--to", "last", type=_DAY, metavar="DAY", help="Listed on this day or earlier.")
-@click.option("--limit", default=50, show_default=True, help="Print that many at most.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Print that many at most.")
 @_json_option
 def find_command(
     *,
@@ -134,7 +137,7 @@ def find_command(
     """Find instruments the lake knows: TEXT is part of the key or vendor symbol, or a glob such as '*-PERP*'."""
     between = None
     if first or last:
-        between = (first.date() if first else date.min, last.date() + timedelta(days=1) if last else date.max)
+        between = (first.date() if first else date.min, _day_after(last.date()) if last else date.max)
     found = find_instruments(
         text=text,
         base=bases,
@@ -180,7 +183,7 @@ def plan_command(
         click.echo(f'{{"venues": {plan.venues.write_json()}, "data_types": {plan.data_types.write_json()}}}')
         return
     console = make_console()
-    console.print(f"{days[0]} to {days[-1]} ({len(days)} days); {settings.sources}", highlight=False)
+    console.print(f"{days[0]} to {days[-1]} ({len(days)} days); {settings.sources}", highlight=False, markup=False)
     console.print(plan_table(plan))
     for line in describe_plan(plan, settings.config.layouts, settings.lake_url):
         console.print(line, highlight=False)
@@ -254,13 +257,18 @@ def _describe_dtype(dtype: pl.DataType) -> str:
 COMMANDS: tuple[click.Command, ...] = (coverage_command, find_command, plan_command, doctor_command, schema_command)
 
 
+def _day_after(day: date) -> date:
+    return day if day == date.max else day + timedelta(days=1)
+
+
 def choose_days(settings: Settings, first: datetime | None, last: datetime | None) -> list[date]:
-    """Return the days from first to last, both included; by default the last 30 days there are partitions of."""
-    end = last.date() if last else settings.config.newest_day(datetime.now(UTC).date())
-    start = first.date() if first else end - timedelta(days=_DEFAULT_DAYS - 1)
-    if start > end:
-        raise click.UsageError(f"--from {start} is after --to {end}")
-    return days_between(start, end + timedelta(days=1))
+    """Return the days that options name; by default the last 30 that there are partitions of."""
+    newest = settings.config.newest_day(datetime.now(UTC).date())
+    start, end = first.date() if first else None, last.date() if last else None
+    try:
+        return coverage.choose_days(start, end, newest, names=("--from", "--to"))
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def choose_venues(settings: Settings, names: Iterable[str]) -> Mapping[str, VenueSettings]:

@@ -51,7 +51,9 @@ def demo() -> None:
 
 
 @main.command()
-@click.option("--port", default=3000, show_default=True, help="Port of the UI on 127.0.0.1.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="Port of the UI on 127.0.0.1."
+)
 def dev(port: int) -> None:
     """Open the Dagster UI on what the settings name (after a demo in this directory: on the demo)."""
     from market_data.demo.local_dagster import run_dagster  # noqa: PLC0415  loads httpx

@@ -1,7 +1,7 @@
 """The asset `coverage`: what the lake holds against what is expected, as a picture and as tables with its numbers."""
 
 import base64
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -19,7 +19,7 @@ from market_data.operate.coverage import (
     NOT_RUN,
     REPLACING,
     STATES,
-    days_between,
+    choose_days,
     measure_coverage,
     summarize_data_types,
     summarize_venue_days,
@@ -29,7 +29,6 @@ from market_data.settings.environment import Settings
 
 COVERAGE_KEY = dg.AssetKey(["coverage"])
 LAKE_GROUP = "lake"
-_DEFAULT_DAYS = 30
 _ROWS_SHOWN = 1000
 
 
@@ -53,8 +52,8 @@ def build_coverage(settings: Settings) -> dg.AssetsDefinition:
     )
     def coverage(config: CoverageConfig, lake: LakeResource) -> dg.MaterializeResult[None]:
         try:
-            first, last = _choose_days(config, settings.config.newest_day(datetime.now(UTC).date()))
-            frame = measure_coverage(lake.open(), wanted, days_between(first, last + timedelta(days=1)))
+            days = _choose_days(config, settings.config.newest_day(datetime.now(UTC).date()))
+            frame = measure_coverage(lake.open(), wanted, days)
         except MarketDataError as error:
             raise dg.Failure(description=str(error)) from error
         return dg.MaterializeResult(metadata=describe_coverage(frame))
@@ -62,16 +61,13 @@ def build_coverage(settings: Settings) -> dg.AssetsDefinition:
     return coverage
 
 
-def _choose_days(config: CoverageConfig, newest: date) -> tuple[date, date]:
+def _choose_days(config: CoverageConfig, newest: date) -> list[date]:
     try:
-        last = date.fromisoformat(config.last_day) if config.last_day else newest
-        default = last - timedelta(days=_DEFAULT_DAYS - 1)
-        first = date.fromisoformat(config.first_day) if config.first_day else default
+        first = date.fromisoformat(config.first_day) if config.first_day else None
+        last = date.fromisoformat(config.last_day) if config.last_day else None
     except ValueError as error:
         raise ConfigurationError(f"first_day and last_day are dates such as 2024-08-01: {error}") from error
-    if first > last:
-        raise ConfigurationError(f"first_day {first} is after last_day {last}")
-    return first, last
+    return choose_days(first, last, newest, names=("first_day", "last_day"))
 
 
 def describe_coverage(frame: pl.DataFrame) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _launch_new_days(
     newest = settings.config.newest_day(now.date())
     for venue, wanted in settings.config.venues.items():
         tried = lake.list_objects(receipt_prefix(venue, wanted.data_types[0]))
-        newest_tried = max((day_of_receipt(stat.key) for stat in tried), default=None)
+        newest_tried = max((day for stat in tried if (day := day_of_receipt(stat.key))), default=None)
         if newest_tried is not None and newest_tried >= newest:
             yield f"{venue}: {newest_tried} is tried, and no newer day has ended"
             continue

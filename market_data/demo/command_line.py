@@ -28,7 +28,7 @@ def run_backfill(settings: Settings, venues: Sequence[str], days: Sequence[date]
     """
     _refuse_days_without_partition(settings, days)
     span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
-    console.print(f"{span} of {', '.join(venues)}; {settings.sources}", highlight=False)
+    console.print(f"{span} of {', '.join(venues)}; {settings.sources}", highlight=False, markup=False)
     with _dagster(settings, console) as dagster, dg.DagsterInstance.from_config(str(dagster.home)) as instance:
         launched = launch_venues(dagster, settings, venues, days)
         try:

@@ -152,12 +152,13 @@ class Attempt:
         planned = _planned(vendor_symbol, item)
         name = planned.name(self.unit)
         keys = {layout: object_key(layout, name) for layout in self.target.layouts}
-        known = settled.get(name)
-        if known is not None and known.crc32c == item.crc32c:
+        if name in settled and settled[name].crc32c == item.crc32c:
             generations = {layout: self.observed[key].generation for layout, key in keys.items()}
-            published = known.changed(**dict(planned) | {"generations": generations})
         else:
-            published = planned.changed(generations=self._write_object(item, keys))
+            generations = self._write_object(item, keys)
+        # of what was named before, what a later version added is kept
+        known = next((known for known in self.receipt.objects if known.name(self.unit) == name), planned)
+        published = known.changed(**planned.fields() | {"generations": generations})
         if item.staged_key is not None:
             self.lake.delete(item.staged_key)
         return published

@@ -30,6 +30,7 @@ ORIGIN_KEY = "origin.json"
 UNIVERSE_PREFIX = "universe/"
 PROBE_PREFIX = "probe/"  # what `market-data doctor` writes and takes away
 _UNIVERSE_KEY = re.compile(r"universe/date=(?P<day>\d{4}-\d\d-\d\d)/venue=(?P<venue>[^/]+)/instruments\.parquet")
+_RECEIPT_NAME = re.compile(r"date=\d{4}-\d\d-\d\d\.json")
 _TICKS = "ticks"
 _PARQUET = ".parquet"
 
@@ -120,9 +121,10 @@ def receipt_prefix(venue: str, data_type: DataType) -> str:
     return f"receipt/venue={_encode(venue)}/data_type={data_type}/"
 
 
-def day_of_receipt(key: str) -> date:
-    """Return the day of a receipt's object key."""
-    return date.fromisoformat(key.rpartition("date=")[2].removesuffix(".json"))
+def day_of_receipt(key: str) -> date | None:
+    """Return the day of a receipt's object key, None for what else people keep in its folder."""
+    name = key.rpartition("/")[2]
+    return _day(name.removeprefix("date=").removesuffix(".json")) if _RECEIPT_NAME.fullmatch(name) else None
 
 
 def universe_key(venue: str, day: date) -> str:
@@ -133,7 +135,15 @@ def universe_key(venue: str, day: date) -> str:
 def parse_universe_key(key: str) -> tuple[str, date] | None:
     """Return venue and day of the object key of a venue's instruments, None for any other key."""
     match = _UNIVERSE_KEY.fullmatch(key)
-    return (unquote(match["venue"]), date.fromisoformat(match["day"])) if match else None
+    day = _day(match["day"]) if match else None
+    return (unquote(match["venue"]), day) if match and day else None
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def combined_universe_key(day: date) -> str:
@@ -151,9 +161,10 @@ def vendor_answer_prefix(venue: str) -> str:
     return f"vendor/venue={_encode(venue)}/"
 
 
-def asked_of_answer(key: str) -> date:
-    """Return the day on which the vendor gave the answer that is kept under an object key."""
-    return date.fromisoformat(key.rpartition("asked=")[2].removesuffix(".json.gz"))
+def asked_of_answer(key: str) -> date | None:
+    """Return the day on which the vendor gave the answer that is kept under an object key, None for other keys."""
+    name = key.rpartition("/")[2]
+    return _day(name.removeprefix("asked=").removesuffix(".json.gz")) if name.startswith("asked=") else None
 
 
 def quota_prefix(day: date) -> str:

@@ -32,7 +32,10 @@ def load_lake_document(lake: TickLake) -> LakeDocument | None:
         ensure_readable(FormatVersions.model_validate_json(data), uri)
         return LakeDocument.model_validate_json(data)
     except ValidationError as error:
-        raise LakeError(f"{uri} does not say what the lake is filled from: is this the directory of a lake?") from error
+        raise LakeError(
+            f"{uri} does not say what the lake is filled from ({error.errors()[0]['msg']}). Where this is a lake's "
+            'directory, write {"origin": "..."} into it, as its receipts say'
+        ) from error
 
 
 def read_origin(lake: TickLake) -> str | None:

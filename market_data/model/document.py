@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 _Kind = TypeVar("_Kind", bound=StrEnum)
 
@@ -23,6 +23,10 @@ class Document(BaseModel):
         if strange := facts.keys() - type(self).model_fields.keys():
             raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(strange))}")
         return self.model_copy(update=facts)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the values of the fields that this version knows."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
 
 class FormatVersions(Document):
@@ -43,6 +47,11 @@ def or_unknown(kind: type[_Kind]) -> BeforeValidator:
         return unknown
 
     return BeforeValidator(read)
+
+
+def open_words(kind: type[StrEnum]) -> WithJsonSchema:
+    """Tell other readers which words there are so far."""
+    return WithJsonSchema({"anyOf": [{"enum": [member.value for member in kind]}, {"type": "string"}]})
 
 
 def is_known(word: StrEnum) -> bool:

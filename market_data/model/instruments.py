@@ -11,6 +11,9 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from market_data.model.data_types import DataType
 
@@ -109,6 +112,14 @@ class Instrument:
 def format_instrument_key(venue: str, instrument_type: str, symbol: str) -> str:
     """Return `VENUE:TYPE:SYMBOL`."""
     return f"{venue}:{instrument_type}:{symbol}"
+
+
+def _check_instrument_key(text: str) -> str:
+    parse_instrument_key(text)
+    return text
+
+
+InstrumentKey = Annotated[str, AfterValidator(_check_instrument_key)]
 
 
 def parse_instrument_key(instrument_key: str) -> tuple[str, str, str]:

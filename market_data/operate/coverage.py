@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from market_data.errors import ConfigurationError
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
 from market_data.model.document import is_known
@@ -18,6 +19,7 @@ from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import map_receipts
 
+_DEFAULT_DAYS = 30
 _NAMED_FILES = 5  # fit a line
 
 COMPLETE, INCOMPLETE, REPLACING, NOT_RUN = "complete", "incomplete", "replacing", "not_run"
@@ -40,6 +42,19 @@ COVERAGE_SCHEMA = pl.Schema(
 def days_between(start: date, end: date) -> list[date]:
     """Return the days with `start <= day < end`."""
     return [start + timedelta(days=offset) for offset in range((end - start).days)]
+
+
+def choose_days(first: date | None, last: date | None, newest: date, *, names: tuple[str, str]) -> list[date]:
+    """Return the days from first to last, both included; by default the 30 that end with `newest`.
+
+    `names` are what the two are called where they were given. Raises ConfigurationError (permanent) for a first day
+    that is after the last.
+    """
+    end = last or newest
+    start = first or end - min(timedelta(days=_DEFAULT_DAYS - 1), end - date.min)
+    if start > end:
+        raise ConfigurationError(f"{names[0]} {start} is after {names[1]} {end}")
+    return [*days_between(start, end), end]
 
 
 def measure_coverage(lake: TickLake, wanted: Mapping[str, Sequence[DataType]], days: Sequence[date]) -> pl.DataFrame:
@@ -103,7 +118,10 @@ def _name_waived(receipt: Receipt) -> str | None:
 
 def _cause(receipt: Receipt) -> str:
     if not is_known(receipt.state):
-        return f"its receipt is in the state {receipt.state.value!r}, a word of a later version of market_data"
+        word = receipt.state.value
+        return f"its receipt is in the state {word!r}, a word of a later version of market_data: install a newer one"
+    if not receipt.has_known_layouts:
+        return f"its receipt names no layout that this version knows ({', '.join(receipt.layouts) or 'none'})"
     if receipt.state == State.REPLACING:
         return "its files are being rewritten, or a run died while it did; run the day again"
     told = next((file.fault for file in receipt.open_files if file.fault), None)

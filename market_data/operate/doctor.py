@@ -15,11 +15,12 @@ from uuid import uuid4
 
 import polars as pl
 
-from market_data.errors import LakeConflict, LakeError, VendorError
+from market_data.errors import LakeConflict, LakeError, LakeFormatTooNew, VendorError
 from market_data.lake.base import TickLake
-from market_data.lake.keys import PROBE_PREFIX
+from market_data.lake.format import ensure_writable
+from market_data.lake.keys import ORIGIN_KEY, PROBE_PREFIX
 from market_data.lake.open import polars_storage_options
-from market_data.lake.origin import read_origin
+from market_data.lake.origin import load_lake_document
 from market_data.model.limits import GIGABYTE
 from market_data.universe.listing import export_bounds
 from market_data.vendor.client import TardisClient
@@ -122,7 +123,12 @@ def check_disk(name: str, directory: Path, free_bytes: int) -> Diagnosis:
 
 def _check_origin(lake: TickLake, origin: str) -> Diagnosis:
     try:
-        found = read_origin(lake)
+        document = load_lake_document(lake)
+        if document is not None:
+            ensure_writable(document, lake.uri(ORIGIN_KEY))
+        found = document.origin if document else None
+    except LakeFormatTooNew as error:
+        return Diagnosis(Level.FAIL, "lake", str(error), "install a newer version of market_data")
     except LakeError as error:
         return Diagnosis(Level.FAIL, "lake", str(error), _LAKE_REMEDIES[lake.url.partition(":")[0]])
     if found is None:

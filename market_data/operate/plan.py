@@ -295,4 +295,4 @@ def _measure_sizes(lake: TickLake, venue: str, data_type: DataType, days: Sequen
 
 def _held_days(lake: TickLake, venue: str, data_type: DataType) -> list[date]:
     keys = [stat.key for stat in lake.list_objects(receipt_prefix(venue, data_type))]
-    return [day_of_receipt(key) for key in keys]
+    return [day for day in map(day_of_receipt, keys) if day is not None]

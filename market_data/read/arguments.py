@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 
 from market_data.errors import ConfigurationError
-from market_data.model.instruments import format_instrument_key, parse_instrument_key
+from market_data.model.instruments import format_instrument_key, instrument_type_of, parse_instrument_key
 from market_data.model.venues import parse_venue
 
 
@@ -31,8 +31,15 @@ def to_instrument_key(text: str) -> str:
     return format_instrument_key(parse_venue(venue), instrument_type, symbol)
 
 
+def to_instrument_type(text: str) -> str:
+    """Return an instrument type as the lake spells it: `perpetual`, `spot` and `spot-pair` are accepted."""
+    return instrument_type_of(text.strip().lower().replace("-", "_"))
+
+
 def to_instant(value: str | date | datetime) -> datetime:
     """Return the instant in UTC; a date is its beginning. Raises ConfigurationError (permanent) for other text."""
+    if not isinstance(value, str | date):
+        raise ConfigurationError(f"{value!r} is not a day or an instant: give a date, a datetime or ISO 8601 text")
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -40,7 +47,10 @@ def to_instant(value: str | date | datetime) -> datetime:
             raise ConfigurationError(f"{value!r} is not an ISO 8601 date or time, such as 2024-08-08") from error
     if not isinstance(value, datetime):
         value = datetime.combine(value, time())
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError as error:
+        raise ConfigurationError(f"{value} is outside of all days that there are") from error
 
 
 def to_day(value: str | date) -> date:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from market_data.model.document import is_known
 from market_data.model.instruments import parse_instrument_key
 from market_data.model.tick_file import DataTypeDay, Outcome, base_of_part
 from market_data.receipts.evidence import FileEvidence
@@ -62,7 +63,7 @@ def choose_readable(
 ) -> list[Receipt]:
     """Return the receipts of the units that are read: the whole ones, or also what was published of the others."""
     found = [receipts[unit] for unit in units if unit in receipts and (has_incomplete or unit not in causes)]
-    return [receipt for receipt in found if receipt.is_settled and (receipt.known_layouts or not receipt.objects)]
+    return [receipt for receipt in found if receipt.is_settled and receipt.has_known_layouts]
 
 
 def _idle_days(units: Sequence[DataTypeDay], receipts: Mapping[DataTypeDay, Receipt]) -> set[DataTypeDay]:
@@ -111,7 +112,7 @@ def cause_of(receipt: Receipt | None, wanted: Wanted) -> str | None:
     """Return why a unit cannot be read whole under the filters, None when it can."""
     if receipt is None:
         return "not run"
-    if not receipt.is_settled or (receipt.objects and not receipt.known_layouts):
+    if not receipt.is_settled or not receipt.has_known_layouts:
         return _cause_of_publication(receipt)
     relevant = [file for file in receipt.files if wanted.takes(file)]
     failed = [file for file in relevant if not file.is_accounted]
@@ -127,6 +128,8 @@ def cause_of(receipt: Receipt | None, wanted: Wanted) -> str | None:
 def _cause_of_publication(receipt: Receipt) -> str:
     if receipt.state == State.REPLACING:
         return "replacing: its files are being rewritten, or a run died while it did; run the day again"
+    if receipt.is_settled and not receipt.layouts:
+        return "damaged: its receipt names objects and no layout; move it away and run the day again"
     what = f"layouts {', '.join(receipt.layouts)}" if receipt.is_settled else f"state {receipt.state.value!r}"
     return f"published by a later version of market_data, whose {what} this one does not know: install a newer one"
 
@@ -136,7 +139,9 @@ def _cause_of_ticks(files: Sequence[FileEvidence]) -> str | None:
     if not broken:
         return None
     names = _name_some(list({file.vendor_symbol: file for file, _ in broken}.values()))
-    return f"in doubt: a rule of severity error is broken ({names}): {broken[0][1].text}"
+    severity = broken[0][1].severity
+    told = "error" if is_known(severity) else f"{severity.value} (a word of a later version of market_data)"
+    return f"in doubt: a rule of severity {told} is broken ({names}): {broken[0][1].text}"
 
 
 def _cause_of_instruments(receipt: Receipt, relevant: Sequence[FileEvidence], wanted: Wanted) -> str | None:

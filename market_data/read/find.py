@@ -15,14 +15,14 @@ from fnmatch import translate
 
 import polars as pl
 
-from market_data.errors import ConfigurationError, TicksIncomplete
+from market_data.errors import ConfigurationError, LakeError, TicksIncomplete
 from market_data.lake.base import READERS, TickLake
 from market_data.lake.keys import UNIVERSE_PREFIX, parse_universe_key, universe_key
 from market_data.model.data_types import DataType
-from market_data.model.instruments import INSTRUMENT_TYPES, instrument_type_of
+from market_data.model.instruments import INSTRUMENT_TYPES
 from market_data.model.tick_file import base_of_part
 from market_data.model.venues import parse_venue
-from market_data.read.arguments import names_of, to_day, upper_names_of
+from market_data.read.arguments import names_of, to_day, to_instrument_type, upper_names_of
 from market_data.read.opening import open_to_read
 from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import map_receipts
@@ -59,6 +59,21 @@ class _Days:
         return f" from {self.between[0]} to before {self.between[1]}" if self.between else ""
 
 
+def _days_asked(on: str | date | None, between: tuple[str | date, str | date] | None) -> _Days:
+    if between is None:
+        return _Days(to_day(on) if on else None, None)
+    if on is not None:
+        raise ConfigurationError("give either `on`, one day, or `between`, a start and an end")
+    if isinstance(between, str) or len(between) != 2:  # noqa: PLR2004  a pair
+        raise ConfigurationError(
+            f"between is {between!r}; it is a start and an end, such as ('2024-08-01', '2024-09-01')"
+        )
+    start, end = map(to_day, between)
+    if start >= end:
+        raise ConfigurationError(f"the start {start} is not before the end {end}, which is not included")
+    return _Days(None, (start, end))
+
+
 def find_instruments(
     *,
     text: str | None = None,
@@ -93,12 +108,12 @@ def find_instruments(
     """
     store = open_to_read(lake)
     asked = sorted({parse_venue(name) for name in names_of(venues)})
-    days = _Days(to_day(on) if on else None, (to_day(between[0]), to_day(between[1])) if between else None)
+    days = _days_asked(on, between)
     held = [pair for pair in held_universes(store) if not asked or pair[0] in asked]
     pairs = [(venue, day) for venue, day in held if days.has(day)]
     if not pairs:
         raise TicksIncomplete(_describe_absence(store.url, asked, held, days))
-    wanted_types = frozenset(instrument_type_of(name.strip().lower().replace("-", "_")) for name in names_of(types))
+    wanted_types = frozenset(map(to_instrument_type, names_of(types)))
     choose = _chooser(text, upper_names_of(base), wanted_types)
     with ThreadPoolExecutor(READERS) as pool:
         results = list(pool.map(lambda pair: choose(_read_universe(store, *pair)), pairs))
@@ -118,8 +133,15 @@ def held_universes(lake: TickLake) -> list[tuple[str, date]]:
 
 def _read_universe(lake: TickLake, venue: str, day: date) -> pl.DataFrame:
     data, _ = lake.get_bytes(universe_key(venue, day))
-    # a later version may add columns
-    return pl.read_parquet(io.BytesIO(data)).select(*UNIVERSE_SCHEMA).with_columns(day=pl.lit(day))
+    try:
+        # a later version may add columns
+        universe = pl.read_parquet(io.BytesIO(data)).select(*UNIVERSE_SCHEMA)
+    except pl.exceptions.PolarsError as error:
+        raise LakeError(
+            f"{lake.uri(universe_key(venue, day))} is not the table of a day's instruments ({error}): materialise "
+            "`instruments` of that day again"
+        ) from error
+    return universe.with_columns(day=pl.lit(day))
 
 
 def _chooser(
@@ -181,7 +203,7 @@ def _count_held(lake: TickLake, listed: pl.DataFrame) -> pl.DataFrame:
 
 def _held_files(receipt: Receipt) -> set[tuple[str, str, str]]:
     """Return (instrument key, instrument type, base) of what is published; a part of a group has no key but a base."""
-    if receipt.state != State.COMMITTED:
+    if receipt.state != State.COMMITTED or not receipt.has_known_layouts:
         return set()
     return {
         (item.instrument_key or "", item.instrument_type, "" if item.instrument_key else base_of_part(item.stem) or "")

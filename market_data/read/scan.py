@@ -14,13 +14,13 @@ import polars as pl
 
 from market_data.errors import ConfigurationError, TicksIncomplete
 from market_data.lake.base import TickLake
-from market_data.lake.keys import PARTITION_KEYS, object_key
+from market_data.lake.keys import LAYOUTS, PARTITION_KEYS, object_key
 from market_data.lake.open import polars_storage_options
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
 from market_data.model.instruments import INSTRUMENT_TYPES, parse_instrument_key
 from market_data.model.tick_file import DataTypeDay
 from market_data.model.venues import VENUES, parse_venue
-from market_data.read.arguments import names_of, to_instant, to_instrument_key, upper_names_of
+from market_data.read.arguments import names_of, to_instant, to_instrument_key, to_instrument_type, upper_names_of
 from market_data.read.completeness import (
     Wanted,
     choose_readable,
@@ -118,9 +118,14 @@ def scan_ticks(
             f"on_incomplete is {on_incomplete!r}; it must be one of {', '.join(get_args(OnIncomplete))}"
         )
     keys = frozenset(to_instrument_key(text) for text in names_of(instruments))
-    types = frozenset(text.replace("-", "_") for text in upper_names_of(instrument_types))
+    types = frozenset(map(to_instrument_type, names_of(instrument_types)))
     wanted = Wanted(keys, upper_names_of(base), upper_names_of(quote), types)
-    asked = {parse_venue(name) for name in names_of(venues)} or {parse_instrument_key(key)[0] for key in keys}
+    of_keys = {parse_instrument_key(key)[0] for key in keys}
+    asked = {parse_venue(name) for name in names_of(venues)} or of_keys
+    if others := sorted(of_keys - asked):
+        raise ConfigurationError(f"instruments of {', '.join(others)} are asked for, but venues names others")
+    if layout is not None and layout not in LAYOUTS:
+        raise ConfigurationError(f"unknown layout {layout!r}. Known: {', '.join(LAYOUTS)}")
     question = _Question(parse_data_type(data_type), tuple(sorted(asked)), wanted, to_instant(start), to_instant(end))
     if question.since >= question.until:
         raise ConfigurationError(f"start {start} is not before end {end}")
@@ -169,7 +174,9 @@ def _scan(
         for item in filter(wanted.takes, receipt.objects):
             chosen = layout or receipt.known_layouts[0]
             if chosen not in item.generations:
-                raise ConfigurationError(f"{receipt.unit} is not published in {chosen!r}, but in {receipt.layouts}")
+                raise ConfigurationError(
+                    f"{receipt.unit} is not published in {chosen!r}, but in {', '.join(receipt.layouts)}"
+                )
             has_groups = has_groups or item.instrument_key is None
             uris.append((chosen, lake.uri(object_key(chosen, item.name(receipt.unit)))))
     schema = TABLES[data_type].published_schema
@@ -208,4 +215,6 @@ def _days(since: datetime, until: datetime) -> Iterator[date]:
     day = since.date()
     while datetime.combine(day, time(), UTC) < until:
         yield day
+        if day == date.max:
+            return
         day += timedelta(days=1)

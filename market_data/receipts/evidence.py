@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
-from market_data.model.document import Document, is_known, or_unknown
+from market_data.model.document import Document, is_known, open_words, or_unknown
+from market_data.model.instruments import InstrumentKey
 from market_data.model.tick_file import Outcome, TickFile
-from market_data.ticks.rules import Finding, TickStats
+from market_data.ticks.rules import RULE_NAMES, Finding, TickStats
 
 
 class PastFile(Document):
@@ -30,10 +31,10 @@ class FileEvidence(Document):
 
     vendor_symbol: str
     instrument_type: str
-    instrument_key: str | None
+    instrument_key: InstrumentKey | None
     is_first_day: bool = False
     is_last_day: bool = False
-    outcome: Annotated[Outcome, or_unknown(Outcome)] | None = None
+    outcome: Annotated[Outcome, or_unknown(Outcome), open_words(Outcome)] | None = None
     url: str | None = None
     status: int | None = None
     size_bytes: int | None = None
@@ -66,7 +67,8 @@ class FileEvidence(Document):
     def fault(self) -> str | None:
         """Why the file is not accounted for, as far as is known."""
         if self.outcome is not None and not is_known(self.outcome):
-            return f"{self.vendor_symbol} is {self.outcome.value!r}, a word of a later version of market_data"
+            word = self.outcome.value
+            return f"{self.vendor_symbol} is {word!r}, a word of a later version of market_data: install a newer one"
         return self.error
 
     @property
@@ -134,8 +136,16 @@ class FileEvidence(Document):
         )
 
     def judged(self, stats: TickStats, findings: Sequence[Finding]) -> Self:
-        """Return the evidence with what was measured on the ticks, and which rules they broke."""
-        return self.changed(stats=stats, findings=tuple(findings))
+        """Return the evidence with what was measured on the ticks, and which rules they broke.
+
+        What a later version found or added is kept: this one cannot judge it.
+        """
+        known = {finding.rule: finding for finding in self.findings}
+        newer = [known[item.rule].changed(**item.fields()) if item.rule in known else item for item in findings]
+        beyond = [item for item in self.findings if item.rule not in RULE_NAMES or not is_known(item.severity)]
+        rules = {item.rule for item in beyond}
+        stats = self.stats.changed(**stats.fields()) if self.stats else stats
+        return self.changed(stats=stats, findings=(*beyond, *(item for item in newer if item.rule not in rules)))
 
     def absent(self, why: str, *, is_provisional: bool = False) -> Self:
         """Return the evidence of a file that the vendor says it does not have."""

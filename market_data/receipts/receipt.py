@@ -28,7 +28,8 @@ from typing import Annotated, Literal, Self
 
 from market_data.lake.keys import PublishedName, known_layouts, object_key
 from market_data.model.data_types import DataType
-from market_data.model.document import Document, FormatVersions, is_known, or_unknown
+from market_data.model.document import Document, FormatVersions, is_known, open_words, or_unknown
+from market_data.model.instruments import InstrumentKey
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence, expected_file
 
@@ -64,7 +65,7 @@ class PublishedObject(Document):
 
     vendor_symbol: str
     instrument_type: str
-    instrument_key: str | None
+    instrument_key: InstrumentKey | None
     stem: str
     rows: int
     size_bytes: int
@@ -100,7 +101,7 @@ class Receipt(FormatVersions):
     venue: str
     data_type: DataType
     day: date
-    state: Annotated[State, or_unknown(State)] = State.OPEN
+    state: Annotated[State, or_unknown(State), open_words(State)] = State.OPEN
     decoder_version: str | None = None
     config_hash: str | None = None
     instruments_listed: int | None = None
@@ -123,7 +124,12 @@ class Receipt(FormatVersions):
     @property
     def is_complete(self) -> bool:
         """Whether the unit is published whole: every expected file accounted for."""
-        return self.state == State.COMMITTED and not self.open_files
+        return self.state == State.COMMITTED and not self.open_files and self.has_known_layouts
+
+    @property
+    def has_known_layouts(self) -> bool:
+        """Whether this version knows where what is published is; it knows where nothing is."""
+        return bool(self.known_layouts) or not self.objects
 
     @property
     def is_settled(self) -> bool:

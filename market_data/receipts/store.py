@@ -16,10 +16,14 @@ from market_data.lake.keys import (
     receipt_key,
     receipt_prefix,
 )
+from market_data.lake.origin import load_lake_document
 from market_data.model.data_types import DataType
 from market_data.model.document import FormatVersions
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.receipt import Receipt
+
+# Every version has written these, also where they say nothing: a receipt without them has lost something.
+_ALWAYS_THERE = frozenset({"state", "files", "objects", "layouts"})
 
 
 def load_receipt(lake: TickLake, unit: DataTypeDay) -> tuple[Receipt | None, int]:
@@ -32,7 +36,7 @@ def load_receipt(lake: TickLake, unit: DataTypeDay) -> tuple[Receipt | None, int
         data, stat = lake.get_bytes(key)
     except LakeObjectMissing:
         return None, 0
-    return parse_receipt(data, lake.uri(key)), stat.generation
+    return _of_unit(parse_receipt(data, lake.uri(key)), unit, lake.uri(key)), stat.generation
 
 
 def save_receipt(lake: TickLake, receipt: Receipt, if_generation: int) -> int:
@@ -47,13 +51,32 @@ def parse_receipt(data: bytes, uri: str) -> Receipt:
     try:
         # first what even a document of a later version says
         ensure_readable(FormatVersions.model_validate_json(data), uri)
-        return Receipt.model_validate_json(data)
+        receipt = Receipt.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
-        raise LakeError(
-            f"{uri} is not a receipt that this version can read ({'.'.join(map(str, first['loc']))}: {first['msg']}). "
-            "It is damaged, or was not written by market_data: move it away and run the day again"
-        ) from error
+        place = ".".join(map(str, first["loc"])) or "the whole file"
+        raise _damaged(uri, f"{place}: {first['msg']}") from error
+    if lost := sorted(_ALWAYS_THERE - receipt.model_fields_set):
+        raise _damaged(uri, f"without {', '.join(lost)}")
+    return receipt
+
+
+def _damaged(uri: str, what: str) -> LakeError:
+    return LakeError(
+        f"{uri} is not a receipt that this version can read ({what}). It is damaged, or was not written by "
+        "market_data: move it away and run the day again"
+    )
+
+
+def _load(lake: TickLake, key: str, unit: DataTypeDay) -> Receipt:
+    return _of_unit(parse_receipt(lake.get_bytes(key)[0], lake.uri(key)), unit, lake.uri(key))
+
+
+def _of_unit(receipt: Receipt, unit: DataTypeDay, uri: str) -> Receipt:
+    """Return a receipt that is of its key; raises LakeError (permanent) for one that was copied there."""
+    if receipt.unit != unit:
+        raise _damaged(uri, f"it is of {receipt.unit}")
+    return receipt
 
 
 _T = TypeVar("_T")
@@ -66,10 +89,11 @@ def map_receipts(
 
     Raises LakeError of any kind.
     """
+    load_lake_document(lake)  # refuses what a later version keeps from this one
     pairs = [(venue, data_type) for venue, data_types in wanted.items() for data_type in data_types]
     units = {receipt_key(unit): unit for day in days for unit in (DataTypeDay(*pair, day) for pair in pairs)}
     with ThreadPoolExecutor(READERS) as pool:
         listings = pool.map(lake.list_objects, [receipt_prefix(*pair) for pair in pairs])
         keys = [stat.key for stats in listings for stat in stats if stat.key in units]
-        results = pool.map(lambda key: use(parse_receipt(lake.get_bytes(key)[0], lake.uri(key))), keys)
+        results = pool.map(lambda key: use(_load(lake, key, units[key])), keys)
         return {units[key]: result for key, result in zip(keys, results, strict=True)}

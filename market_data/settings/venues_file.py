@@ -91,6 +91,19 @@ def _refuse_repeated(values: tuple[str, ...]) -> tuple[str, ...]:
 _Once = AfterValidator(_refuse_repeated)
 
 
+def _refuse_repeated_keys(value: object) -> object:
+    """Refuse a key that stands again in another spelling: the last one would win without a word."""
+    seen: dict[str, object] = {}
+    for key in value if isinstance(value, Mapping) else ():
+        other = seen.setdefault(str(key).strip().lower().replace("-", "_"), key)
+        if other is not key:
+            raise ValueError(f"{other!r} stands again as {key!r}")
+    return value
+
+
+_EachOnce = BeforeValidator(_refuse_repeated_keys)
+
+
 _OWNER = re.compile(r"team:\S.*|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 
@@ -109,7 +122,7 @@ _RuleName = Annotated[str, _known(RULE_NAMES, "rule"), _named(RULE_NAMES)]
 class SettingsModel(BaseModel):
     """What people may say, and nothing else."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RuleSettings(SettingsModel):
@@ -152,7 +165,12 @@ class WaiverSettings(SettingsModel):
 
 
 _ALSO_YES_OR_NO = WithJsonSchema(
-    {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"enum": list(GROUP_TYPES)}}]}
+    {
+        "anyOf": [
+            {"type": "boolean"},
+            {"type": "array", "items": {"anyOf": [{"enum": list(GROUP_TYPES)}, {"type": "string"}]}},
+        ]
+    }
 )
 
 
@@ -165,7 +183,9 @@ class VenueSettings(SettingsModel):
     exclude: tuple[str, ...] = ()
     max_instruments: int | None = Field(default=None, ge=1)
     prefer_grouped: Annotated[tuple[_Group, ...], _ALSO_YES_OR_NO] = ("OPTIONS",)
-    quality: dict[_ConfiguredDataType, dict[_RuleName, RuleSettings]] = Field(default_factory=dict)
+    quality: Annotated[dict[_ConfiguredDataType, Annotated[dict[_RuleName, RuleSettings], _EachOnce]], _EachOnce] = (
+        Field(default_factory=dict)
+    )
     owners: Annotated[tuple[_Owner, ...], _Once] = ()
     waivers: tuple[WaiverSettings, ...] = ()
 
@@ -196,7 +216,9 @@ class LimitSettings(SettingsModel):
     files_at_once: int = Field(default=DEFAULT_FILES_AT_ONCE, ge=1)
     scratch_gb: float | None = Field(default=None, gt=0)
     daily_quota_gb: float | None = Field(default=None, gt=0)
-    max_csv_gb: dict[_ConfiguredDataType, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    max_csv_gb: Annotated[dict[_ConfiguredDataType, Annotated[float, Field(gt=0)]], _EachOnce] = Field(
+        default_factory=dict
+    )
     max_inflation_ratio: float = Field(default=DEFAULT_MAX_INFLATION_RATIO, gt=1)
 
     @property
@@ -263,6 +285,13 @@ class VenuesFile(SettingsModel):
         return canonical
 
 
+def _construct_date(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    try:
+        return loader.construct_yaml_timestamp(node)
+    except ValueError as error:
+        raise yaml.YAMLError(f"{node.value} in line {node.start_mark.line + 1} is no date: {error}") from error
+
+
 class _UniqueKeysLoader(yaml.SafeLoader):
     """YAML as it is, but a key that stands twice is a fault: plain YAML keeps the last one without a word."""
 
@@ -274,6 +303,9 @@ class _UniqueKeysLoader(yaml.SafeLoader):
                 raise yaml.YAMLError(f"the key {key.value!r} of line {lines[key.value]} stands again in line {line}")
             lines[key.value] = line
         return super().construct_mapping(node, deep)
+
+
+_UniqueKeysLoader.add_constructor("tag:yaml.org,2002:timestamp", _construct_date)
 
 
 def load_venues_file(path: Path) -> VenuesFile:

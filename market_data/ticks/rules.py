@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from market_data.model.data_types import DataType
-from market_data.model.document import Document, or_unknown
+from market_data.model.document import Document, open_words, or_unknown
 from market_data.model.instruments import COMBO, FUTURE, OPTION
 
 Family = Literal["order", "values", "timing", "book", "identity"]
@@ -78,7 +78,7 @@ class Finding(Document):
 
     rule: str
     family: str
-    severity: Annotated[Severity, or_unknown(Severity)]
+    severity: Annotated[Severity, or_unknown(Severity), open_words(Severity)]
     text: str
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from market_data.errors import ConfigurationError, VendorError
+from market_data.errors import ConfigurationError, LakeError, VendorError
 from market_data.lake.base import GZIP_CONTENT, TickLake
 from market_data.lake.keys import asked_of_answer, vendor_answer_key, vendor_answer_prefix
 from market_data.universe.listing import ExportBounds, export_bounds
@@ -36,8 +37,15 @@ class VendorAnswer:
 
 def load_answer(lake: TickLake, venue: str, asked: date) -> VendorAnswer:
     """Return the answer that the lake keeps of a day; raises LakeError of any kind."""
-    document = json.loads(gzip.decompress(lake.get_bytes(vendor_answer_key(venue, asked))[0]))
-    return VendorAnswer(venue, asked, document["exchange"], document["instruments"])
+    key = vendor_answer_key(venue, asked)
+    data, _ = lake.get_bytes(key)
+    try:
+        document = json.loads(gzip.decompress(data))
+        return VendorAnswer(venue, asked, document["exchange"], document["instruments"])
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+        raise LakeError(
+            f"{lake.uri(key)} is no answer of the vendor's that was kept ({error!r}): delete it, and it is asked again"
+        ) from error
 
 
 def save_answer(lake: TickLake, answer: VendorAnswer) -> None:
@@ -49,8 +57,9 @@ def save_answer(lake: TickLake, answer: VendorAnswer) -> None:
 
 def load_newest_answer(lake: TickLake, venue: str) -> VendorAnswer | None:
     """Return the vendor's newest answer that the lake keeps of a venue; raises LakeError of any kind."""
-    keys = [stat.key for stat in lake.list_objects(vendor_answer_prefix(venue))]
-    return load_answer(lake, venue, asked_of_answer(max(keys))) if keys else None
+    kept = [asked_of_answer(stat.key) for stat in lake.list_objects(vendor_answer_prefix(venue))]
+    newest = max((asked for asked in kept if asked), default=None)
+    return load_answer(lake, venue, newest) if newest else None
 
 
 async def learn_answer(

@@ -225,14 +225,20 @@ def test_every_layout_reads_the_same(filled: TickLake, layout: str) -> None:
     assert _read(filled, layout=layout, end=LAST).equals(_read(filled, end=LAST))
 
 
-def test_a_layout_that_was_not_published_is_refused(filled: TickLake) -> None:
-    with pytest.raises(ConfigurationError, match="BINANCE trades 2024-08-08 is not published in 'by_moon'"):
+def test_a_layout_that_nobody_knows_is_refused(filled: TickLake) -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown layout 'by_moon'\. Known: by_date, by_venue, by_type"):
         _read(filled, layout="by_moon")
 
 
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
+        ({"start": None}, "None is not a day or an instant"),
+        ({"start": "0001-01-01T00:00+05:00"}, "0001-01-01 00:00:00+05:00 is outside of all days"),
+        (
+            {"venues": "binance", "instruments": "DERIBIT:OPTION:X-Y"},
+            "instruments of DERIBIT are asked for, but venues",
+        ),
         ({"data_type": "trade"}, "unknown data type 'trade'. Known data types: trades, "),
         ({"venues": "binanse"}, "unknown venue 'binanse'. Known venues: ASCENDEX, "),
         (
@@ -252,6 +258,11 @@ def test_a_wrong_argument_is_named_with_what_would_be_right(
     with pytest.raises(ConfigurationError) as caught:
         _read(filled, **filters)
     assert str(caught.value).startswith(message)
+
+
+def test_a_path_is_no_lake_and_the_url_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"give a URL, such as 'file:///data/lake' or path\.as_uri\(\)"):
+        scan_ticks("trades", start=FIRST, end=SECOND, lake=tmp_path)  # type: ignore[arg-type]
 
 
 def test_an_empty_lake_says_that_it_may_be_the_wrong_one(lake: TickLake) -> None:

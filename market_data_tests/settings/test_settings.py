@@ -136,6 +136,15 @@ def test_an_unknown_venue_is_named_with_the_known_ones(tmp_path: Path) -> None:
             ],
         ),
         (
+            "venues: {binance: {data_types: [trades], quality: {trades: {}, TRADES: {}}}}",
+            ["venues.BINANCE.quality: 'trades' stands again as 'TRADES'"],
+        ),
+        (
+            f"{GOOD}\nlimits: {{max_csv_gb: {{book-ticker: 1, Book_Ticker: 2}}}}",
+            ["limits.max_csv_gb: 'book-ticker' stands again as 'Book_Ticker'"],
+        ),
+        (f"{GOOD}\nlimits: {{scratch_gb: .inf}}", ["limits.scratch_gb: Input should be a finite number"]),
+        (
             "venues: {binance: {data_types: [trades], quality: {trades: {silence: {limits: 3}}}}}",
             ["venues.BINANCE.quality.trades.silence.limits: unknown key. Known keys: limit, severity, is_off"],
         ),

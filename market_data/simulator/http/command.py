@@ -15,7 +15,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("simulator")
-@click.option("--port", default=8750, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8750,
+    show_default=True,
+    help="Port on 127.0.0.1; 0 takes a free one.",
+)
 @click.option("--files", type=_DIRECTORY, help="Serve the tick files of this directory instead of generated ones.")
 @click.option("--faults", type=_FILE, help="YAML or JSON file of fault rules.")
 @click.option("--seed", default=1, show_default=True, help="Another seed gives other prices and rows.")
