@@ -38,9 +38,10 @@ class FormatVersions(Document):
 
 def or_unknown(kind: type[_Kind]) -> BeforeValidator:
     """Let a field take words of a later version: such a one equals none that this version knows, and is kept."""
+    known = frozenset(member.value for member in kind)
 
     def read(value: object) -> object:
-        if not isinstance(value, str) or value in {member.value for member in kind}:
+        if not isinstance(value, str) or value in known:
             return value
         unknown = str.__new__(kind, value)
         unknown._name_, unknown._value_ = "UNKNOWN", value
@@ -56,4 +57,4 @@ def open_words(kind: type[StrEnum]) -> WithJsonSchema:
 
 def is_known(word: StrEnum) -> bool:
     """Whether this version knows a word that was read from a document."""
-    return word in list(type(word))
+    return word.name in type(word).__members__
