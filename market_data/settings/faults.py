@@ -8,6 +8,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+# What pydantic says behind a key that is itself at fault.
+_KEY_ITSELF = "[key]"
+
 
 def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
     """Return a line for each fault of a document that should be a `model`: its place, what is wrong, what is right."""
@@ -19,9 +22,14 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    keys = ".".join(part for part in location if isinstance(part, str))
-    items = "".join(f", item {part + 1}" for part in location if isinstance(part, int))
-    return f"{keys}{items}" or "the whole file"
+    """Return `venues.BINANCE.waivers, item 1, symbol` for a place."""
+    text = ""
+    for before, part in zip(("", *location), location, strict=False):
+        if isinstance(part, int):
+            text += f", item {part + 1}"
+        elif part != _KEY_ITSELF:
+            text += f", {part}" if isinstance(before, int) else f".{part}"
+    return text.removeprefix(".") or "the whole file"
 
 
 def _describe_fault(fault: ErrorDetails, model: type[BaseModel]) -> str:
@@ -34,19 +42,23 @@ def _describe_fault(fault: ErrorDetails, model: type[BaseModel]) -> str:
         return f"unknown key. Known keys: {', '.join(names)}"
     if kind == "greater_than_equal" and isinstance(value, date):
         return f"must not be before {fault['ctx']['ge']}, the vendor's first day; {found}"
-    texts = {
-        "missing": "is missing",
-        "too_short": "is empty; name at least one",
-        "tuple_type": f"must be a list, such as [a, b]; {found}",
-        "string_type": f"must be text, in quotes if need be; {found}",
-        "greater_than_equal": f"must be {fault.get('ctx', {}).get('ge')} or more; {found}",
+    context = fault.get("ctx", {})
+    wanted = {
+        "enum": f"one of {context.get('expected', '').replace(' or ', ', ')}",
+        "greater_than": f"more than {context.get('gt', 0):g}",
+        "greater_than_equal": f"{context.get('ge')} or more",
+        "finite_number": "a number, and not without end",
+        "tuple_type": "a list, such as [a, b]",
+        "string_type": "text, in quotes if need be",
+        "bool": "true or false",
+        "int": "a whole number",
+        "float": "a number",
+        "date": "a date, such as 2019-03-30",
+        **dict.fromkeys(("model_type", "dict_type", "model_attributes_type"), "keys with values (`key: value`)"),
     }
-    if kind in {"model_type", "dict_type", "model_attributes_type"}:
-        return f"must be keys with values (`key: value`); {found}"
-    if kind.startswith(("int_", "float_")):
-        return f"must be a {'whole ' if kind.startswith('int_') else ''}number; {found}"
-    if kind.startswith("date_"):
-        return f"must be a date, such as 2019-03-30; {found}"
+    texts = {"missing": "is missing", "too_short": "is empty; name at least one"}
+    if what := wanted.get(kind) or wanted.get(kind.partition("_")[0]):
+        return f"must be {what}; {found}"
     return texts.get(kind) or fault["msg"].removeprefix("Value error, ")
 
 

@@ -143,7 +143,26 @@ def test_an_unknown_venue_is_named_with_the_known_ones(tmp_path: Path) -> None:
             f"{GOOD}\nlimits: {{max_csv_gb: {{book-ticker: 1, Book_Ticker: 2}}}}",
             ["limits.max_csv_gb: 'book-ticker' stands again as 'Book_Ticker'"],
         ),
-        (f"{GOOD}\nlimits: {{scratch_gb: .inf}}", ["limits.scratch_gb: Input should be a finite number"]),
+        (
+            f"{GOOD}\nlimits: {{scratch_gb: .inf}}",
+            ["limits.scratch_gb: must be a number, and not without end; found inf"],
+        ),
+        (f"{GOOD}\nlimits: {{scratch_gb: 0}}", ["limits.scratch_gb: must be more than 0; found 0"]),
+        (
+            "venues: {binance: {data_types: [trades], quality: {trades: {silence: {severity: fatal, is_off: maybe}}}}}",
+            [
+                "venues.BINANCE.quality.trades.silence.severity: must be one of 'warn', 'error'; found 'fatal'",
+                "venues.BINANCE.quality.trades.silence.is_off: must be true or false; found 'maybe'",
+            ],
+        ),
+        (
+            "venues: {binance: {data_types: [trades], waivers: [{data_type: trades, symbol: A, day: 2024-08-08}]}}",
+            ["venues.BINANCE.waivers, item 1, reason: is missing"],
+        ),
+        (
+            "venues: {binance: {data_types: [trades], quality: {trade: {}}}}",
+            [f"venues.BINANCE.quality.trade: unknown data type 'trade'. Known data types: {KNOWN_TYPES}"],
+        ),
         (
             "venues: {binance: {data_types: [trades], quality: {trades: {silence: {limits: 3}}}}}",
             ["venues.BINANCE.quality.trades.silence.limits: unknown key. Known keys: limit, severity, is_off"],
