@@ -101,10 +101,11 @@ class Attempt:
         symbols = {file.vendor_symbol for file in files.files if file.outcome is Outcome.STORED}
         kept = [item for item in self.receipt.objects if item.vendor_symbol in symbols - decoded.keys()]
         new = [(symbol, item) for symbol, items in decoded.items() for item in items]
-        settled = self._settled_objects()
+        named = {item.name(self.unit): item for item in self.receipt.objects}
+        settled = self._settled_objects(named)
         if self._changes_named_objects(new):
             self.save(files.replacing())
-        written = list(executor.map(lambda pair: self._keep_or_write(settled, *pair), new))
+        written = list(executor.map(lambda pair: self._keep_or_write(named, settled, *pair), new))
         committed = files.committed(
             [*kept, *written],
             decoder_version=self.target.decoder_version,
@@ -136,18 +137,22 @@ class Attempt:
             self.work.is_takeover or any(crc32c_by_name.get(name, crc) != crc for name, crc in names.items())
         )
 
-    def _settled_objects(self) -> dict[PublishedName, PublishedObject]:
+    def _settled_objects(self, named: Mapping[PublishedName, PublishedObject]) -> dict[PublishedName, PublishedObject]:
         """Return the objects that can be kept: named without a claim, and in every layout as they were described."""
         if self.work.is_takeover:
             return {}
         return {
-            item.name(self.unit): item
-            for item in self.receipt.objects
+            name: item
+            for name, item in named.items()
             if tuple(item.generations) == self.target.layouts and is_object_held(self.unit, item, self.observed)
         }
 
     def _keep_or_write(
-        self, settled: Mapping[PublishedName, PublishedObject], vendor_symbol: str, item: DecodedObject
+        self,
+        named: Mapping[PublishedName, PublishedObject],
+        settled: Mapping[PublishedName, PublishedObject],
+        vendor_symbol: str,
+        item: DecodedObject,
     ) -> PublishedObject:
         planned = _planned(vendor_symbol, item)
         name = planned.name(self.unit)
@@ -157,8 +162,7 @@ class Attempt:
         else:
             generations = self._write_object(item, keys)
         # of what was named before, what a later version added is kept
-        known = next((known for known in self.receipt.objects if known.name(self.unit) == name), planned)
-        published = known.changed(**planned.fields() | {"generations": generations})
+        published = named.get(name, planned).changed(**planned.fields() | {"generations": generations})
         if item.staged_key is not None:
             self.lake.delete(item.staged_key)
         return published

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TypeVar
+
+from pydantic import ValidationError
+
 from market_data.errors import LakeFormatTooNew
 from market_data.model.document import FormatVersions
 
+_Versioned = TypeVar("_Versioned", bound=FormatVersions)
+
 READER_VERSION = 1
 WRITER_VERSION = 1
+
+
+def parse_document(model: type[_Versioned], data: bytes, uri: str) -> _Versioned:
+    """Return the document in some bytes; raises LakeFormatTooNew (permanent), and pydantic's ValidationError."""
+    try:
+        document = model.model_validate_json(data)
+    except ValidationError:
+        with suppress(ValidationError):  # whatever else a document of a later version holds, it says so
+            ensure_readable(FormatVersions.model_validate_json(data), uri)
+        raise
+    ensure_readable(document, uri)
+    return document
 
 
 def ensure_readable(document: FormatVersions, uri: str) -> None:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from market_data.errors import LakeConflict, LakeError, LakeObjectMissing, LakeOriginMismatch
 from market_data.lake.base import JSON_CONTENT, TickLake
-from market_data.lake.format import ensure_readable, ensure_writable
+from market_data.lake.format import ensure_writable, parse_document
 from market_data.lake.keys import ORIGIN_KEY
 from market_data.model.document import FormatVersions
 
@@ -29,8 +29,7 @@ def load_lake_document(lake: TickLake) -> LakeDocument | None:
         return None
     uri = lake.uri(ORIGIN_KEY)
     try:
-        ensure_readable(FormatVersions.model_validate_json(data), uri)
-        return LakeDocument.model_validate_json(data)
+        return parse_document(LakeDocument, data, uri)
     except ValidationError as error:
         raise LakeError(
             f"{uri} does not say what the lake is filled from ({error.errors()[0]['msg']}). Where this is a lake's "

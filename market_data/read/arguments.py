@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time
 
 from market_data.errors import ConfigurationError
-from market_data.model.instruments import format_instrument_key, instrument_type_of, parse_instrument_key
+from market_data.model.instruments import (
+    INSTRUMENT_TYPES,
+    format_instrument_key,
+    instrument_type_of,
+    parse_instrument_key,
+)
 from market_data.model.venues import parse_venue
 
 
@@ -34,6 +39,13 @@ def to_instrument_key(text: str) -> str:
 def to_instrument_type(text: str) -> str:
     """Return an instrument type as the lake spells it: `perpetual`, `spot` and `spot-pair` are accepted."""
     return instrument_type_of(text.strip().lower().replace("-", "_"))
+
+
+def refuse_unknown_types(types: Collection[str], seen: Collection[str]) -> None:
+    """Raise ConfigurationError (permanent) for a type that is neither known nor seen: the vendor adds some."""
+    known = {*INSTRUMENT_TYPES, *seen}
+    if unknown := sorted(set(types) - known):
+        raise ConfigurationError(f"unknown instrument type {unknown[0]!r}. Known: {', '.join(sorted(known))}")
 
 
 def to_instant(value: str | date | datetime) -> datetime:

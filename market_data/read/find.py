@@ -18,11 +18,11 @@ import polars as pl
 from market_data.errors import ConfigurationError, LakeError, TicksIncomplete
 from market_data.lake.base import READERS, TickLake
 from market_data.lake.keys import UNIVERSE_PREFIX, parse_universe_key, universe_key
+from market_data.lake.origin import load_lake_document
 from market_data.model.data_types import DataType
-from market_data.model.instruments import INSTRUMENT_TYPES
 from market_data.model.tick_file import base_of_part
 from market_data.model.venues import parse_venue
-from market_data.read.arguments import names_of, to_day, to_instrument_type, upper_names_of
+from market_data.read.arguments import names_of, refuse_unknown_types, to_day, to_instrument_type, upper_names_of
 from market_data.read.opening import open_to_read
 from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import map_receipts
@@ -107,6 +107,7 @@ def find_instruments(
     later version wrote, LakeUnavailable (transient) where the store does not answer.
     """
     store = open_to_read(lake)
+    load_lake_document(store)  # before the universes, as `map_receipts` does before receipts
     asked = sorted({parse_venue(name) for name in names_of(venues)})
     days = _days_asked(on, between)
     held = [pair for pair in held_universes(store) if not asked or pair[0] in asked]
@@ -117,7 +118,7 @@ def find_instruments(
     choose = _chooser(text, upper_names_of(base), wanted_types)
     with ThreadPoolExecutor(READERS) as pool:
         results = list(pool.map(lambda pair: choose(_read_universe(store, *pair)), pairs))
-    _refuse_unknown_types(wanted_types, {name for _, seen in results for name in seen})
+    refuse_unknown_types(wanted_types, {name for _, seen in results for name in seen})
     listed = pl.concat([chosen for chosen, _ in results])
     columns = [name for name in listed.columns if name != "day"]
     newest = listed.sort("day").group_by("instrument_key").agg(pl.exclude("day").last(), days_listed=pl.len())
@@ -170,13 +171,6 @@ def _name_matcher(text: str) -> Callable[[str], bool]:
         match = re.compile(translate(folded)).match
         return lambda name: match(name.upper()) is not None
     return lambda name: folded in name.upper()
-
-
-def _refuse_unknown_types(types: Collection[str], seen: Collection[str]) -> None:
-    # the vendor adds types: one that stands in a universe is known
-    known = {*INSTRUMENT_TYPES, *seen}
-    if unknown := sorted(set(types) - known):
-        raise ConfigurationError(f"unknown instrument type {unknown[0]!r}. Known: {', '.join(sorted(known))}")
 
 
 def _count_held(lake: TickLake, listed: pl.DataFrame) -> pl.DataFrame:

@@ -17,10 +17,17 @@ from market_data.lake.base import TickLake
 from market_data.lake.keys import LAYOUTS, PARTITION_KEYS, object_key
 from market_data.lake.open import polars_storage_options
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
-from market_data.model.instruments import INSTRUMENT_TYPES, parse_instrument_key
+from market_data.model.instruments import parse_instrument_key
 from market_data.model.tick_file import DataTypeDay
 from market_data.model.venues import VENUES, parse_venue
-from market_data.read.arguments import names_of, to_instant, to_instrument_key, to_instrument_type, upper_names_of
+from market_data.read.arguments import (
+    names_of,
+    refuse_unknown_types,
+    to_instant,
+    to_instrument_key,
+    to_instrument_type,
+    upper_names_of,
+)
 from market_data.read.completeness import (
     Wanted,
     choose_readable,
@@ -146,7 +153,8 @@ def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncom
     """Return the receipts of what is read, in the order of the rows; what is not whole is refused, or warned of."""
     venues = dict.fromkeys(question.venues or VENUES, (question.data_type,))
     receipts = map_receipts(lake, venues, question.days, lambda receipt: receipt)
-    _refuse_unknown_types(question.wanted.instrument_types, receipts.values())
+    seen = {file.instrument_type for receipt in receipts.values() for file in receipt.files}
+    refuse_unknown_types(question.wanted.instrument_types, seen)
     units = question.units(receipts)
     if not units:
         raise TicksIncomplete(f"the lake {lake.url} holds no {question.data_type} of any venue. Is it the right lake?")
@@ -157,12 +165,6 @@ def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncom
             raise TicksIncomplete(f'{text}\nRun those days, or pass on_incomplete="skip" (leave them out) or "include"')
         warnings.warn(text, IncompleteTicksWarning, stacklevel=3)
     return choose_readable(units, receipts, causes, has_incomplete=on_incomplete == "include")
-
-
-def _refuse_unknown_types(types: frozenset[str], receipts: Iterable[Receipt]) -> None:
-    known = {*INSTRUMENT_TYPES, *(file.instrument_type for receipt in receipts for file in receipt.files)}
-    if unknown := sorted(types - known):
-        raise ConfigurationError(f"unknown instrument type {unknown[0]!r}. Known: {', '.join(sorted(known))}")
 
 
 def _scan(

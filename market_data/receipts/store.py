@@ -11,14 +11,13 @@ from pydantic import ValidationError
 
 from market_data.errors import LakeError, LakeObjectMissing
 from market_data.lake.base import JSON_CONTENT, READERS, TickLake
-from market_data.lake.format import ensure_readable
+from market_data.lake.format import parse_document
 from market_data.lake.keys import (
     receipt_key,
     receipt_prefix,
 )
 from market_data.lake.origin import load_lake_document
 from market_data.model.data_types import DataType
-from market_data.model.document import FormatVersions
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.receipt import Receipt
 
@@ -49,9 +48,7 @@ def save_receipt(lake: TickLake, receipt: Receipt, if_generation: int) -> int:
 def parse_receipt(data: bytes, uri: str) -> Receipt:
     """Return the receipt in a document; raises LakeError (permanent) that names the document."""
     try:
-        # first what even a document of a later version says
-        ensure_readable(FormatVersions.model_validate_json(data), uri)
-        receipt = Receipt.model_validate_json(data)
+        receipt = parse_document(Receipt, data, uri)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the whole file"
