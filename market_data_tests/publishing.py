@@ -117,7 +117,7 @@ class Workshop:
             path.write_bytes(data)
             crc32c = encode_crc32c(google_crc32c.value(data))
             file = make_tick_file(symbol)
-            yield DecodedObject(path, stem, file.instrument_type, file.instrument_key, len(data), len(data), crc32c)
+            yield DecodedObject(path, stem, file.instrument_type, file.instrument_key, 1, len(data), crc32c)
 
     def run(self, lake: TickLake, writer: Writer) -> Receipt:
         """Do one attempt as ingest does it; raises what `publish` raises."""
@@ -172,7 +172,7 @@ def _stored(file: FileEvidence, stat: ObjectStat) -> FileEvidence:
         "size_bytes": stat.size_bytes,
         "crc32c": stat.crc32c,
         "generation": stat.generation,
-        "rows": 0 if is_empty else stat.size_bytes,
+        "rows": 0 if is_empty else len(decode(file.vendor_symbol, "1")),  # one in each object
     }
     return file.model_copy(update=facts)
 

@@ -15,6 +15,7 @@ from market_data.errors import LakeConflict
 from market_data.lake.base import TickLake
 from market_data.lake.format import ensure_writable
 from market_data.lake.keys import object_key, receipt_key
+from market_data.lake.origin import ensure_lake_writable
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import Receipt
@@ -39,8 +40,10 @@ def recheck_unit(lake: TickLake, unit: DataTypeDay, rules: Iterable[Rule]) -> Re
     file that was split over several objects stays unchecked until its next publication: order, silence and repeats
     look at neighbouring rows, so the pieces do not add up to the whole.
 
-    Raises LakeConflict (transient) when a run changed the receipt meanwhile; LakeUnavailable (transient), LakeError.
+    Raises LakeConflict (transient) when a run changed the receipt meanwhile; LakeUnavailable
+    (transient); LakeFormatTooNew (permanent) for a lake or a receipt that a later version must write; LakeError.
     """
+    ensure_lake_writable(lake)
     receipt, generation = load_receipt(lake, unit)
     if receipt is None:
         return Rechecked(None)

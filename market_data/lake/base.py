@@ -81,6 +81,7 @@ class TickLake(ABC):
     ) -> ObjectStat:
         """Publish the bytes of a file, which stays the caller's. `LakeConflict` (transient)."""
 
+    @abstractmethod
     def take_file(
         self,
         path: Path,
@@ -94,10 +95,6 @@ class TickLake(ABC):
 
         `crc32c` is of its bytes, as the caller knows it; bytes that move are checked again. `LakeConflict` (transient).
         """
-        del crc32c
-        published = self.put_file(path, key, if_generation=if_generation, content_type=content_type)
-        path.unlink()
-        return published
 
     @abstractmethod
     def put_bytes(

@@ -136,11 +136,10 @@ class LocalLake(TickLake):
     ) -> ObjectStat:
         """Move the file where it lies on the lake's disk, which spares its bytes a copy. See `TickLake.take_file`."""
         with self._named_errors(f"write {check_key(key)} from {path}"), self._incoming_file() as temporary:
-            if not _take_over(path, temporary):
-                return super().take_file(
-                    path, key, crc32c=crc32c, if_generation=if_generation, content_type=content_type
-                )
-            published = self._publish(temporary, _settle_file(temporary, key, crc32c), if_generation, is_link=False)
+            if _take_over(path, temporary):
+                published = self._publish(temporary, _settle_file(temporary, key, crc32c), if_generation, is_link=False)
+            else:
+                published = self.put_file(path, key, if_generation=if_generation, content_type=content_type)
             path.unlink()
             return published
 

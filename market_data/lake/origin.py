@@ -43,6 +43,12 @@ def read_origin(lake: TickLake) -> str | None:
     return document.origin if document else None
 
 
+def ensure_lake_writable(lake: TickLake) -> None:
+    """Raise LakeFormatTooNew (permanent) where this version must not change anything in a lake."""
+    if (document := load_lake_document(lake)) is not None:
+        ensure_writable(document, lake.uri(ORIGIN_KEY))
+
+
 def ensure_origin(lake: TickLake, origin: str) -> None:
     """Mark an empty lake with its origin; whoever writes into a lake begins with it.
 

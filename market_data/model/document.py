@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+# How many there are of something, or a generation: what the 64-bit integers of a table hold.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+# A symbol, a stem, a type: never nothing.
+Name = Annotated[str, Field(min_length=1)]
 _Kind = TypeVar("_Kind", bound=StrEnum)
 
 

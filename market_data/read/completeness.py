@@ -156,12 +156,11 @@ def _cause_of_instruments(receipt: Receipt, relevant: Sequence[FileEvidence], wa
         return f"not offered: {', '.join(absent)}"
     if relevant and all(file.outcome is Outcome.NOT_OFFERED for file in relevant):
         return f"not offered: the vendor has none of the {len(relevant)} files: {relevant[0].error}"
-    published = {item.vendor_symbol for item in receipt.objects}
-    kept_back = [file for file in relevant if file.outcome is Outcome.STORED and file.vendor_symbol not in published]
+    kept_back = [file for file in receipt.unpublished_files if wanted.takes(file)]
     if kept_back:
         return (
-            f"failed: {_name_some(kept_back)} stored but not published, since other files of the day are open; "
-            "run the day again"
+            f"failed: {_name_some(kept_back)} stored but not published, for other files of the day are open, or a run "
+            "was stopped; run the day again"
         )
     return None
 

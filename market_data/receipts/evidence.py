@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
-from market_data.model.document import Document, is_known, open_words, or_unknown
+from market_data.model.document import Count, Document, Name, is_known, open_words, or_unknown
 from market_data.model.instruments import InstrumentKey
 from market_data.model.tick_file import Outcome, TickFile
 from market_data.ticks.rules import RULE_NAMES, Finding, TickStats
@@ -15,9 +15,9 @@ from market_data.ticks.rules import RULE_NAMES, Finding, TickStats
 class PastFile(Document):
     """What a stored file was before the vendor changed it: bytes of its gzip, rows, and what its headers said."""
 
-    size_bytes: int | None
+    size_bytes: Count | None
     crc32c: str | None
-    rows: int | None
+    rows: Count | None
     last_modified: str | None
 
 
@@ -29,18 +29,18 @@ class FileEvidence(Document):
     when the day had just been exported, so it is asked again. `previous`: what a refresh replaced, oldest first.
     """
 
-    vendor_symbol: str
-    instrument_type: str
+    vendor_symbol: Name
+    instrument_type: Name
     instrument_key: InstrumentKey | None
     is_first_day: bool = False
     is_last_day: bool = False
     outcome: Annotated[Outcome, or_unknown(Outcome), open_words(Outcome)] | None = None
     url: str | None = None
     status: int | None = None
-    size_bytes: int | None = None
+    size_bytes: Count | None = None
     crc32c: str | None = None
-    generation: int | None = None
-    rows: int | None = None
+    generation: Count | None = None
+    rows: Count | None = None
     first_local_timestamp: datetime | None = None
     last_local_timestamp: datetime | None = None
     etag: str | None = None
@@ -55,7 +55,7 @@ class FileEvidence(Document):
     error: str | None = None
     is_transient: bool | None = None
     not_before: datetime | None = None
-    attempts: int = 0
+    attempts: Count = 0
     seconds: float = 0.0
 
     @property

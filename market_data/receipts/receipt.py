@@ -21,6 +21,7 @@ is sound.)
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
@@ -28,7 +29,15 @@ from typing import Annotated, Literal, Self
 
 from market_data.lake.keys import PublishedName, known_layouts, object_key
 from market_data.model.data_types import DataType
-from market_data.model.document import Document, FormatVersions, is_known, open_words, or_unknown
+from market_data.model.document import (
+    Count,
+    Document,
+    FormatVersions,
+    Name,
+    is_known,
+    open_words,
+    or_unknown,
+)
 from market_data.model.instruments import InstrumentKey
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence, expected_file
@@ -63,14 +72,14 @@ class State(StrEnum):
 class PublishedObject(Document):
     """One published file: the same bytes in every layout; `generations` is by layout."""
 
-    vendor_symbol: str
-    instrument_type: str
+    vendor_symbol: Name
+    instrument_type: Name
     instrument_key: InstrumentKey | None
-    stem: str
-    rows: int
-    size_bytes: int
+    stem: Name
+    rows: Count
+    size_bytes: Count
     crc32c: str
-    generations: Mapping[str, int]
+    generations: Mapping[str, Count]
 
     def name(self, unit: DataTypeDay) -> PublishedName:
         """Return what the object's keys say."""
@@ -104,7 +113,7 @@ class Receipt(FormatVersions):
     state: Annotated[State, or_unknown(State), open_words(State)] = State.OPEN
     decoder_version: str | None = None
     config_hash: str | None = None
-    instruments_listed: int | None = None
+    instruments_listed: Count | None = None
     layouts: tuple[str, ...] = ()
     files: tuple[FileEvidence, ...] = ()
     objects: tuple[PublishedObject, ...] = ()
@@ -123,8 +132,19 @@ class Receipt(FormatVersions):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the unit is published whole: every expected file accounted for."""
-        return self.state == State.COMMITTED and not self.open_files and self.has_known_layouts
+        """Whether the unit is published whole: every expected file accounted for, all rows of the stored ones there."""
+        is_accounted = self.state == State.COMMITTED and not self.open_files
+        return is_accounted and self.has_known_layouts and not self.unpublished_files
+
+    @property
+    def unpublished_files(self) -> tuple[FileEvidence, ...]:
+        """Stored files whose rows are not in what is published, or are not in it once: they wait for others."""
+        rows = Counter[str]()
+        for item in self.objects:
+            rows[item.vendor_symbol] += item.rows
+        return tuple(
+            file for file in self.files if file.outcome is Outcome.STORED and rows[file.vendor_symbol] != file.rows
+        )
 
     @property
     def has_known_layouts(self) -> bool:

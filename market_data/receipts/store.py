@@ -19,6 +19,7 @@ from market_data.lake.keys import (
 from market_data.lake.origin import load_lake_document
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
+from market_data.receipts.consistency import contradiction_of
 from market_data.receipts.receipt import Receipt
 
 # Every version has written these, also where they say nothing: a receipt without them has lost something.
@@ -46,7 +47,7 @@ def save_receipt(lake: TickLake, receipt: Receipt, if_generation: int) -> int:
 
 
 def parse_receipt(data: bytes, uri: str) -> Receipt:
-    """Return the receipt in a document; raises LakeError (permanent) that names the document."""
+    """Return the receipt in a document; raises LakeError (permanent) that names the document and what is wrong."""
     try:
         receipt = parse_document(Receipt, data, uri)
     except ValidationError as error:
@@ -70,9 +71,11 @@ def _load(lake: TickLake, key: str, unit: DataTypeDay) -> Receipt:
 
 
 def _of_unit(receipt: Receipt, unit: DataTypeDay, uri: str) -> Receipt:
-    """Return a receipt that is of its key; raises LakeError (permanent) for one that was copied there."""
+    """Return a receipt that is of its key; raises LakeError (permanent) for one that was copied there, or changed."""
     if receipt.unit != unit:
         raise _damaged(uri, f"it is of {receipt.unit}")
+    if contradiction := contradiction_of(receipt):
+        raise _damaged(uri, contradiction)
     return receipt
 
 

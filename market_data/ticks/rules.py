@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Literal
 
+from pydantic import Field
+
 from market_data.model.data_types import DataType
-from market_data.model.document import Document, open_words, or_unknown
+from market_data.model.document import Count, Document, open_words, or_unknown
 from market_data.model.instruments import COMBO, FUTURE, OPTION
 
 Family = Literal["order", "values", "timing", "book", "identity"]
@@ -41,10 +43,10 @@ class TickStats(Document):
     of arrival, into the UTC day), `nulls` the empty cells of nullable columns that have any.
     """
 
-    rows: int
-    counts: Mapping[str, int]
+    rows: Annotated[Count, Field(gt=0)]
+    counts: Mapping[str, Count]
     measures: Mapping[str, float]
-    nulls: Mapping[str, int]
+    nulls: Mapping[str, Count]
 
     def value(self, statistic: str) -> float | None:
         """Return a measure, or the share of the rows that a count is; None where it does not apply."""

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from market_data.checks.recheck import recheck_unit
-from market_data.errors import LakeConflict
+from market_data.errors import LakeConflict, LakeFormatTooNew
 from market_data.lake.base import TickLake
-from market_data.lake.keys import object_key, receipt_key
+from market_data.lake.keys import ORIGIN_KEY, object_key, receipt_key
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.receipt import Receipt
@@ -142,11 +142,20 @@ def test_a_unit_that_was_never_run_has_no_receipt_afterwards_either(lake: TickLa
     assert lake.list_objects("") == []
 
 
+def test_a_lake_that_a_later_version_must_write_is_left_alone(spot: TickLake) -> None:
+    document = json.loads(spot.get_bytes(ORIGIN_KEY)[0]) | {"min_writer_version": 99}
+    spot.put_bytes(json.dumps(document).encode(), ORIGIN_KEY)
+    before = spot.get_bytes(receipt_key(SPOT))
+    with pytest.raises(LakeFormatTooNew, match=r"origin\.json may be changed by versions of market_data that write"):
+        recheck_unit(spot, SPOT, STRICT)
+    assert spot.get_bytes(receipt_key(SPOT)) == before
+
+
 def test_of_two_writers_the_one_that_came_second_is_refused(spot: TickLake) -> None:
     calls = iter(range(10))
 
     def interfere() -> None:
-        if next(calls) == 1:  # after the receipt was read, before it is saved
+        if next(calls) == 2:  # after the lake's document and the receipt was read, before it is saved
             spoil_receipt(spot, SPOT, claim="a run")
 
     with pytest.raises(

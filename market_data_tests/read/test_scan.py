@@ -399,8 +399,8 @@ def test_a_file_that_waits_for_others_to_be_published_is_named(local: TickLake, 
     _ingest(local, healthy, ("BINANCE", FIRST), SPOT)
     assert _is_incomplete(local, instruments=SPOT_KEYS[2]) == [
         (
-            "BINANCE trades 2024-08-08: failed: ETHUSDT stored but not published, since other files of the day are "
-            "open; run the day again"
+            "BINANCE trades 2024-08-08: failed: ETHUSDT stored but not published, for other files of the day are "
+            "open, or a run was stopped; run the day again"
         )
     ]
 

@@ -34,6 +34,7 @@ def evidence(file: TickFile, outcome: Outcome | None = Outcome.STORED) -> FileEv
         instrument_type=file.instrument_type,
         instrument_key=file.instrument_key,
         outcome=outcome,
+        rows=1 if outcome is Outcome.STORED else None,
     )
 
 
