@@ -6,7 +6,7 @@ import copy
 import json
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -145,7 +145,7 @@ def test_one_change_of_a_receipt_is_refused_or_harms_nobody(
     assert min(counts.values()) > 5  # it is no test of one side only
 
 
-CONTRADICTIONS = {
+CONTRADICTIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "file twice": (lambda it: it["files"].append(it["files"][0]), "the file BTCUSDT stands in it twice"),
     "object twice": (lambda it: it["objects"].append(it["objects"][0]), "SPOT_PAIR BTC-USDT stands in it twice"),
     "layout twice": (lambda it: it["layouts"].append("by_date"), "the layout by_date stands in it twice"),
