@@ -15,6 +15,7 @@
     │   │   ├── VendorQuotaExceeded             its quota of requests or bytes is used up
     │   │   └── VendorKeyInUse                  403 / 274: the key is in use from another address
     │   └── VendorAccessDenied      permanent   401 / 403: key missing, wrong or expired
+    ├── ScratchError                transient   the local disk is full or fails: no verdict on the vendor's bytes
     ├── TickFileInvalid             permanent   the bytes of one tick file are not what the format says
     ├── RefreshFailed               permanent   a held file could not be replaced by what the vendor sends now
     └── TicksIncomplete             permanent   a read was asked for days that the lake does not hold whole
@@ -102,6 +103,12 @@ class VendorKeyInUse(VendorBusy):
 
 class VendorAccessDenied(VendorError):
     """401 or 403: the key is missing, wrong or expired (permanent)."""
+
+
+class ScratchError(MarketDataError):
+    """The disk that a run writes to while it works is full, or fails; the bytes themselves may be right (transient)."""
+
+    is_transient = True
 
 
 class TickFileInvalid(MarketDataError):

@@ -11,7 +11,8 @@ from functools import partial
 from market_data.checks.footer import read_footer
 from market_data.checks.rules import HeldObject, UnitFacts
 from market_data.lake.base import READERS, TickLake
-from market_data.lake.keys import object_prefix
+from market_data.lake.keys import LAYOUTS, object_prefix
+from market_data.model.instruments import INSTRUMENT_TYPES
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.store import load_receipt
 
@@ -24,14 +25,19 @@ def observe_unit(lake: TickLake, unit: DataTypeDay, *, has_footers: bool = True)
     receipt, _ = load_receipt(lake, unit)
     if receipt is None:
         return UnitFacts(unit, None, {}, {})
-    types = sorted({file.instrument_type for file in receipt.files})
+    # a receipt that names nothing may have lost what is there
+    types = {file.instrument_type for file in receipt.files} | {item.instrument_type for item in receipt.objects}
+    layouts = receipt.known_layouts or LAYOUTS
     prefixes = [
-        object_prefix(layout, unit, instrument_type) for layout in receipt.known_layouts for instrument_type in types
+        object_prefix(layout, unit, instrument_type)
+        for layout in layouts
+        for instrument_type in sorted(types or INSTRUMENT_TYPES)
     ]
     first_keys = [key for item in receipt.objects for key in list(item.object_keys(unit).values())[:1]]
     with ThreadPoolExecutor(READERS) as pool:
         listings = list(pool.map(partial(lake.list_objects, with_crc32c=True), prefixes))
         held = {stat.key: HeldObject(stat.size_bytes, stat.crc32c or "") for stats in listings for stat in stats}
         present = [key for key in first_keys if has_footers and key in held]
-        footers = dict(zip(present, pool.map(partial(read_footer, lake), present), strict=True))
+        read = zip(present, pool.map(partial(read_footer, lake), present), strict=True)
+        footers = {key: footer for key, footer in read if footer is not None}
     return UnitFacts(unit, receipt, held, footers)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from market_data.checks.rules import Footer
@@ -18,13 +19,19 @@ _TIME_COLUMN = "local_timestamp"
 _READ_AHEAD_BYTES = 256 * 1024
 
 
-def read_footer(lake: TickLake, key: str) -> Footer:
-    """Return rows, column types and bounds of `local_timestamp` (UTC) of a published file."""
+def read_footer(lake: TickLake, key: str) -> Footer | None:
+    """Return rows, column types and bounds of `local_timestamp` (UTC) of a published file.
+
+    None for a file that is no Parquet file any more: its rows are missing then, which the rules tell of.
+    """
     uri = lake.uri(key)
-    if uri.startswith("gs://"):
-        with _gcs(os.getpid()).open(uri, "rb", block_size=_READ_AHEAD_BYTES) as source:
-            return _describe(pq.read_metadata(source))
-    return _describe(pq.read_metadata(uri))
+    try:
+        if uri.startswith("gs://"):
+            with _gcs(os.getpid()).open(uri, "rb", block_size=_READ_AHEAD_BYTES) as source:
+                return _describe(pq.read_metadata(source))
+        return _describe(pq.read_metadata(uri))
+    except pa.ArrowInvalid:
+        return None
 
 
 @lru_cache(maxsize=1)

@@ -78,7 +78,7 @@ def _judge(lake: TickLake, receipt: Receipt, file: FileEvidence, rules: tuple[Ru
 def _measure(lake: TickLake, receipt: Receipt, file: FileEvidence) -> TickStats | None:
     """Return the statistics of a file's one object, None where there is none that is just as the receipt says."""
     objects = [item for item in receipt.objects if item.vendor_symbol == file.vendor_symbol]
-    if len(objects) != 1 or objects[0].rows != file.rows:
+    if len(objects) != 1 or objects[0].rows != file.rows or not receipt.known_layouts:
         return None
     key = object_key(receipt.known_layouts[0], objects[0].name(receipt.unit))
     stat = lake.stat(key)

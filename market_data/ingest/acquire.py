@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -21,17 +21,19 @@ from typing import TypeVar
 
 from market_data.errors import RefreshFailed, TickFileInvalid, VendorError
 from market_data.ingest.publish import Attempt
-from market_data.ingest.scratch import Budget
+from market_data.ingest.scratch import Budget, Parked
 from market_data.lake.base import GZIP_CONTENT, ObjectStat, TickLake
+from market_data.lake.disk import scratch_errors
 from market_data.lake.keys import raw_key
 from market_data.model.data_types import DataType
 from market_data.model.limits import SizeLimits
 from market_data.model.tick_file import Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence
-from market_data.ticks.decode import DecodedFile, decode_tick_file
+from market_data.ticks.decode import DecodedFile, DecodedObject, decode_tick_file
 from market_data.ticks.gzip import KeptText, verify_tick_file
 from market_data.ticks.rules import Rule, judge_ticks
-from market_data.vendor.client import Downloaded, HeldFile, NotOffered, TardisClient, Unchanged
+from market_data.vendor.client import TardisClient
+from market_data.vendor.downloads import Downloaded, HeldFile, NotOffered, Unchanged
 
 # What one file needs of scratch, in multiples of its gzip: itself and its Parquet.
 _FILE_SHARE = 3
@@ -48,12 +50,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """One file's evidence, with its Parquet where it has rows; `scratch_bytes` of the budget are still taken for it."""
+    """One file's evidence, with its Parquet where it has rows."""
 
     evidence: FileEvidence
-    decoded: DecodedFile | None = None
+    parked: Parked | None = None
     downloaded_bytes: int | None = None
-    scratch_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,15 @@ class Acquirer:
     # as many as `pools.cpu` has threads, so that memory is taken for what is decoded, not for what waits
     _decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODERS))
     _memory: Budget = field(default_factory=lambda: Budget(_TEXT_BYTES))
-    _waiting_bytes: int = 0
+    # oldest first, as far as they lie on scratch
+    _parked: dict[Parked, Attempt] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     async def obtain(self, attempt: Attempt, file: FileEvidence, *, may_download: Callable[[], bool]) -> Acquired:
         """Read the file's bytes from raw/ where they are, else from the vendor.
 
-        Raises VendorError of any kind and TickFileInvalid; both concern this file, or the account, not the lake.
+        Raises VendorError of any kind, TickFileInvalid and ScratchError; they concern this file, the account or the
+        local disk, not the lake.
         """
         self._refuse_long_names(attempt, file)
         if attempt.has_raw(file.vendor_symbol):
@@ -134,38 +137,47 @@ class Acquirer:
             )
         return acquired
 
+    async def unpark(self, acquired: Acquired) -> tuple[DecodedObject, ...]:
+        """Return the decoded files of a file whose unit is about to be published; nobody moves them any more."""
+        if acquired.parked is None:
+            return ()
+        async with acquired.parked.lock:
+            self._parked.pop(acquired.parked, None)
+            return acquired.parked.objects
+
     async def discard(self, acquired: Acquired) -> None:
         """Free the scratch of a file that is published, or given up."""
-        for item in acquired.decoded.objects if acquired.decoded else ():
+        for item in await self.unpark(acquired):
             item.path.unlink(missing_ok=True)  # a staged one is gone already
-        self._waiting_bytes -= acquired.scratch_bytes
-        await self.budget.give_back(acquired.scratch_bytes)
+        if acquired.parked is not None:
+            self.budget.give_back(acquired.parked.scratch_bytes)
 
     async def _rebuild(self, attempt: Attempt, file: FileEvidence) -> Acquired:
         tick_file = _tick_file(attempt, file)
         stat = attempt.observed[raw_key(attempt.unit, file.vendor_symbol)]
         folder = self._new_path(".raw")
-        folder.mkdir()
+        with scratch_errors(str(tick_file), folder):
+            folder.mkdir()
         share = _FILE_SHARE * stat.size_bytes
-        await self.budget.take(share)
+        await self._take(share, str(tick_file))
         try:
             path = await self._on(self.pools.io, self.lake.fetch_file, stat.key, folder)
             decoded = await self._decode(tick_file, path, stat.size_bytes)
             if attempt.work.is_takeover:  # as with published objects: void what the other writer may still write
                 put = partial(self._put_raw, path)
                 stat = await self._on(self.pools.io, attempt.put_raw, file, put)
-            return await self._keep(attempt, self._stored(file, tick_file, decoded, stat), decoded, share)
-        except BaseException:
-            await self.budget.give_back(share)
-            raise
+            acquired = await self._keep(attempt, self._stored(file, tick_file, decoded, stat), decoded, share)
+            share -= acquired.parked.scratch_bytes if acquired.parked else 0
+            return acquired
         finally:
             shutil.rmtree(folder)  # a download; a local lake gives its own file
+            self.budget.give_back(share)
 
     async def _download(self, attempt: Attempt, file: FileEvidence, *, is_refresh: bool = False) -> Acquired:
         """Fetch, prove, decode and store a file; a bad body is fetched once more, and kept aside in the end."""
         bad_crc32c: str | None = None
         while True:
-            fetch = _Fetch(self._new_path(".csv.gz"), self.budget)
+            fetch = _Fetch(self._new_path(".csv.gz"), partial(self._take, what=f"{attempt.unit} {file.vendor_symbol}"))
             try:
                 acquired = await self._fetch(attempt, file, fetch, is_refresh=is_refresh)
             except _BadBody as bad:
@@ -175,11 +187,11 @@ class Acquirer:
                     raise TickFileInvalid(f"{bad.error}; {text}") from bad.error
                 bad_crc32c = bad.crc32c
             else:
-                fetch.share -= acquired.scratch_bytes
+                fetch.share -= acquired.parked.scratch_bytes if acquired.parked else 0
                 return acquired
             finally:
                 fetch.body.unlink(missing_ok=True)  # not there before the first byte, and given away at the end
-                await self.budget.give_back(fetch.share)
+                self.budget.give_back(fetch.share)
 
     async def _fetch(self, attempt: Attempt, file: FileEvidence, fetch: _Fetch, *, is_refresh: bool) -> Acquired:
         tick_file = _tick_file(attempt, file)
@@ -203,21 +215,38 @@ class Acquirer:
         acquired = await self._keep(attempt, evidence, decoded, fetch.share)
         return replace(acquired, downloaded_bytes=answer.size_bytes)
 
+    async def _take(self, size_bytes: int, what: str) -> None:
+        await self.budget.take(size_bytes, what, self._stage_parked)
+
+    async def _stage_parked(self) -> None:
+        """Move what waits on scratch into the lake: else a file could wait for bytes that wait for that very file."""
+        for parked in list(self._parked):
+            async with parked.lock:
+                attempt = self._parked.pop(parked, None)
+                if attempt is not None:
+                    staged = [await self._on(self.pools.io, attempt.stage, item) for item in parked.objects]
+                    parked.objects = tuple(staged)
+                    self.budget.give_back(parked.scratch_bytes)
+                    parked.scratch_bytes = 0
+
     async def _keep(
         self, attempt: Attempt, evidence: FileEvidence, decoded: DecodedFile | None, share: int
     ) -> Acquired:
         """Keep what waits for the rest of its unit: on scratch, or in the lake when too much of scratch waits already.
 
-        Of the file's `share` of the budget, what is kept stays taken; the caller gives the rest back.
+        Of the file's `share` of the budget, what is parked stays taken; the caller gives the rest back.
         """
         if decoded is None:
             return Acquired(evidence)
         size_bytes = min(share, sum(item.size_bytes for item in decoded.objects))
-        if self._waiting_bytes + size_bytes > self.budget.limit_bytes // _STAGED_FROM_SHARE:
+        waiting_bytes = sum(parked.scratch_bytes for parked in self._parked)
+        is_short = waiting_bytes + size_bytes > self.budget.limit_bytes // _STAGED_FROM_SHARE
+        if is_short or self.budget.is_waited_for:
             staged = [await self._on(self.pools.io, attempt.stage, item) for item in decoded.objects]
-            return Acquired(evidence, replace(decoded, objects=tuple(staged)))
-        self._waiting_bytes += size_bytes
-        return Acquired(evidence, decoded, scratch_bytes=size_bytes)
+            return Acquired(evidence, Parked(tuple(staged), 0))
+        parked = Parked(decoded.objects, size_bytes)
+        self._parked[parked] = attempt
+        return Acquired(evidence, parked)
 
     async def _decode(self, tick_file: TickFile, body: Path, gzip_bytes: int) -> DecodedFile | None:
         """Prove a body and decode it, a large one alone."""
@@ -228,13 +257,14 @@ class Acquirer:
             try:
                 return await self._on(self.pools.cpu, self._decode_now, tick_file, body, KeptText(text_bytes))
             finally:
-                await self._memory.give_back(text_bytes)
+                self._memory.give_back(text_bytes)
 
     def _lane(self, gzip_bytes: int) -> AbstractAsyncContextManager[None]:
         return self._large if gzip_bytes > _LARGE_BYTES else nullcontext()
 
     def _decode_now(self, tick_file: TickFile, body: Path, kept: KeptText | None) -> DecodedFile | None:
-        rows = verify_tick_file(body, tick_file, self.sizes[tick_file.unit.data_type], kept)
+        look = self.client.refuse_key(str(tick_file))
+        rows = verify_tick_file(body, tick_file, self.sizes[tick_file.unit.data_type], kept, look)
         if not rows:
             return None
         source = (kept.value() if kept else None) or body
@@ -284,15 +314,15 @@ class _BadBody(Exception):
 class _Fetch:
     """One body on its way, and the share of scratch that was taken for it, once its length was known."""
 
-    def __init__(self, body: Path, budget: Budget) -> None:
+    def __init__(self, body: Path, take: Callable[[int], Awaitable[None]]) -> None:
         self.body = body
         self.share = 0
-        self._budget = budget
+        self._take = take
 
     async def admit(self, size_bytes: int | None) -> None:
         if not self.share:  # a body that is asked for again keeps its share
             share = _FILE_SHARE * (_UNKNOWN_BYTES if size_bytes is None else size_bytes)
-            await self._budget.take(share)
+            await self._take(share)
             self.share = share
 
 

@@ -19,6 +19,10 @@ _LOG = logging.getLogger(__name__)
 _TOLD_EVERY_SECONDS = 10.0
 
 
+# How the error of a file begins that was left since the run had stopped; what stopped it follows.
+UNTRIED = "not tried, for the run stopped"
+
+
 class Progress:
     """Counts the files of a venue-day that are to be done; for one event loop."""
 
@@ -39,6 +43,8 @@ class Progress:
         self._bytes += downloaded_bytes or 0
         if file.outcome is Outcome.FAILED:
             self._failed += 1
+            if (file.error or "").startswith(UNTRIED):
+                return  # what stopped the run was told of the file that met it
             _LOG.warning("%s, file %d of %d failed: %s", self._what, self._done, self._files, file.error)
 
     @asynccontextmanager

@@ -21,6 +21,7 @@ from market_data.errors import (
     LakeConflict,
     MarketDataError,
     RefreshFailed,
+    ScratchError,
     TickFileInvalid,
     VendorAccessDenied,
     VendorBusy,
@@ -29,7 +30,7 @@ from market_data.errors import (
 from market_data.ingest.acquire import Acquired, Acquirer, Pools, open_pools
 from market_data.ingest.assess import PublicationTarget, WantedUnit
 from market_data.ingest.begin import begin
-from market_data.ingest.progress import Progress
+from market_data.ingest.progress import UNTRIED, Progress
 from market_data.ingest.publish import Attempt
 from market_data.ingest.scratch import Budget, open_scratch
 from market_data.ingest.slots import Slots
@@ -204,7 +205,6 @@ class _Units:
         self._acquirer = acquirer
         self._writer = uuid4().hex
         self._stop: MarketDataError | None = None
-        self._is_stop_told = False
         self._progress = Progress(f"{venue_day.universe.venue} {venue_day.universe.day}")
         self._slots = Slots(venue_day.limits.files_at_once, venue_day.data_types)
         self._quota = DailyQuota(
@@ -279,7 +279,8 @@ class _Units:
         evidence = [item.evidence for item in done]
         if not all(file.is_accounted for file in evidence):
             return await self._on_unit_thread(attempt.release, evidence)
-        decoded = {item.evidence.vendor_symbol: item.acquired.decoded.objects for item in done if item.acquired.decoded}
+        objects = {item.evidence.vendor_symbol: await self._acquirer.unpark(item.acquired) for item in done}
+        decoded = {symbol: items for symbol, items in objects.items() if items}
         now = partial(datetime.now, UTC)
         return await self._on_unit_thread(attempt.publish, evidence, decoded, self._acquirer.pools.io, now)
 
@@ -287,7 +288,7 @@ class _Units:
         async with self._slots.hold(attempt.unit.data_type):
             started = time.monotonic()
             done = await self._ask_again(attempt, file) if file in attempt.work.to_refresh else None
-            if done is None or (done.acquired.decoded is None and file in attempt.work.to_rebuild):
+            if done is None or (done.acquired.parked is None and file in attempt.work.to_rebuild):
                 done = replace(done or _Done(Acquired(file)), acquired=await self._obtain(attempt, file))
             if (size_bytes := done.acquired.downloaded_bytes) is not None and self._quota.add(size_bytes):
                 await self._look_at_quota()
@@ -303,8 +304,8 @@ class _Units:
             return await self._acquirer.obtain(attempt, file, may_download=lambda: self._stop is None)
         except (VendorAccessDenied, VendorBusy) as error:
             self._stop = self._stop or error
-            return self._left_untried(file)
-        except (VendorError, TickFileInvalid) as error:
+            return Acquired(_failed(file, error))
+        except (VendorError, TickFileInvalid, ScratchError) as error:
             return Acquired(_failed(file, error))
 
     async def _ask_again(self, attempt: Attempt, file: FileEvidence) -> _Done:
@@ -313,18 +314,18 @@ class _Units:
             return _Done(Acquired(file), not_refreshed=f"{attempt.unit} {file.vendor_symbol}: {self._stop}")
         try:
             acquired = await self._acquirer.refresh(attempt, file)
-        except (VendorError, RefreshFailed) as error:
+        except (VendorError, RefreshFailed, ScratchError) as error:
             if isinstance(error, VendorAccessDenied | VendorBusy):
                 self._stop = self._stop or error
             return _Done(Acquired(file), not_refreshed=str(error))
         return _Done(acquired, is_replaced=acquired.evidence.previous != file.previous)
 
     def _left_untried(self, file: FileEvidence) -> Acquired:
-        """Return the evidence of a file after the run's stop: one names what stopped it, the others stay untried."""
-        if self._stop is None or self._is_stop_told:
+        """Return the evidence of a file after the run's stop: what stopped the run is what it failed of."""
+        if self._stop is None:
             return Acquired(file.opened())
-        self._is_stop_told = True
-        return Acquired(_failed(file, self._stop))
+        failed = _failed(file, self._stop)
+        return Acquired(failed.changed(error=f"{UNTRIED}: {self._stop}"))
 
     async def _look_at_quota(self) -> None:
         await self._on_unit_thread(self._quota.save)

@@ -30,7 +30,7 @@ from typing import BinaryIO
 
 import google_crc32c
 
-from market_data.errors import LakeError, LakeObjectMissing
+from market_data.errors import LakeError, LakeObjectMissing, LakeUnavailable
 from market_data.lake.base import (
     DEFAULT_CONTENT_TYPE,
     ObjectStat,
@@ -41,6 +41,7 @@ from market_data.lake.base import (
     describe_conflict,
 )
 from market_data.lake.checksum import READ_CHUNK_BYTES, compute_crc32c, encode_crc32c
+from market_data.lake.disk import describe_full_disk
 
 _LOCK_COUNT = 64
 _LEFT_OVER_AFTER_SECONDS = 3600
@@ -275,6 +276,8 @@ class LocalLake(TickLake):
         try:
             yield
         except OSError as error:
+            if full := describe_full_disk(error, self._root):
+                raise LakeUnavailable(f"cannot {action} in the lake {self.url}: {full}. Free space there") from error
             remedy = _REMEDIES.get(error.errno or 0, "see the cause")
             where = f" ({error.filename})" if error.filename else ""
             raise LakeError(f"cannot {action} in the lake {self.url}: {error.strerror}{where}; {remedy}") from error

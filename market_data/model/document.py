@@ -7,8 +7,11 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-# How many there are of something, or a generation: what the 64-bit integers of a table hold.
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+# How many rows, bytes, attempts: sums of thousands of them are 64-bit integers too.
+Count = Annotated[int, Field(ge=0, lt=2**48)]
+Generation = Annotated[int, Field(ge=0, lt=2**63)]
+# What JSON can say: it has no infinity, and would say null.
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 # A symbol, a stem, a type: never nothing.
 Name = Annotated[str, Field(min_length=1)]
 _Kind = TypeVar("_Kind", bound=StrEnum)

@@ -26,6 +26,9 @@ def contradiction_of(receipt: Receipt) -> str | None:
     for item in items:
         if fault := _fault_of_key(receipt, item):
             return fault
+    for file in receipt.files:
+        if fault := _fault_of_rows(file):
+            return f"{file.vendor_symbol} {fault}"
     is_whole = receipt.state == State.COMMITTED and receipt.claim is None and not receipt.open_files
     return _fault_of_publication(receipt) if is_whole else None
 
@@ -44,12 +47,30 @@ def _fault_of_key(receipt: Receipt, item: FileEvidence | PublishedObject) -> str
     return f"{item.vendor_symbol} is {item.instrument_key}, but of {receipt.venue} and {item.instrument_type}"
 
 
+def _fault_of_rows(file: FileEvidence) -> str | None:
+    if file.outcome is Outcome.STORED:
+        return None if file.rows else "is stored, and has no rows"
+    is_without = file.outcome in {Outcome.VENDOR_EMPTY, Outcome.NOT_OFFERED, Outcome.WAIVED}
+    if is_without and (file.rows or file.stats is not None or file.first_local_timestamp is not None):
+        return f"is {file.outcome}, and has rows"
+    return None
+
+
 def _fault_of_publication(receipt: Receipt) -> str | None:
     """Return what is wrong between the files of a whole unit and what is published of them."""
     stored = {file.vendor_symbol: file for file in receipt.files if file.outcome is Outcome.STORED}
+    symbols = {
+        item.instrument_key: parse_instrument_key(item.instrument_key)[2]
+        for item in receipt.objects
+        if item.instrument_key
+    }
+    by_name = {(key.split(":")[1], symbol): key for key, symbol in symbols.items()}
     for item in receipt.objects:
         if fault := _fault_of_object(receipt, stored, item):
             return f"the object {item.stem} {fault}"
+        named = by_name.get((item.instrument_type, item.stem), item.instrument_key)
+        if item.instrument_key is not None and named != item.instrument_key:
+            return f"the object {item.stem} has the name of {named}, and is of {item.instrument_key}"
     if receipt.unpublished_files:
         file = receipt.unpublished_files[0]
         rows = sum(item.rows for item in receipt.objects if item.vendor_symbol == file.vendor_symbol)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
-from market_data.model.document import Count, Document, Name, is_known, open_words, or_unknown
+from market_data.model.document import Count, Document, Finite, Generation, Name, is_known, open_words, or_unknown
 from market_data.model.instruments import InstrumentKey
 from market_data.model.tick_file import Outcome, TickFile
 from market_data.ticks.rules import RULE_NAMES, Finding, TickStats
@@ -39,7 +39,7 @@ class FileEvidence(Document):
     status: int | None = None
     size_bytes: Count | None = None
     crc32c: str | None = None
-    generation: Count | None = None
+    generation: Generation | None = None
     rows: Count | None = None
     first_local_timestamp: datetime | None = None
     last_local_timestamp: datetime | None = None
@@ -56,7 +56,7 @@ class FileEvidence(Document):
     is_transient: bool | None = None
     not_before: datetime | None = None
     attempts: Count = 0
-    seconds: float = 0.0
+    seconds: Finite = 0.0
 
     @property
     def is_accounted(self) -> bool:

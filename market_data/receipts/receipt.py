@@ -33,6 +33,7 @@ from market_data.model.document import (
     Count,
     Document,
     FormatVersions,
+    Generation,
     Name,
     is_known,
     open_words,
@@ -79,7 +80,7 @@ class PublishedObject(Document):
     rows: Count
     size_bytes: Count
     crc32c: str
-    generations: Mapping[str, Count]
+    generations: Mapping[str, Generation]
 
     def name(self, unit: DataTypeDay) -> PublishedName:
         """Return what the object's keys say."""

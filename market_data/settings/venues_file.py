@@ -125,12 +125,22 @@ class SettingsModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _no_number(value: object) -> object:
+    """Refuse a number for a day: pydantic would count seconds since 1970."""
+    if isinstance(value, int | float):
+        raise ValueError(f"{value} is a number; a day is written as 2024-08-08")  # noqa: TRY004  pydantic's word for it
+    return value
+
+
+_Day = Annotated[date, BeforeValidator(_no_number)]
+
+
 class RuleSettings(SettingsModel):
     """What is different for one rule (`ticks/rules.py`): another limit, another severity, or off."""
 
-    limit: float | None = Field(default=None, ge=0)
+    limit: float | None = Field(default=None, ge=0, strict=True)
     severity: Severity | None = None
-    is_off: bool = False
+    is_off: bool = Field(default=False, strict=True)
 
 
 class WaiverSettings(SettingsModel):
@@ -138,9 +148,9 @@ class WaiverSettings(SettingsModel):
 
     data_type: _ConfiguredDataType
     symbol: str = Field(min_length=1)
-    day: date | None = None
-    first_day: date | None = Field(default=None, alias="from")
-    last_day: date | None = Field(default=None, alias="to")
+    day: _Day | None = None
+    first_day: _Day | None = Field(default=None, alias="from")
+    last_day: _Day | None = Field(default=None, alias="to")
     reason: str = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -181,7 +191,7 @@ class VenueSettings(SettingsModel):
     instrument_types: tuple[_InstrumentType, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    max_instruments: int | None = Field(default=None, ge=1)
+    max_instruments: int | None = Field(default=None, ge=1, strict=True)
     prefer_grouped: Annotated[tuple[_Group, ...], _ALSO_YES_OR_NO] = ("OPTIONS",)
     quality: Annotated[dict[_ConfiguredDataType, Annotated[dict[_RuleName, RuleSettings], _EachOnce]], _EachOnce] = (
         Field(default_factory=dict)
@@ -194,6 +204,19 @@ class VenueSettings(SettingsModel):
     def _all_or_none(cls, value: object) -> object:
         """Read `true` as every grouped file, `false` as none."""
         return (tuple(GROUP_TYPES) if value else ()) if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _quality_says_something(self) -> Self:
+        for data_type, named in self.quality.items():
+            if data_type not in self.data_types:
+                raise ValueError(f"`quality` speaks of {data_type}, which is not among the venue's `data_types`")
+            known = {rule.name for rule in rules_for(data_type, {})}
+            if useless := sorted(named.keys() - known):
+                raise ValueError(
+                    f"`quality` changes {useless[0]} of {data_type}, which no file of {data_type} is judged by. Its "
+                    f"rules: {', '.join(sorted(known))}"
+                )
+        return self
 
     @property
     def selection(self) -> Selection:
@@ -213,13 +236,13 @@ class VenueSettings(SettingsModel):
 class LimitSettings(SettingsModel):
     """What one run may take; see `RunLimits`. Gigabytes are 10^9 bytes."""
 
-    files_at_once: int = Field(default=DEFAULT_FILES_AT_ONCE, ge=1)
-    scratch_gb: float | None = Field(default=None, gt=0)
-    daily_quota_gb: float | None = Field(default=None, gt=0)
-    max_csv_gb: Annotated[dict[_ConfiguredDataType, Annotated[float, Field(gt=0)]], _EachOnce] = Field(
+    files_at_once: int = Field(default=DEFAULT_FILES_AT_ONCE, ge=1, strict=True)
+    scratch_gb: float | None = Field(default=None, gt=0, strict=True)
+    daily_quota_gb: float | None = Field(default=None, gt=0, strict=True)
+    max_csv_gb: Annotated[dict[_ConfiguredDataType, Annotated[float, Field(gt=0, strict=True)]], _EachOnce] = Field(
         default_factory=dict
     )
-    max_inflation_ratio: float = Field(default=DEFAULT_MAX_INFLATION_RATIO, gt=1)
+    max_inflation_ratio: float = Field(default=DEFAULT_MAX_INFLATION_RATIO, gt=1, strict=True)
 
     @property
     def run_limits(self) -> RunLimits:
@@ -238,10 +261,10 @@ class AutomationSettings(SettingsModel):
     The wait before a re-run doubles from `first_wait_seconds`; after `max_attempts` a day is left to people.
     """
 
-    check_every_seconds: int = Field(default=900, ge=1)
-    days_per_check: int = Field(default=3, ge=1)
-    first_wait_seconds: float = Field(default=900, ge=0)
-    max_attempts: int = Field(default=5, ge=1)
+    check_every_seconds: int = Field(default=900, ge=1, strict=True)
+    days_per_check: int = Field(default=3, ge=1, strict=True)
+    first_wait_seconds: float = Field(default=900, ge=0, strict=True)
+    max_attempts: int = Field(default=5, ge=1, strict=True)
 
 
 class VenuesFile(SettingsModel):
@@ -250,8 +273,8 @@ class VenuesFile(SettingsModel):
     Without `end_date`, which is included, each day becomes a partition when it is over.
     """
 
-    start_date: date = Field(default=_FIRST_VENDOR_DAY, ge=_FIRST_VENDOR_DAY)
-    end_date: date | None = None
+    start_date: _Day = Field(default=_FIRST_VENDOR_DAY, ge=_FIRST_VENDOR_DAY)
+    end_date: _Day | None = None
     venues: dict[str, VenueSettings] = Field(min_length=1)
     layouts: Annotated[tuple[_Layout, ...], _Once] = Field(default=LAYOUTS, min_length=1)
     automation: AutomationSettings = AutomationSettings()
@@ -317,7 +340,11 @@ def load_venues_file(path: Path) -> VenuesFile:
             f"cannot read the venues file {path}: {error.strerror}. MARKET_DATA_CONFIG names it; without that variable "
             "the file in the package is used"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # the last two are PyYAML's, of odd numbers and depths
         raise ConfigurationError(f"cannot read the venues file {path} as YAML: {error}") from error
     try:
         return VenuesFile.model_validate(document)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, TypedDict
 import polars as pl
 import pyarrow as pa
 
-from market_data.errors import TickFileInvalid
+from market_data.errors import MarketDataError, ScratchError, TickFileInvalid
 from market_data.lake.checksum import compute_crc32c
+from market_data.lake.disk import describe_full_disk
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, DataType, TableSpec
 from market_data.model.instruments import file_symbol, format_instrument_key, parse_instrument_key
 from market_data.model.tick_file import TickFile, base_of_part, part_stem
@@ -87,7 +88,7 @@ def decode_tick_file(
     It becomes a file, or a folder of files for a grouped one; what is there when this raises is of no use. `source` is
     the file's gzip or its text, which was proven to hold `rows` rows. `known_keys` maps the vendor symbols of the day's
     universe to instrument keys; only grouped files use it. Row order is the vendor's. Raises TickFileInvalid (permanent
-    for these bytes) when a cell, the symbol or the day is wrong.
+    for these bytes) when a cell, the symbol or the day is wrong, ScratchError (transient).
     """
     spec = TABLES[file.unit.data_type]
     cells = _scan(source, spec)
@@ -105,9 +106,8 @@ def decode_tick_file(
             write(cells.select(key, pl.all()), target, seen, schema)
             stem = parse_instrument_key(file.instrument_key)[2]
             decoded, unknown = [_describe(target, stem, file.instrument_type, file.instrument_key)], ()
-    except pl.exceptions.PolarsError as error:
-        first_line = str(error).partition("\n")[0]
-        raise TickFileInvalid(f"{file}: a cell is not what its column holds ({first_line})") from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError) as error:
+        raise _told(file, target, error) from error
     decoded_rows = sum(item.rows for item in decoded)
     if decoded_rows != rows:
         raise TickFileInvalid(f"{file}: {rows} lines became {decoded_rows} rows")
@@ -119,6 +119,18 @@ def decode_tick_file(
         last_local_timestamp=_instant(seen.last_arrival_us),
         unknown_symbols=unknown,
     )
+
+
+def _told(file: TickFile, target: Path, error: BaseException) -> MarketDataError:
+    """Return what Polars, pyarrow or the disk failed of, as an error of this file."""
+    if full := describe_full_disk(error, target.parent):
+        return ScratchError(f"{file}: {full}. Free space there, or set TMPDIR to a folder on a larger disk")
+    first_line = str(error).partition("\n")[0]
+    if isinstance(error, OSError):
+        return ScratchError(f"{file}: its Parquet cannot be written at {target} ({first_line})")
+    if isinstance(error, pl.exceptions.PolarsError):
+        return TickFileInvalid(f"{file}: a cell is not what its column holds ({first_line})")
+    return TickFileInvalid(f"{file}: its text cannot be decoded ({type(error).__name__}: {first_line})")
 
 
 def _scan(source: Path | bytes, spec: TableSpec) -> pl.LazyFrame:

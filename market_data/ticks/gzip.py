@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from isal import igzip, igzip_lib
+from isal import igzip_lib, isal_zlib
 
 from market_data.errors import TickFileInvalid
+from market_data.lake.disk import scratch_errors
 from market_data.model.data_types import TABLES
 from market_data.model.limits import RunLimits, SizeLimits
 from market_data.model.tick_file import TickFile
 
 # small enough to stay in the processor's cache while it is inflated, counted and written
 _CHUNK_BYTES = 1 << 18
+_READ_BYTES = 1 << 17
+_GZIP_ONLY = 16 + zlib.MAX_WBITS
 # the stub of isal declares its exception class as an instance
 _INFLATE_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -49,14 +53,22 @@ class KeptText:
         return self._stream.getvalue() if self._stream is not None else None
 
 
-def verify_tick_file(path: Path, file: TickFile, limits: SizeLimits | None = None, kept: KeptText | None = None) -> int:
+def verify_tick_file(
+    path: Path,
+    file: TickFile,
+    limits: SizeLimits | None = None,
+    kept: KeptText | None = None,
+    look: Callable[[bytes], None] = lambda _: None,
+) -> int:
     """Return the number of rows after proving gzip, size, header, last line and count of cells; 0 for an empty file.
 
-    The text that is proven goes to `kept`. Raises TickFileInvalid (permanent for these bytes).
+    The text that is proven goes to `kept`; each piece of it is first given to `look`, which may raise. Raises
+    TickFileInvalid (permanent for these bytes), ScratchError (transient).
     """
     _refuse_other_than_gzip(path, file)
     counter = _Counter(file, path.stat().st_size, limits or _DEFAULT_LIMITS.sizes[file.unit.data_type])
     for chunk in _inflate(path, file):
+        look(chunk)
         counter.add(chunk)
         if kept is not None:
             kept.add(chunk)
@@ -64,12 +76,28 @@ def verify_tick_file(path: Path, file: TickFile, limits: SizeLimits | None = Non
 
 
 def _inflate(path: Path, file: TickFile) -> Iterator[bytes]:
-    try:
-        with igzip.open(path, "rb") as source:
-            while chunk := source.read(_CHUNK_BYTES):
-                yield chunk
-    except (EOFError, OSError, zlib.error, _INFLATE_ERROR) as error:
-        raise TickFileInvalid(f"{file}: the gzip stream is damaged or cut short ({error})") from error
+    """Yield the text, member by member; nothing but members may be there (no padding, which other readers refuse)."""
+    with scratch_errors(str(file), path), path.open("rb", buffering=0) as source:
+        try:
+            yield from _inflate_members(iter(partial(source.read, _READ_BYTES), b""))
+        except (EOFError, zlib.error, _INFLATE_ERROR) as error:
+            raise TickFileInvalid(f"{file}: the gzip stream is damaged or cut short ({error})") from error
+
+
+def _inflate_members(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    member = None
+    for piece in pieces:
+        rest = piece
+        while rest:
+            member = member or isal_zlib.decompressobj(_GZIP_ONLY)
+            if text := member.decompress(rest, _CHUNK_BYTES):
+                yield text
+            rest = member.unused_data if member.eof else member.unconsumed_tail
+            member = None if member.eof else member
+    while member is not None and not member.eof:
+        if not (text := member.decompress(b"", _CHUNK_BYTES)):
+            raise EOFError("it ends within a member")
+        yield text
 
 
 class _Counter:

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from market_data.model.data_types import DataType
-from market_data.model.document import Count, Document, open_words, or_unknown
+from market_data.model.document import Count, Document, Finite, open_words, or_unknown
 from market_data.model.instruments import COMBO, FUTURE, OPTION
 
 Family = Literal["order", "values", "timing", "book", "identity"]
@@ -45,7 +45,7 @@ class TickStats(Document):
 
     rows: Annotated[Count, Field(gt=0)]
     counts: Mapping[str, Count]
-    measures: Mapping[str, float]
+    measures: Mapping[str, Finite]
     nulls: Mapping[str, Count]
 
     def value(self, statistic: str) -> float | None:

@@ -108,7 +108,7 @@ class TickMeter:
             measures["median_delay_seconds"] = _weighted_median(self._delays) / _MICROSECONDS
         if self._silence_us is not None:
             measures["longest_silence_seconds"] = self._silence_us / _MICROSECONDS
-        if self._lowest <= self._highest:
+        if self._lowest <= self._highest and math.isfinite(self._highest - self._lowest):
             measures |= {f"lowest_{self._price}": self._lowest, f"highest_{self._price}": self._highest}
         nulls = {name: count for name, count in self._nulls.items() if count}
         return TickStats(rows=self._rows, counts=dict(self._counts), measures=measures, nulls=nulls)

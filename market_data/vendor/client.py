@@ -7,15 +7,12 @@ Authorization header, and httpx drops that header when a redirect leads to anoth
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
-import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -23,7 +20,6 @@ from urllib.parse import quote
 import google_crc32c
 import httpx
 import stamina
-from httpx_aiohttp import AiohttpTransport
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from market_data.errors import (
@@ -34,11 +30,29 @@ from market_data.errors import (
     VendorUnavailable,
 )
 from market_data.lake.checksum import encode_crc32c
+from market_data.lake.disk import scratch_errors
 from market_data.model.limits import DEFAULT_FILES_AT_ONCE
 from market_data.model.tick_file import TickFile
 from market_data.model.venues import exchange_id_of
+from market_data.vendor.downloads import Downloaded, HeldFile, NotOffered, Unchanged
+from market_data.vendor.transport import EnvironmentTransport
+from market_data.vendor.wire import (
+    BROKEN_ANSWERS,
+    EXCERPT_CHARACTERS,
+    AnswerTooLarge,
+    Secret,
+    parse_json,
+    plain_number,
+    read_beginning,
+    read_body,
+    retry_after_seconds,
+    vendor_fields,
+)
 
 _LOG = logging.getLogger(__name__)
+# They print addresses, reasons and cookies as the vendor sends them, which may repeat the key.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("aiohttp").setLevel(logging.ERROR)
 _USER_AGENT = "market-data/0.1 (Dagster ingestion of tick files)"
 _ATTEMPTS = 5
 # doubled after each attempt: a request waits about 8 s in all; longer outages are the re-run sensor's
@@ -46,13 +60,16 @@ _FIRST_WAIT_SECONDS = 0.5
 # A longer Retry-After is not worth a waiting run: the run stops and says when to go on.
 _LONGEST_WAIT_SECONDS = 300
 _MAX_REDIRECTS = 3
-_BODY_EXCERPT_CHARACTERS = 200
+# The largest metadata known is that of some 200,000 options.
+_METADATA_BYTES = 512 * 2**20
+_REFUSAL_BYTES = 64 * 2**10
+_METADATA_PATIENCES = 5
 _DEFAULT_PATIENCE_SECONDS = 60.0
 # A body that brings less than this while one waits for `patience_seconds` will not arrive today.
 _LEAST_BYTES = 64 * 2**10
 _ABSENT_STATUSES = {httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND}
 # A parameter fault that passes: the vendor's own clients send such a request again.
-_PASSING_BAD_REQUEST = "ISO 8601 format"
+_PASSING_BAD_REQUEST = b"ISO 8601 format"
 _IN_USE_CODE = 274
 _IN_USE_WAIT_SECONDS = 900  # what the vendor says is 893 s; this when it says nothing
 
@@ -66,20 +83,8 @@ class _Transient(Exception):
         self.wait_seconds = wait_seconds
 
 
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """Read the machine's trusted certificates once: that costs more than all else in making a client."""
-    return httpx.create_ssl_context()
-
-
 def _tell_of_retry(details: RetryDetails) -> None:
-    _LOG.info(
-        "%s; asked again in %.1f s (attempt %d of %d failed)",
-        details.caused_by,
-        details.wait_for,
-        details.retry_num,
-        _ATTEMPTS,
-    )
+    _LOG.info("%s; asked again in %.1f s (attempt %d failed)", details.caused_by, details.wait_for, details.retry_num)
 
 
 # else the library prints them on its own, where they help nobody
@@ -90,56 +95,6 @@ def _wait_before_retry(error: Exception) -> bool | float:
     if isinstance(error, _Transient):
         return True if error.wait_seconds is None else error.wait_seconds
     return False
-
-
-@dataclass(frozen=True, slots=True)
-class Downloaded:
-    """A body as it was received; `size_bytes` and `crc32c` (base64) are of the bytes on disk."""
-
-    url: str
-    status: int
-    size_bytes: int
-    crc32c: str
-    etag: str | None
-    last_modified: str | None
-    x_md5: str | None
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class HeldFile:
-    """What the vendor's headers said of a file that is held; None where they said nothing."""
-
-    size_bytes: int
-    etag: str | None
-    x_md5: str | None
-
-    def is_of(self, headers: httpx.Headers) -> bool:
-        """Whether an answer is of the very bytes that are held: same length, and a same ETag or MD5."""
-        if headers.get("Content-Length") != str(self.size_bytes):
-            return False
-        pairs = ((self.etag, headers.get("ETag")), (self.x_md5, headers.get("x-md5")))
-        told = [held == offered for held, offered in pairs if held and offered]
-        return bool(told) and all(told)
-
-
-@dataclass(frozen=True, slots=True)
-class Unchanged:
-    """The vendor's headers say that a file is still the one that is held; its body was not read."""
-
-    url: str
-    status: int
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class NotOffered:
-    """The vendor says that a file does not exist (400/140, 400/300, or an ambiguous 404)."""
-
-    url: str
-    status: int
-    message: str
-    attempts: int
 
 
 class TardisClient:
@@ -163,10 +118,11 @@ class TardisClient:
         self._datasets_url = datasets_url.rstrip("/")
         # a line end from a secrets file is no part of the key
         api_key = (api_key or "").strip()
-        self._api_key = api_key
+        self._has_key = bool(api_key)
+        self._secret = Secret(api_key)
         self._patience_seconds = patience_seconds
         self._http = httpx.AsyncClient(
-            transport=AiohttpTransport(_tls_context(), limits=httpx.Limits(max_connections=connections)),
+            transport=EnvironmentTransport(connections),
             headers={"User-Agent": _USER_AGENT} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             timeout=httpx.Timeout(patience_seconds, connect=min(10, patience_seconds), pool=None),
             follow_redirects=True,
@@ -238,31 +194,46 @@ class TardisClient:
         async for attempt in self._attempts(str(file)):
             with attempt:
                 attempts = attempt.num
-                async with self._get(url, str(file), absent_is_answer=True) as response:
+                async with self._get(url, str(file), absent_is_answer=True) as (response, refusal):
                     if response.status_code != httpx.codes.OK:
-                        message = f"the vendor answered {self._describe(response)}"
+                        message = f"the vendor answered {self._describe(response.status_code, refusal)}"
                         return NotOffered(url, response.status_code, message, attempts)
                     if held is not None and held.is_of(response.headers):
                         return Unchanged(url, response.status_code, attempts)
                     if admit is not None:
-                        declared = response.headers.get("Content-Length")
-                        await admit(None if declared is None else int(declared))
+                        await admit(_declared_bytes(response, url))
                     return await self._store_body(response, url, destination, attempts)
         raise AssertionError(f"no attempt was made on {url} after {attempts}")
 
     async def _get_json(self, url: str, what: str) -> Any:
+        limit_seconds = _METADATA_PATIENCES * self._patience_seconds
         async for attempt in self._attempts(what):
             with attempt:
-                async with self._get(url, what) as response:
-                    body = await response.aread()
-                    try:
-                        return json.loads(body)
-                    except ValueError as error:
-                        excerpt = self._hide_key(body.decode("utf-8", "replace"))[:_BODY_EXCERPT_CHARACTERS]
-                        raise VendorError(f"{what}: {url} did not answer with JSON but with {excerpt!r}") from error
+                try:
+                    async with asyncio.timeout(limit_seconds), self._get(url, what) as (response, _):
+                        body = await read_body(response, _METADATA_BYTES)
+                except TimeoutError as error:
+                    raise _Transient(
+                        f"{url}: the answer was not whole after {limit_seconds:g} s", status=None
+                    ) from error
+                except AnswerTooLarge as error:
+                    raise VendorError(
+                        f"{what}: {url} answered {error}, as no metadata is: nothing of it is used"
+                    ) from error
+                return self._parse(body, url, what)
         raise AssertionError(f"no attempt was made on {url}")
 
+    def _parse(self, body: bytes, url: str, what: str) -> Any:
+        if self._secret.is_in(body):
+            raise VendorError(f"{what}: {url} answered with the key in its text: nothing of it is used or kept")
+        try:
+            return parse_json(body)
+        except ValueError as error:
+            excerpt = body.decode("utf-8", "replace")[:EXCERPT_CHARACTERS]
+            raise VendorError(f"{what}: {url} did not answer with JSON but with {excerpt!r}") from error
+
     async def _attempts(self, what: str) -> AsyncIterator[Any]:
+        made = 0
         try:
             async for attempt in stamina.retry_context(
                 on=_wait_before_retry,
@@ -271,30 +242,52 @@ class TardisClient:
                 wait_initial=_FIRST_WAIT_SECONDS,
                 wait_max=_LONGEST_WAIT_SECONDS,
             ):
+                made = attempt.num
                 yield attempt
         except _Transient as error:
-            raise VendorUnavailable(f"{what}: {error} ({_ATTEMPTS} attempts)") from error
+            _LOG.warning("%s: given up after %d attempts: %s", what, made, error)
+            raise VendorUnavailable(f"{what}: {error} ({made} attempts)") from error
 
     @asynccontextmanager
-    async def _get(self, url: str, what: str, *, absent_is_answer: bool = False) -> AsyncIterator[httpx.Response]:
+    async def _get(
+        self, url: str, what: str, *, absent_is_answer: bool = False
+    ) -> AsyncIterator[tuple[httpx.Response, bytes]]:
+        """Give an answer whose body is to be read, or, of a file that is absent, the beginning of the refusal.
+
+        Whatever breaks HTTP (status line, headers, lengths, encoding, redirects, connection, time) passes: it is asked
+        for again. What is whole and says something else than it should is permanent.
+        """
         try:
-            async with self._http.stream("GET", url) as response:
-                if response.status_code != httpx.codes.OK:
-                    await response.aread()
-                    if not (absent_is_answer and _says_absent(response)):
-                        self._raise_for_status(response, url, what)
-                yield response
+            async with AsyncExitStack() as stack:
+                response, refusal = await self._open(url, stack)
+                if response.status_code != httpx.codes.OK and not (
+                    absent_is_answer and _says_absent(response.status_code, refusal)
+                ):
+                    self._raise_for_status(response, refusal, url, what)
+                yield response, refusal
         except httpx.TooManyRedirects as error:
             raise VendorError(f"{what}: {url} redirects more than {_MAX_REDIRECTS} times") from error
-        except httpx.TransportError as error:
-            raise _Transient(f"{url}: {type(error).__name__} {error}".rstrip(), status=None) from error
+        except BROKEN_ANSWERS as error:
+            text = self._secret.hide(f"{type(error).__name__} {error}".rstrip())[: 2 * EXCERPT_CHARACTERS]
+            raise _Transient(f"{url}: {text}", status=None) from self._secret.hide_cause(error)
 
-    def _raise_for_status(self, response: httpx.Response, url: str, what: str) -> None:
+    async def _open(self, url: str, stack: AsyncExitStack) -> tuple[httpx.Response, bytes]:
+        try:
+            async with asyncio.timeout(self._patience_seconds):  # silence has a limit of its own; headers may drip
+                response = await stack.enter_async_context(self._http.stream("GET", url))
+                is_ok = response.status_code == httpx.codes.OK
+                return response, b"" if is_ok else await read_beginning(response, _REFUSAL_BYTES)
+        except TimeoutError as error:
+            raise _Transient(f"{url}: no answer within {self._patience_seconds:g} s", status=None) from error
+        except UnicodeError as error:  # the library below reads headers as text
+            raise _Transient(f"{url}: its headers are no text ({type(error).__name__})", status=None) from None
+
+    def _raise_for_status(self, response: httpx.Response, refusal: bytes, url: str, what: str) -> None:
         status = response.status_code
-        answer = f"{url} answered {self._describe(response)}"
-        wait_seconds = _retry_after_seconds(response)
+        answer = f"{url} answered {self._describe(status, refusal)}"
+        wait_seconds = retry_after_seconds(response.headers, refusal, datetime.now(UTC))
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            self._raise_for_key(response, f"{what}: {answer}", wait_seconds)
+            self._raise_for_key(refusal, f"{what}: {answer}", wait_seconds)
         if status == httpx.codes.TOO_MANY_REQUESTS:
             if wait_seconds is not None and wait_seconds > _LONGEST_WAIT_SECONDS:
                 not_before = datetime.now(UTC) + timedelta(seconds=wait_seconds)
@@ -303,7 +296,7 @@ class TardisClient:
                     not_before=not_before,
                 )
             raise _Transient(answer, status=status, wait_seconds=wait_seconds)
-        if response.is_server_error or _PASSING_BAD_REQUEST in response.text:
+        if response.is_server_error or _PASSING_BAD_REQUEST in refusal:
             raise _Transient(answer, status=status)
         if status in _ABSENT_STATUSES:
             raise VendorError(
@@ -312,8 +305,8 @@ class TardisClient:
             )
         raise VendorError(f"{what}: {answer}. This status is not in the vendor's documentation for this request")
 
-    def _raise_for_key(self, response: httpx.Response, answer: str, wait_seconds: float | None) -> None:
-        if _vendor_fields(response).get("code") == _IN_USE_CODE:
+    def _raise_for_key(self, refusal: bytes, answer: str, wait_seconds: float | None) -> None:
+        if vendor_fields(refusal).get("code") == _IN_USE_CODE:
             not_before = datetime.now(UTC) + timedelta(seconds=wait_seconds or _IN_USE_WAIT_SECONDS)
             raise VendorKeyInUse(
                 f"{answer}. One key works from one address at a time: stop the other use, or go on after "
@@ -323,29 +316,47 @@ class TardisClient:
         remedy = (
             "The key in TARDIS_API_KEY is not accepted for this: see whether it is right, still valid, and used "
             "from one address only"
-            if self._api_key
+            if self._has_key
             else "No key is set, and without one only the first day of each month is free: set TARDIS_API_KEY"
         )
         raise VendorAccessDenied(f"{answer}. {remedy}")
 
-    def _describe(self, response: httpx.Response) -> str:
+    def _describe(self, status: int, refusal: bytes) -> str:
         """Return the status with the vendor's `code` and `message`, or the start of a body that is not its JSON."""
-        fields = _vendor_fields(response)
+        fields = vendor_fields(refusal)
         if not fields:
-            return f"{response.status_code} ({self._hide_key(response.text)[:_BODY_EXCERPT_CHARACTERS]!r})"
+            text = self._secret.hide(refusal.decode("utf-8", "replace"))
+            return f"{status} ({text[:EXCERPT_CHARACTERS]!r})"
         code = f"code {fields['code']}: " if fields.get("code") is not None else ""
-        return self._hide_key(f"{response.status_code} ({code}{str(fields.get('message')).rstrip('.')})")
+        text = self._secret.hide(f"{code}{str(fields.get('message')).rstrip('.')}")
+        return f"{status} ({text[: 2 * EXCERPT_CHARACTERS]})"
 
-    def _hide_key(self, text: str) -> str:
-        """Return text of the vendor's that may go anywhere: it may repeat the key."""
-        return text.replace(self._api_key, "***") if self._api_key else text
+    def _said(self, response: httpx.Response, name: str) -> str | None:
+        """Return what a header says of a body, fit to be kept."""
+        text = response.headers.get(name)
+        return None if text is None else self._secret.hide(text)[:EXCERPT_CHARACTERS]
+
+    def refuse_key(self, what: str) -> Callable[[bytes], None]:
+        """Return what looks at a body piece by piece, and raises VendorError (permanent) where it repeats the key."""
+        sees = self._secret.watch()
+
+        def look(piece: bytes) -> None:
+            if sees(piece):
+                raise VendorError(f"{what}: the answer repeats the key. Nothing of it is kept; tell the vendor")
+
+        return look
 
     async def _store_body(self, response: httpx.Response, url: str, destination: Path, attempts: int) -> Downloaded:
+        declared, look = _declared_bytes(response, url), self.refuse_key(url)
         crc32c, size_bytes = 0, 0
         window_ends, window_bytes = time.monotonic() + self._patience_seconds, 0
-        with destination.open("wb") as sink:
+        with scratch_errors(url, destination):
+            opened = destination.open("wb")
+        with opened as sink:
             async for chunk in response.aiter_raw():
-                sink.write(chunk)
+                look(chunk)
+                with scratch_errors(url, destination):
+                    sink.write(chunk)
                 crc32c = google_crc32c.extend(crc32c, chunk)
                 size_bytes += len(chunk)
                 if time.monotonic() > window_ends:
@@ -353,41 +364,35 @@ class TardisClient:
                         slow = f"{size_bytes - window_bytes} bytes in {self._patience_seconds:g} s"
                         raise _Transient(f"{url}: the body drips, {slow}", status=response.status_code)
                     window_ends, window_bytes = time.monotonic() + self._patience_seconds, size_bytes
-        declared = response.headers.get("Content-Length")
-        if declared is not None and int(declared) != size_bytes:
+            with scratch_errors(url, destination):
+                sink.flush()
+        if declared is not None and declared != size_bytes:
             raise _Transient(f"{url}: received {size_bytes} of {declared} bytes", status=response.status_code)
         return Downloaded(
             url=url,
             status=response.status_code,
             size_bytes=size_bytes,
             crc32c=encode_crc32c(crc32c),
-            etag=response.headers.get("ETag"),
-            last_modified=response.headers.get("Last-Modified"),
-            x_md5=response.headers.get("x-md5"),
+            etag=self._said(response, "ETag"),
+            last_modified=self._said(response, "Last-Modified"),
+            x_md5=self._said(response, "x-md5"),
             attempts=attempts,
         )
 
 
-def _says_absent(response: httpx.Response) -> bool:
+def _declared_bytes(response: httpx.Response, url: str) -> int | None:
+    text = response.headers.get("Content-Length")
+    number = None if text is None else plain_number(text)
+    if text is not None and number is None:
+        raise _Transient(f"{url}: the length of the body is said to be {text[:40]!r}", status=response.status_code)
+    return number
+
+
+def _says_absent(status: int, refusal: bytes) -> bool:
     """Whether a status of absence comes from the vendor: with its JSON body, or with none.
 
     A page in HTML comes from somewhere else, and taking it for absence would lose files without a word.
     """
-    if response.status_code not in _ABSENT_STATUSES or _PASSING_BAD_REQUEST in response.text:
+    if status not in _ABSENT_STATUSES or _PASSING_BAD_REQUEST in refusal:
         return False
-    return "message" in _vendor_fields(response) or not response.content.strip()
-
-
-def _vendor_fields(response: httpx.Response) -> Mapping[str, Any]:
-    """Return the fields of the vendor's error body, none where the body is not its JSON."""
-    try:
-        fields = json.loads(response.content)
-    except ValueError:
-        return {}
-    return fields if isinstance(fields, Mapping) else {}
-
-
-def _retry_after_seconds(response: httpx.Response) -> float | None:
-    """Return how long to wait: of the header, else of the body."""
-    text = response.headers.get("Retry-After") or str(_vendor_fields(response).get("retryAfterSeconds", ""))
-    return float(text) if text.isdigit() else None
+    return "message" in vendor_fields(refusal) or not refusal.strip()

@@ -20,7 +20,7 @@ from market_data.model.limits import DEFAULT_FILES_AT_ONCE
 from market_data.model.tick_file import TickFile
 from market_data.ticks.gzip import verify_tick_file
 from market_data.universe.rules import expected_tick_files
-from market_data.vendor.client import Downloaded
+from market_data.vendor.downloads import Downloaded
 from market_data_tests.benchmarks.measured import Options, Results, Side, measure_in_turn, ratio
 from market_data_tests.benchmarks.static_vendor import static_vendor
 from market_data_tests.benchmarks.tick_files import DAY, EXCHANGE_ID, TickFileSpec, keep_tick_files

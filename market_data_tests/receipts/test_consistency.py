@@ -145,6 +145,12 @@ def test_one_change_of_a_receipt_is_refused_or_harms_nobody(
     assert min(counts.values()) > 5  # it is no test of one side only
 
 
+def swap_names(document: Any) -> None:
+    """Let two objects bear each other's name."""
+    one, other = document["objects"][:2]
+    one["stem"], other["stem"] = other["stem"], one["stem"]
+
+
 CONTRADICTIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "file twice": (lambda it: it["files"].append(it["files"][0]), "the file BTCUSDT stands in it twice"),
     "object twice": (lambda it: it["objects"].append(it["objects"][0]), "SPOT_PAIR BTC-USDT stands in it twice"),
@@ -159,6 +165,12 @@ CONTRADICTIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "key": (
         lambda it: it["objects"][0].update(instrument_key="BINANCE:SPOT_PAIR:X"),
         "BTC-USDT is of BINANCE:SPOT_PAIR:X, its file of BINANCE:SPOT_PAIR:BTC-USDT",
+    ),
+    "names": (swap_names, "has the name of BINANCE:SPOT_PAIR:"),
+    "no rows stored": (lambda it: it["files"][0].update(rows=0), "BTCUSDT is stored, and has no rows"),
+    "empty with rows": (
+        lambda it: it["files"][0].update(outcome="vendor_empty"),
+        "BTCUSDT is vendor_empty, and has rows",
     ),
     "nowhere": (lambda it: it["objects"][0].update(generations={}), "BTC-USDT is not in by_date"),
     "no name": (lambda it: it["objects"][0].update(vendor_symbol=""), "objects.0.vendor_symbol: "),

@@ -22,7 +22,7 @@ from market_data.settings.environment import (
     lake_url_of,
     load_settings,
 )
-from market_data.settings.venues_file import DEFAULT_VENUES_FILE
+from market_data.settings.venues_file import DEFAULT_VENUES_FILE, load_venues_file
 
 GOOD = "venues: {binance: {data_types: [trades]}}\n"
 URL = "http://127.0.0.1:8750/v1"
@@ -41,6 +41,16 @@ def _faults(tmp_path: Path, text: str | bytes) -> list[str]:
     head, *lines = str(caught.value).split("\n")
     assert head == f"the venues file {tmp_path / 'venues.yaml'} has faults:"
     return [line.strip() for line in lines]
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 0x_", "a: !!int abc", "a: 1" + "0" * 5000, "[" * 3000, "a: [", "a: \x00", "a: !x y"]
+)
+def test_what_is_no_yaml_is_told_in_words(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "venues.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match="cannot read the venues file"):
+        load_venues_file(path)
 
 
 def test_the_default_file_loads_without_any_environment() -> None:
@@ -208,6 +218,26 @@ def test_an_unknown_venue_is_named_with_the_known_ones(tmp_path: Path) -> None:
         (
             "venues: {binance: {data_types: [trades], max_instruments: many}}",
             ["venues.BINANCE.max_instruments: must be a whole number; found 'many'"],
+        ),
+        (
+            "venues: {binance: {data_types: [trades], max_instruments: true}}",
+            ["venues.BINANCE.max_instruments: must be a whole number; found True"],
+        ),
+        (f"limits: {{files_at_once: yes}}\n{GOOD}", ["limits.files_at_once: must be a whole number; found True"]),
+        (f"start_date: 1723075200\n{GOOD}", ["start_date: 1723075200 is a number; a day is written as 2024-08-08"]),
+        (
+            "venues: {binance: {data_types: [trades], quality: {quotes: {crossed: {limit: 1}}}}}",
+            ["venues.BINANCE: `quality` speaks of quotes, which is not among the venue's `data_types`"],
+        ),
+        (
+            "venues: {binance: {data_types: [trades], quality: {trades: {silence: {limit: 1}}}}}",
+            [
+                (
+                    "venues.BINANCE: `quality` changes silence of trades, which no file of trades is judged by. Its "
+                    "rules: arrival_order, clock_skew, negative_amount, not_finite, price_not_positive, repeated_id, "
+                    "repeated_row, unknown_side"
+                )
+            ],
         ),
         (
             f"start_date: 2019-03-29\n{GOOD}",

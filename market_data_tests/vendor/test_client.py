@@ -25,7 +25,8 @@ from market_data.lake.checksum import encode_crc32c
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, TickFile
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
-from market_data.vendor.client import Downloaded, NotOffered, TardisClient, Unchanged
+from market_data.vendor.client import TardisClient
+from market_data.vendor.downloads import Downloaded, NotOffered, Unchanged
 
 pytestmark = pytest.mark.usefixtures("retries_without_waits")
 
