@@ -347,3 +347,37 @@ DRIPS = {
     "headers drip": Change(headers=(b"X-Long: " + b"a" * 4000,), drips=True),
     "a page that never ends": Change(body=b"", is_endless=True, has_length=False),
 }
+
+
+# What a lie puts into a JSON document.
+ODD_VALUES: tuple[Any, ...] = (
+    None, "", "x", 0, -1, 10**400, 1.5, float("nan"), float("inf"), True, [], {}, [None], {"a": None}, "\ud800",
+    "2024-08-08", "9999-12-31T23:59:59+23:59", "0001-01-01T00:00:00Z", "not a day", 1723075200, "a" * 5000, "a/../b",
+    "x:y", "\x00", KEY,
+)  # fmt: skip
+
+
+def edited(document: Any, chance: random.Random) -> tuple[Any, str]:
+    """Give a document with one to three odd values in it, and what was done."""
+    changed, done = json.loads(json.dumps(document)), []
+    for _ in range(chance.randint(1, 3)):
+        path = chance.choice(list(_places(changed)))
+        place = changed
+        for name in path[:-1]:
+            place = place[name]
+        if chance.random() < 0.2:
+            del place[path[-1]]
+            done.append(f"without {path}")
+        else:
+            place[path[-1]] = chance.choice(ODD_VALUES)
+            done.append(f"{path} = {str(place[path[-1]])[:30]!r}")
+        if not list(_places(changed)):
+            break
+    return changed, ", ".join(done)
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in items:
+        yield (*path, name)
+        yield from _places(inner, (*path, name))

@@ -42,7 +42,7 @@ PURE = """
     errors model symbology
     checks.rules ingest.assess lake.base lake.keys operate.automation read.arguments read.completeness
     receipts.consistency receipts.evidence receipts.receipt settings.faults ticks.rules
-    universe.listing universe.rules universe.waivers vendor.instrument_definitions
+    universe.listing universe.rules universe.waivers vendor.instrument_definitions vendor.metadata
 """
 # What they may use: values, text, dates. Whatever reads a clock, a file or a socket is not among them.
 _STANDARD = """

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from market_data.lake.keys import layout_prefix, object_key
 from market_data.model.data_types import TABLES
-from market_data.model.tick_file import DataTypeDay
+from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.receipts.receipt import Receipt, State
 from market_data.ticks.rules import Family
 
@@ -76,14 +76,27 @@ def judge_coverage(facts: UnitFacts) -> Verdict:
         for file in receipt.open_files[:_WORST_CASES]
     )
     summary = summarize_coverage(receipt)
+    if not receipt.open_files and (receipt.doubt or is_nothing_offered(receipt)):
+        return Verdict(is_passed=False, summary=summary, counts=counts, worst=worst, is_error=False)
     return Verdict(receipt.is_complete, summary, counts, worst)
+
+
+def is_nothing_offered(receipt: Receipt) -> bool:
+    """Whether the vendor says of each file that was expected that it has none: not to be believed at once."""
+    return bool(receipt.files) and all(file.outcome is Outcome.NOT_OFFERED for file in receipt.files)
 
 
 def summarize_coverage(receipt: Receipt) -> str:
     """Return one line: `OK 412/412, 3 empty, 0 failed`, or `OK nothing expected: ...`."""
     if receipt.is_nothing_expected:
         return f"OK nothing expected: {_why_nothing(receipt)}"
+    if receipt.doubt and not receipt.open_files:
+        return f"IN DOUBT nothing expected: {receipt.doubt}"
     counts = receipt.counts()
+    if is_nothing_offered(receipt):
+        return (
+            f"IN DOUBT 0 of {len(receipt.files)} stored, {counts['not_offered']} not offered: the vendor is asked again"
+        )
     accounted = len(receipt.files) - len(receipt.open_files)
     parts = [f"{accounted}/{len(receipt.files)}", f"{counts['vendor_empty']} empty"]
     parts += [f"{counts[name]} {name.replace('_', ' ')}" for name in ("not_offered", "waived") if counts[name]]

@@ -26,7 +26,7 @@ from market_data.model.data_types import TABLES
 from market_data.model.venues import group_name_of
 from market_data.settings.environment import Settings
 from market_data.universe.learn import store_universe
-from market_data.universe.rules import Universe, changes_between, group_only_notes
+from market_data.universe.rules import Universe, changes_between, notes_on
 
 # Caps concurrent steps that download, where the deployment sets a limit for the pool.
 POOL = "tardis"
@@ -72,7 +72,7 @@ def _build_instruments(settings: Settings, venue: str, days: dg.DailyPartitionsD
             store = lake.open()
             universe, before = _learn_day_and_before(settings, venue, day, store, vendor)
             stat = store_universe(store, universe)
-        notes = group_only_notes(universe, selection)
+        notes = notes_on(universe, selection)
         for note in notes:
             context.log.warning("%s: %s", venue, note)
         disagreeing = sum(bool(item.disagreements) for item in universe.listed)

@@ -65,6 +65,8 @@ def describe_universe(universe: Universe, changes: Sequence[Change], uri: str, n
 
 def summarize_universe(universe: Universe) -> str:
     """Return one line: how many instruments are selected of those listed, or why the venue listed none."""
+    if universe.doubt:
+        return f"IN DOUBT {universe.doubt}"
     if universe.why_nothing_listed:
         return f"OK no instrument listed on {universe.day}, so no tick file is expected: {universe.why_nothing_listed}"
     left_out = ", ".join(f"{count} by {name}" for name, count in universe.left_out.items()) or "none"

@@ -196,7 +196,8 @@ class Acquirer:
     async def _fetch(self, attempt: Attempt, file: FileEvidence, fetch: _Fetch, *, is_refresh: bool) -> Acquired:
         tick_file = _tick_file(attempt, file)
         held = HeldFile(file.size_bytes, file.etag, file.x_md5) if is_refresh and file.size_bytes is not None else None
-        answer = await self.client.download(tick_file, fetch.body, admit=fetch.admit, held=held)
+        most_bytes = self.sizes[tick_file.unit.data_type].max_csv_bytes
+        answer = await self.client.download(tick_file, fetch.body, admit=fetch.admit, held=held, most_bytes=most_bytes)
         if isinstance(answer, NotOffered):
             absent = file.answered(answer.url, answer.status, answer.attempts).absent(
                 answer.message, is_provisional=self.is_near_bound

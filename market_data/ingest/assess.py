@@ -31,12 +31,13 @@ class PublicationTarget:
 class WantedUnit:
     """What is wanted of a unit: its expected tick files, and the reasons of those that are `waived`, by vendor symbol.
 
-    `instruments_listed` goes into the receipt; `is_refresh` asks the vendor about every file.
+    `instruments_listed` and `doubt` go into the receipt; `is_refresh` asks the vendor about every file.
     """
 
     unit: DataTypeDay
     expected: Sequence[TickFile]
     instruments_listed: int | None = None
+    doubt: str | None = None
     waived: Mapping[str, str] = field(default_factory=dict)
     is_refresh: bool = False
 
@@ -73,7 +74,7 @@ def assess(
     return Work(
         claimed=claimed,
         is_takeover=is_takeover,
-        is_current=has_objects and not has_work and claimed.files == known.files,
+        is_current=has_objects and not has_work and (claimed.files, claimed.doubt) == (known.files, known.doubt),
         to_acquire=claimed.open_files,
         to_rebuild=to_rebuild,
         to_refresh=to_refresh,
@@ -84,7 +85,7 @@ def _claim(
     known: Receipt, wanted: WantedUnit, observed: Mapping[str, ObjectStat], target: PublicationTarget, writer: str
 ) -> Receipt:
     """Return the receipt with the writer's claim, and open whatever has lost its proof."""
-    claimed = known.claimed_by(writer, wanted.expected, target.config_hash, wanted.instruments_listed)
+    claimed = known.claimed_by(writer, wanted.expected, target.config_hash, wanted.instruments_listed, wanted.doubt)
     unproven = [file.opened() for file in claimed.files if not _has_proof(wanted.unit, file, observed)]
     return claimed.with_evidence(unproven).with_waivers(wanted.waived)
 

@@ -37,13 +37,13 @@ from market_data.ingest.slots import Slots
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
 from market_data.model.limits import RunLimits
-from market_data.model.tick_file import DataTypeDay
+from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import load_receipt
 from market_data.ticks.decode import DECODER_VERSION
 from market_data.ticks.rules import Rule, rules_for
-from market_data.universe.rules import Selection, Universe, expected_tick_files
+from market_data.universe.rules import Selection, Universe, expected_tick_files, unreadable_files
 from market_data.universe.waivers import Waiver, waived_reasons
 from market_data.vendor.client import TardisClient
 from market_data.vendor.quota import DailyQuota
@@ -89,6 +89,7 @@ class VenueDay:
             DataTypeDay(self.universe.venue, data_type, self.universe.day),
             expected,
             instruments_listed=len(self.universe.listed),
+            doubt=self.universe.doubt,
             waived=waived_reasons(self.waivers, expected),
             is_refresh=self.is_refresh,
         )
@@ -277,6 +278,10 @@ class _Units:
     async def _conclude(self, attempt: Attempt, done: Sequence[_Done]) -> Receipt:
         """Publish the unit when every file is accounted for, else keep what is proven."""
         evidence = [item.evidence for item in done]
+        if evidence and {file.outcome for file in evidence} == {Outcome.NOT_OFFERED} == {
+            file.outcome for file in attempt.receipt.with_evidence(evidence).files
+        }:  # not one file of the day: that is asked again at the next run
+            evidence = [file.changed(is_provisional=True) for file in evidence]
         if not all(file.is_accounted for file in evidence):
             return await self._on_unit_thread(attempt.release, evidence)
         objects = {item.evidence.vendor_symbol: await self._acquirer.unpark(item.acquired) for item in done}
@@ -300,6 +305,8 @@ class _Units:
         """Acquire a file that is wanted; what goes wrong with it stands in its evidence."""
         if self._stop is not None and not attempt.has_raw(file.vendor_symbol):
             return self._left_untried(file)
+        if why := unreadable_files(self._day.universe, attempt.unit.data_type).get(file.vendor_symbol):
+            return Acquired(_failed(file, VendorError(f"{attempt.unit} {file.vendor_symbol}: {why}")))
         try:
             return await self._acquirer.obtain(attempt, file, may_download=lambda: self._stop is None)
         except (VendorAccessDenied, VendorBusy) as error:

@@ -48,6 +48,7 @@ from market_data.lake.base import (
     describe_conflict,
 )
 from market_data.lake.checksum import compute_crc32c, encode_crc32c
+from market_data.lake.disk import scratch_errors
 
 _UPLOAD_CHUNK_BYTES = 8 * 2**20  # google-cloud-storage sends more than this in chunks, less in one request
 _CONNECTIONS = 32
@@ -113,12 +114,10 @@ class GcsLake(TickLake):
         """Download the object into `directory`. See `TickLake.fetch_file`."""
         path = directory / f"{uuid.uuid4().hex}-{check_key(key).rpartition('/')[2][-80:]}"
         try:
-            with path.open("xb") as stream:
+            with scratch_errors(f"downloading {self.uri(key)}", directory), path.open("xb") as stream:
                 self._download(key, stream)
-        except BaseException as error:
+        except BaseException:
             path.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise LakeError(f"cannot download {self.uri(key)} to {directory}: {error}") from error
             raise
         return path
 

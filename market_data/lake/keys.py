@@ -30,7 +30,7 @@ ORIGIN_KEY = "origin.json"
 UNIVERSE_PREFIX = "universe/"
 PROBE_PREFIX = "probe/"  # what `market-data doctor` writes and takes away
 _UNIVERSE_KEY = re.compile(r"universe/date=(?P<day>\d{4}-\d\d-\d\d)/venue=(?P<venue>[^/]+)/instruments\.parquet")
-_RECEIPT_NAME = re.compile(r"date=\d{4}-\d\d-\d\d\.json")
+_RECEIPT_KEY = re.compile(r"receipt/venue=[^/]+/data_type=[^/]+/date=(?P<day>\d{4}-\d\d-\d\d)\.json")
 _TICKS = "ticks"
 _PARQUET = ".parquet"
 
@@ -123,8 +123,8 @@ def receipt_prefix(venue: str, data_type: DataType) -> str:
 
 def day_of_receipt(key: str) -> date | None:
     """Return the day of a receipt's object key, None for what else people keep in its folder."""
-    name = key.rpartition("/")[2]
-    return _day(name.removeprefix("date=").removesuffix(".json")) if _RECEIPT_NAME.fullmatch(name) else None
+    match = _RECEIPT_KEY.fullmatch(key)
+    return _day(match["day"]) if match else None
 
 
 def universe_key(venue: str, day: date) -> str:

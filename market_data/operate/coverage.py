@@ -124,5 +124,7 @@ def _cause(receipt: Receipt) -> str:
         return f"its receipt names no layout that this version knows ({', '.join(receipt.layouts) or 'none'})"
     if receipt.state == State.REPLACING:
         return "its files are being rewritten, or a run died while it did; run the day again"
+    if receipt.doubt and not receipt.open_files:
+        return f"in doubt: {receipt.doubt}"
     told = next((file.fault for file in receipt.open_files if file.fault), None)
     return told or "a run is at work, or was stopped before it ended; run the day again"

@@ -120,6 +120,8 @@ def cause_of(receipt: Receipt | None, wanted: Wanted) -> str | None:
         counted = failed or list(receipt.open_files)
         first = next((file.fault for file in counted if file.fault), "a run is at work, or was stopped before it ended")
         return f"failed: {len(counted)} of {len(receipt.files)} files open ({_name_some(counted)}): {first}"
+    if receipt.doubt:
+        return f"in doubt: {receipt.doubt}"
     if not receipt.files:
         return "not offered: the vendor lists no such file of this venue for this day"
     return _cause_of_instruments(receipt, relevant, wanted) or _cause_of_ticks(relevant)

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import Literal, get_args
 
 import polars as pl
 
 from market_data.errors import ConfigurationError, TicksIncomplete
 from market_data.lake.base import TickLake
-from market_data.lake.keys import LAYOUTS, PARTITION_KEYS, object_key
+from market_data.lake.keys import LAYOUTS, ORIGIN_KEY, PARTITION_KEYS, PublishedName, object_key
 from market_data.lake.open import polars_storage_options
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
 from market_data.model.instruments import parse_instrument_key
@@ -42,6 +42,7 @@ from market_data.receipts.store import map_receipts
 
 OnIncomplete = Literal["raise", "skip", "include"]
 _ADDED_COLUMNS = ("date", "venue", "instrument_type")
+_PARTITIONS: dict[str, pl.DataType] = {key: pl.Date() if key == "date" else pl.String() for key in PARTITION_KEYS}
 
 
 class UncheckedTicksWarning(UserWarning):
@@ -170,8 +171,7 @@ def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncom
 def _scan(
     lake: TickLake, data_type: DataType, receipts: Sequence[Receipt], wanted: Wanted, layout: str | None
 ) -> pl.LazyFrame:
-    uris: list[tuple[str, str]] = []  # (layout, object), in the order of the rows
-    has_groups = False
+    objects: list[_Object] = []  # in the order of the rows
     for receipt in receipts:
         for item in filter(wanted.takes, receipt.objects):
             chosen = layout or receipt.known_layouts[0]
@@ -179,25 +179,47 @@ def _scan(
                 raise ConfigurationError(
                     f"{receipt.unit} is not published in {chosen!r}, but in {', '.join(receipt.layouts)}"
                 )
-            has_groups = has_groups or item.instrument_key is None
-            uris.append((chosen, lake.uri(object_key(chosen, item.name(receipt.unit)))))
+            objects.append(_Object(chosen, item.name(receipt.unit), item.instrument_key is None))
     schema = TABLES[data_type].published_schema
-    partitions: dict[str, pl.DataType] = {key: pl.Date() if key == "date" else pl.String() for key in PARTITION_KEYS}
-    scans = [
-        pl.scan_parquet(
-            [uri for _, uri in group],
-            glob=False,
-            hive_partitioning=True,
-            hive_schema=partitions,
-            storage_options=polars_storage_options(lake),
-        ).select(*_ADDED_COLUMNS, *schema)  # each layout puts the partition keys elsewhere
-        for _, group in groupby(uris, key=itemgetter(0))
-    ]
-    if not scans:
-        added = {name: partitions[name] for name in _ADDED_COLUMNS}
+    if not objects:
+        added = {name: _PARTITIONS[name] for name in _ADDED_COLUMNS}
         return pl.LazyFrame(schema=pl.Schema({**added, **schema}))
+    # each layout puts the partition keys elsewhere
+    scans = [scan.select(*_ADDED_COLUMNS, *schema) for scan in _scans(lake, objects)]
     rows = pl.concat(scans) if len(scans) > 1 else scans[0]
-    return _only_wanted_rows(rows, wanted) if has_groups else rows
+    return _only_wanted_rows(rows, wanted) if any(item.is_group for item in objects) else rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    layout: str
+    name: PublishedName
+    is_group: bool
+
+    @property
+    def folder(self) -> tuple[DataTypeDay, str]:
+        """What all objects of one folder share."""
+        return self.name.unit, self.name.instrument_type
+
+
+def _scans(lake: TickLake, objects: Sequence[_Object]) -> Iterator[pl.LazyFrame]:
+    """Yield scans of objects, in their order, with the partition keys as columns.
+
+    Polars takes keys from the whole path: below a folder with `=` (`gs://bucket/env=prod`) they are put in by hand.
+    """
+    options = polars_storage_options(lake)
+    if "=" not in lake.uri(ORIGIN_KEY):
+        for _, group in groupby(objects, key=attrgetter("layout")):
+            uris = [lake.uri(object_key(item.layout, item.name)) for item in group]
+            hive = {"hive_partitioning": True, "hive_schema": _PARTITIONS}
+            yield pl.scan_parquet(uris, glob=False, storage_options=options, **hive)  # type: ignore[arg-type]
+        return
+    for (unit, instrument_type), group in groupby(objects, key=attrgetter("folder")):
+        uris = [lake.uri(object_key(item.layout, item.name)) for item in group]
+        scan = pl.scan_parquet(uris, glob=False, hive_partitioning=False, storage_options=options)
+        yield scan.with_columns(
+            date=pl.lit(unit.day), venue=pl.lit(unit.venue), instrument_type=pl.lit(instrument_type)
+        )
 
 
 def _only_wanted_rows(rows: pl.LazyFrame, wanted: Wanted) -> pl.LazyFrame:

@@ -103,7 +103,8 @@ class Receipt(FormatVersions):
     """See the module. `files` and `objects` are sorted by vendor symbol (then stem).
 
     `instruments_listed` is how many instruments the venue listed that day when the expected set was frozen, whatever is
-    wanted of them; None where an earlier version wrote the receipt. A day without any has no files, and is whole.
+    wanted of them; None where an earlier version wrote the receipt. A day without any has no files, and is whole,
+    unless there is a `doubt`: why the vendor's word that there is nothing is not believed yet.
     """
 
     schema_version: int = 1
@@ -120,6 +121,7 @@ class Receipt(FormatVersions):
     objects: tuple[PublishedObject, ...] = ()
     claim: str | None = None
     committed_at: datetime | None = None
+    doubt: str | None = None
 
     @property
     def unit(self) -> DataTypeDay:
@@ -134,7 +136,7 @@ class Receipt(FormatVersions):
     @property
     def is_complete(self) -> bool:
         """Whether the unit is published whole: every expected file accounted for, all rows of the stored ones there."""
-        is_accounted = self.state == State.COMMITTED and not self.open_files
+        is_accounted = self.state == State.COMMITTED and not self.open_files and self.doubt is None
         return is_accounted and self.has_known_layouts and not self.unpublished_files
 
     @property
@@ -190,7 +192,12 @@ class Receipt(FormatVersions):
         return counts
 
     def claimed_by(
-        self, writer: str, expected: Sequence[TickFile], config_hash: str, instruments_listed: int | None = None
+        self,
+        writer: str,
+        expected: Sequence[TickFile],
+        config_hash: str,
+        instruments_listed: int | None = None,
+        doubt: str | None = None,
     ) -> Self:
         """Return the receipt with the expected set frozen and the writer's claim on it.
 
@@ -213,7 +220,9 @@ class Receipt(FormatVersions):
             and is_group.get(file.instrument_type, file.is_group) == file.is_group
         }
         files = tuple(file for _, file in sorted((kept | wanted).items()))
-        return self.changed(claim=writer, files=files, config_hash=config_hash, instruments_listed=instruments_listed)
+        return self.changed(
+            claim=writer, files=files, config_hash=config_hash, instruments_listed=instruments_listed, doubt=doubt
+        )
 
     def with_evidence(self, evidence: Iterable[FileEvidence]) -> Self:
         """Return the receipt with newer evidence of some files."""

@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from pydantic import BaseModel
+
 from market_data.errors import ConfigurationError, LakeError, VendorError
 from market_data.lake.base import GZIP_CONTENT, TickLake
 from market_data.lake.keys import asked_of_answer, vendor_answer_key, vendor_answer_prefix
 from market_data.universe.listing import ExportBounds, export_bounds
 from market_data.vendor.client import TardisClient
+
+
+class AnswerDamaged(LakeError):
+    """What the lake keeps is no answer of the vendor's (permanent, until it is asked again)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +41,30 @@ class VendorAnswer:
         return export_bounds(self.venue, self.exchange, self.asked)
 
 
+class _Kept(BaseModel):
+    exchange: dict[str, Any]
+    instruments: list[Any] | None
+
+
 def load_answer(lake: TickLake, venue: str, asked: date) -> VendorAnswer:
     """Return the answer that the lake keeps of a day; raises LakeError of any kind."""
     key = vendor_answer_key(venue, asked)
     data, _ = lake.get_bytes(key)
     try:
-        document = json.loads(gzip.decompress(data))
-        return VendorAnswer(venue, asked, document["exchange"], document["instruments"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
-        raise LakeError(
+        kept = _Kept.model_validate(json.loads(gzip.decompress(data)))
+    except (RecursionError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise AnswerDamaged(
             f"{lake.uri(key)} is no answer of the vendor's that was kept ({error!r}): delete it, and it is asked again"
         ) from error
+    return VendorAnswer(venue, asked, kept.exchange, kept.instruments)
 
 
 def save_answer(lake: TickLake, answer: VendorAnswer) -> None:
     """Keep an answer as it was; the same answer gives the same bytes. Raises LakeError of any kind."""
-    document = json.dumps({"exchange": answer.exchange, "instruments": answer.instruments}).encode()
+    try:
+        document = json.dumps({"exchange": answer.exchange, "instruments": answer.instruments}).encode()
+    except RecursionError as error:
+        raise VendorError(f"details of {answer.venue}: the vendor's answer is nested too deep to be kept") from error
     key = vendor_answer_key(answer.venue, answer.asked)
     lake.put_bytes(gzip.compress(document, mtime=0), key, content_type=GZIP_CONTENT)
 

@@ -6,19 +6,25 @@ The vendor's answer is kept in the lake as it was, so that a backfill asks once 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
-from typing import Any
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date, timedelta
 
 import polars as pl
 
 from market_data.errors import LakeObjectMissing, VendorNotReady
 from market_data.lake.base import PARQUET_CONTENT, ObjectStat, TickLake
 from market_data.lake.keys import combined_universe_key, universe_key
-from market_data.model.instruments import file_symbol
-from market_data.universe.answers import VendorAnswer, load_answer, save_answer
+from market_data.universe.answers import AnswerDamaged, VendorAnswer, load_answer, load_newest_answer, save_answer
 from market_data.universe.rules import UNIVERSE_SCHEMA, Selection, Universe, instruments_on
 from market_data.vendor.client import TardisClient
+from market_data.vendor.metadata import definitions_on
+
+_LOG = logging.getLogger(__name__)
+# A venue with fewer instruments may well list none for a day.
+_MANY = 10
 
 
 async def learn_universes(
@@ -26,38 +32,89 @@ async def learn_universes(
 ) -> tuple[Universe, ...]:
     """Return what a venue listed on each day, from the one answer kept today, or else by asking the vendor.
 
-    Raises VendorNotReady, VendorUnavailable (transient); VendorError (permanent).
+    An answer that lists nothing where the lake knows that much was listed the day before is asked for again; where it
+    says so again, the universe has a `doubt`. Raises VendorNotReady, VendorUnavailable (transient); VendorError
+    (permanent).
     """
+    kept = _kept_answer(lake, venue, today)
+    if kept is not None:
+        with suppress(VendorNotReady):  # the day may have been exported since
+            universes = _universes(lake, kept, days, selection)
+            if not any(universe.doubt for universe in universes):
+                return universes
+    before = _newest_answer(lake, venue)
+    answer = VendorAnswer(venue, today, await client.exchange(venue), await client.instruments(venue))
+    universes = _universes(lake, answer, days, selection)
+    save_answer(lake, answer)
+    until = answer.bounds.exported_until
+    if before is not None and before.bounds.exported_until > until:
+        note = (
+            f"on {before.asked} the vendor said that {venue} is exported until {before.bounds.exported_until}, now it "
+            f"says until {until}: days between may have been taken back"
+        )
+        universes = tuple(replace(universe, notes=(*universe.notes, note)) for universe in universes)
+    return universes
+
+
+def _kept_answer(lake: TickLake, venue: str, asked: date) -> VendorAnswer | None:
+    """Return the answer of a day that the lake keeps; None where it keeps none, or a damaged one: it is asked again."""
     try:
-        kept = load_answer(lake, venue, today)
-        return tuple(_universe(kept, day, selection) for day in days)
-    except (LakeObjectMissing, VendorNotReady):
-        # nothing kept today, or the day was exported since
-        answer = VendorAnswer(venue, today, await client.exchange(venue), await client.instruments(venue))
-        universes = tuple(_universe(answer, day, selection) for day in days)
-        save_answer(lake, answer)
-        return universes
+        return load_answer(lake, venue, asked)
+    except LakeObjectMissing:
+        return None
+    except AnswerDamaged as error:
+        _LOG.warning("%s", error)
+        return None
+
+
+def _newest_answer(lake: TickLake, venue: str) -> VendorAnswer | None:
+    try:
+        newest = load_newest_answer(lake, venue)
+    except AnswerDamaged as error:
+        _LOG.warning("%s", error)
+        return None
+    return newest
+
+
+def _universes(
+    lake: TickLake, answer: VendorAnswer, days: Sequence[date], selection: Selection
+) -> tuple[Universe, ...]:
+    return tuple(_with_doubt(lake, _universe(answer, day, selection), answer) for day in days)
+
+
+def _with_doubt(lake: TickLake, universe: Universe, answer: VendorAnswer) -> Universe:
+    """Doubt an empty universe of a venue that has not ended: of no symbol at all, or a day after one with many."""
+    ended = answer.bounds.ended
+    if universe.listed or (ended is not None and universe.day >= ended):
+        return universe
+    doubt = None
+    if not answer.exchange["datasets"].get("symbols"):
+        doubt = f"the vendor lists not one symbol of {universe.venue}, which it still collects: it is asked again"
+    elif (many := _listed_before(lake, universe)) >= _MANY:
+        doubt = (
+            f"the vendor lists no instrument of {universe.venue} on {universe.day}, and listed {many} on the day "
+            "before: it is asked again"
+        )
+    return replace(universe, doubt=doubt)
+
+
+def _listed_before(lake: TickLake, universe: Universe) -> int:
+    try:
+        data, _ = lake.get_bytes(universe_key(universe.venue, universe.day - timedelta(days=1)))
+    except LakeObjectMissing:
+        return 0
+    return pl.read_parquet(io.BytesIO(data)).height
 
 
 def _universe(answer: VendorAnswer, day: date, selection: Selection) -> Universe:
-    definitions = _definitions_on(answer.instruments, day)
-    return instruments_on(answer.venue, answer.exchange, day, selection, definitions, asked=answer.asked)
-
-
-def _definitions_on(instruments: Sequence[Mapping[str, Any]] | None, day: date) -> dict[str, Mapping[str, Any]]:
-    """Return the vendor's definition of each instrument as it held on a day, by vendor symbol.
-
-    `changes` lists old values until an instant, oldest first (docs.tardis.dev, instruments metadata API).
-    """
-    day_start = datetime.combine(day, time(), UTC)
-    definitions: dict[str, Mapping[str, Any]] = {}
-    for instrument in instruments or ():
-        held = dict(instrument)
-        for change in reversed(instrument.get("changes", ())):
-            if datetime.fromisoformat(change["until"]) > day_start:
-                held |= change
-        definitions[file_symbol(instrument.get("datasetId") or instrument["id"])] = held
-    return definitions
+    definitions, unreadable = definitions_on(answer.instruments, day)
+    universe = instruments_on(answer.venue, answer.exchange, day, selection, definitions, asked=answer.asked)
+    if not unreadable:
+        return universe
+    note = (
+        f"{unreadable} of the vendor's instrument definitions cannot be read: what they add to the symbols is unknown"
+    )
+    return replace(universe, notes=(*universe.notes, note))
 
 
 def universe_frame(universe: Universe) -> pl.DataFrame:

@@ -5,9 +5,10 @@ Source: docs.tardis.dev, HTTP API, `/exchanges/:exchange`, `datasets` (available
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from market_data.errors import VendorError
@@ -19,11 +20,13 @@ from market_data.model.instruments import (
     PERPETUAL,
     SPOT_PAIR,
     Instrument,
-    file_symbol,
+    KeySource,
     instrument_type_of,
+    unparsed_symbol,
 )
 from market_data.symbology import parse_symbol
 from market_data.vendor.instrument_definitions import apply_definition
+from market_data.vendor.metadata import ListedSymbol, UnreadableRow, end_of_life, read_export_state, read_symbols
 
 # The vendor's group ids: one file for all instruments of a type.
 GROUP_TYPES: dict[str, str] = {
@@ -34,6 +37,8 @@ GROUP_TYPES: dict[str, str] = {
     "COMBOS": COMBO,
 }
 
+# Thousands a venue, each with its expiry in its symbol.
+_NEVER_RENAMED = frozenset({OPTION, COMBO})
 _LAST_EXPORT_TAKES = timedelta(days=7)
 
 
@@ -57,12 +62,15 @@ class ExportBounds:
 class Listing:
     """What a venue listed on a day: instruments, sorted by vendor symbol, and grouped files with their data types.
 
-    `why_nothing` is a sentence where there is no instrument.
+    `why_nothing` is a sentence where there is no instrument. `unreadable` are rows that may have been listed; `notes`
+    are sentences about instruments whose key or type had to be decided.
     """
 
     instruments: tuple[Instrument, ...]
     group_data_types: Mapping[str, tuple[DataType, ...]]
     why_nothing: str | None
+    unreadable: tuple[UnreadableRow, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def list_day(
@@ -74,43 +82,70 @@ def list_day(
 ) -> Listing:
     """Return what a venue listed on a day; `definitions` are the vendor's, by vendor symbol.
 
-    Raises VendorError (permanent) when the answer lacks what is needed, or two instruments would share a key.
+    Rows that cannot be read, a symbol under two types, and symbols that would share a key are no reason to refuse the
+    others: see `Listing`. Raises VendorError (permanent) when the answer is no list of symbols at all.
     """
-    listed: dict[tuple[str, str], Instrument] = {}
-    groups: dict[str, tuple[DataType, ...]] = {}
-    lives: list[tuple[date, date]] = []
-    for row in _needed(venue, answer["datasets"], "symbols", list):
-        since, to = _day(venue, row, "availableSince"), _day(venue, row, "availableTo")
-        if row.get("id") not in GROUP_TYPES:
-            lives.append((since, to))
-        if not since <= day < min(to, bounds.exported_until):
-            continue
-        symbol = _symbol(venue, row)
-        if symbol in GROUP_TYPES:
-            groups[symbol] = _data_types(venue, row)
-            continue
-        instrument = _instrument(venue, row, symbol, (since, to), definitions.get(symbol, {}))
-        twin = listed.get((symbol, instrument.instrument_type))
-        listed[symbol, instrument.instrument_type] = _merged(twin, instrument) if twin else instrument
-    instruments = tuple(sorted(listed.values(), key=lambda instrument: instrument.vendor_symbol))
-    _refuse_shared_keys(instruments)
-    return Listing(instruments, groups, None if instruments else _why_nothing_listed(day, lives, bounds))
+    symbols = answer["datasets"].get("symbols")
+    if not isinstance(symbols, list):
+        raise VendorError(
+            f"{venue}: the vendor's details lack a usable 'symbols' (found {type(symbols).__name__} on 'datasets'). "
+            "Its format may have changed: see docs.tardis.dev, HTTP API"
+        )
+    rows, unreadable = read_symbols(symbols)
+    groups = {row.symbol: row.data_types for row in rows if row.symbol in GROUP_TYPES and _is_listed(row, day, bounds)}
+    by_symbol: dict[str, list[ListedSymbol]] = {}
+    for row in rows:
+        if row.symbol not in GROUP_TYPES:
+            by_symbol.setdefault(row.symbol, []).append(row)
+    of_day = {symbol: alive for symbol, of in by_symbol.items() if (alive := _alive(of, day, bounds))}
+    found = [
+        _instrument(venue, symbol, alive, _first_type(by_symbol[symbol]), definitions.get(symbol, {}))
+        for symbol, alive in of_day.items()
+    ]
+    instruments, shared = _without_shared_keys(venue, found, by_symbol)
+    retyped = [
+        symbol for symbol in of_day if len({instrument_type_of(row.vendor_type) for row in by_symbol[symbol]}) > 1
+    ]
+    lives = [row.life for of in by_symbol.values() for row in of]
+    return Listing(
+        instruments=tuple(sorted(instruments, key=lambda instrument: instrument.vendor_symbol)),
+        group_data_types=groups,
+        why_nothing=None if instruments else _why_nothing_listed(day, lives, bounds),
+        unreadable=tuple(unreadable),
+        notes=(*_notes_of_retyped(retyped, by_symbol), *shared),
+    )
+
+
+def _is_listed(row: ListedSymbol, day: date, bounds: ExportBounds) -> bool:
+    since, to = row.life
+    return since <= day < min(to, bounds.exported_until)
+
+
+def _alive(rows: Sequence[ListedSymbol], day: date, bounds: ExportBounds) -> list[ListedSymbol]:
+    return [row for row in rows if _is_listed(row, day, bounds)]
+
+
+def _first_type(rows: Sequence[ListedSymbol]) -> str:
+    """Return the type of a symbol's first life: a symbol that is typed anew later keeps its key."""
+    return instrument_type_of(min(rows, key=lambda row: (row.since, row.vendor_type)).vendor_type)
 
 
 def _instrument(
-    venue: str, row: Mapping[str, Any], symbol: str, life: tuple[date, date], definition: Mapping[str, Any]
+    venue: str, symbol: str, alive: Sequence[ListedSymbol], instrument_type: str, definition: Mapping[str, Any]
 ) -> Instrument:
-    instrument_type = instrument_type_of(_needed(venue, row, "type", str))
-    first_day, last_day = life[0], life[1] - timedelta(days=1)
+    """Return the instrument of one file symbol, of all rows of it: ids that differ in case, relistings."""
+    first_day = min(row.life[0] for row in alive)
+    last_day = max(row.life[1] for row in alive) - timedelta(days=1)
     parsed, source = parse_symbol(venue, instrument_type, symbol, first_day, last_day)
     defined = apply_definition(parsed, source, venue, instrument_type, definition)
+    offered = {data_type for row in alive for data_type in row.data_types}
     return Instrument(
         venue=venue,
         vendor_symbol=symbol,
         instrument_type=instrument_type,
         parsed=defined.parsed,
         key_source=defined.source,
-        data_types=_data_types(venue, row),
+        data_types=tuple(data_type for data_type in DataType if data_type in offered),
         first_day=first_day,
         last_day=last_day,
         contract_multiplier=_number(definition.get("contractMultiplier")),
@@ -119,9 +154,49 @@ def _instrument(
     )
 
 
-def _data_types(venue: str, row: Mapping[str, Any]) -> tuple[DataType, ...]:
-    offered = _needed(venue, row, "dataTypes", list)
-    return tuple(data_type for data_type in DataType if data_type in offered)
+def _without_shared_keys(
+    venue: str, found: Sequence[Instrument], by_symbol: Mapping[str, Sequence[ListedSymbol]]
+) -> tuple[list[Instrument], list[str]]:
+    """Let no two symbols that live at once share a key; returns the instruments, and a sentence for each that yields.
+
+    The symbol that was listed first owns the key, for good. One that is listed while the owner lives has the vendor's
+    form in its key, also when the owner has ended: on no day does it change. A symbol that begins when the owner has
+    ended goes on under its key: a renamed instrument stays one series.
+    """
+    lives: dict[tuple[str, str], list[tuple[date, date, str]]] = {}
+    for symbol, rows in by_symbol.items():
+        first, end = min(row.life[0] for row in rows), max(row.life[1] for row in rows)
+        kind = _first_type(rows)
+        if kind not in _NEVER_RENAMED:
+            parsed, _ = parse_symbol(venue, kind, symbol, first, end - timedelta(days=1))
+            lives.setdefault((kind, parsed.symbol), []).append((first, end, symbol))
+    instruments, notes = [], []
+    for item in found:
+        same = lives.get((item.instrument_type, item.parsed.symbol), [])
+        own = next((life for life in same if life[2] == item.vendor_symbol), None)
+        owners = [] if own is None else [other for other in same if other < own and other[1] > own[0]]
+        if not owners:
+            instruments.append(item)
+            continue
+        yielding = replace(
+            item,
+            parsed=replace(item.parsed, symbol=unparsed_symbol(item.vendor_symbol).symbol),
+            key_source=KeySource.VENDOR_SYMBOL,
+        )
+        instruments.append(yielding)
+        notes.append(
+            f"{item.vendor_symbol} would share the key {item.instrument_key} with {owners[0][2]}, which was listed "
+            f"before it: its own key is {yielding.instrument_key}"
+        )
+    return instruments, notes
+
+
+def _notes_of_retyped(retyped: Sequence[str], by_symbol: Mapping[str, Sequence[ListedSymbol]]) -> list[str]:
+    return [
+        f"{symbol} is listed as {' and as '.join(sorted({row.vendor_type for row in by_symbol[symbol]}))}: it counts "
+        f"as {_first_type(by_symbol[symbol])}, as when it was first listed, and has one file"
+        for symbol in retyped
+    ]
 
 
 def _why_nothing_listed(day: date, lives: Sequence[tuple[date, date]], bounds: ExportBounds) -> str:
@@ -135,77 +210,28 @@ def _why_nothing_listed(day: date, lives: Sequence[tuple[date, date]], bounds: E
     return ", ".join(parts) or "the vendor lists none of this venue at all"
 
 
-def _merged(one: Instrument, other: Instrument) -> Instrument:
-    """Return one instrument for two rows of the same file symbol (ids that differ in case, or a relisting)."""
-    data_types = tuple(data_type for data_type in DataType if data_type in {*one.data_types, *other.data_types})
-    first_day, last_day = min(one.first_day, other.first_day), max(one.last_day, other.last_day)
-    return replace(one, data_types=data_types, first_day=first_day, last_day=last_day)
-
-
-def _needed(venue: str, row: Mapping[str, Any], field: str, kind: type) -> Any:
-    value = row.get(field)
-    if not isinstance(value, kind):
-        raise VendorError(_describe_lack(venue, row, field))
-    return value
-
-
-def _symbol(venue: str, row: Mapping[str, Any]) -> str:
-    """Return a row's symbol in file-name form; half of a surrogate pair, which JSON allows, is in no file's name."""
-    symbol = file_symbol(_needed(venue, row, "id", str))
-    if not symbol or any("\ud800" <= letter <= "\udfff" for letter in symbol):
-        raise VendorError(_describe_lack(venue, row, "id"))
-    return symbol
-
-
 def export_bounds(venue: str, answer: Mapping[str, Any], asked: date | None = None) -> ExportBounds:
     """Return up to which day a venue is exported, and whether it has ended; raises VendorError (permanent).
 
     A last day that was not exported a week after the end, on the day `asked`, never will be: it is after the end too.
     """
-    datasets = answer.get("datasets")
-    if not isinstance(datasets, Mapping):
-        raise VendorError(f"{venue}: the vendor has no tick files of this venue (no `datasets` in its details)")
-    bound = _day(venue, datasets, "exportedUntil")
-    if answer.get("delisted") is not True:
+    state = read_export_state(venue, answer)
+    bound = state.exported_until.date()
+    if not state.is_delisted:
         return ExportBounds(bound, None)
-    if answer.get("availableTo") is None:
+    if state.available_until is None:
         return ExportBounds(bound, bound)
-    # `availableTo` is exclusive: an end within a day leaves rows of that day
-    end = _instant(venue, answer, "availableTo")
-    ended = end.date() if end.time() == time() else end.date() + timedelta(days=1)
+    ended = end_of_life(state.available_until)
     is_late = asked is not None and asked - ended > _LAST_EXPORT_TAKES
     return ExportBounds(bound, bound if is_late else max(bound, ended))
 
 
-def _day(venue: str, row: Mapping[str, Any], field: str) -> date:
-    return _instant(venue, row, field).date()
-
-
-def _instant(venue: str, row: Mapping[str, Any], field: str) -> datetime:
+def _number(value: object) -> float | None:
+    """Read a number that the vendor may send as text; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
     try:
-        return datetime.fromisoformat(row[field])
-    except (KeyError, TypeError, ValueError) as error:
-        raise VendorError(_describe_lack(venue, row, field)) from error
-
-
-def _describe_lack(venue: str, row: Mapping[str, Any], field: str) -> str:
-    return (
-        f"{venue}: the vendor's details lack a usable {field!r} (found {row.get(field)!r} on "
-        f"{row.get('id', 'datasets')!r}). Its format may have changed: see docs.tardis.dev, HTTP API"
-    )
-
-
-def _number(value: float | str | None) -> float | None:
-    """Read a number that the vendor may send as text."""
-    return None if value is None else float(value)
-
-
-def _refuse_shared_keys(listed: Sequence[Instrument]) -> None:
-    by_key: dict[str, str] = {}
-    for instrument in listed:
-        other = by_key.setdefault(instrument.instrument_key, instrument.vendor_symbol)
-        if other != instrument.vendor_symbol:
-            raise VendorError(
-                f"{instrument.venue}: {other} and {instrument.vendor_symbol} would share the key "
-                f"{instrument.instrument_key}; the venue's parser in symbology/ must tell them apart"
-            )
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

@@ -16,11 +16,13 @@ import polars as pl
 
 from market_data.errors import VendorNotReady
 from market_data.model.data_types import DataType
-from market_data.model.instruments import (
-    Instrument,
-)
+from market_data.model.instruments import Instrument, instrument_type_of
 from market_data.model.tick_file import DataTypeDay, TickFile
 from market_data.universe.listing import GROUP_TYPES, export_bounds, list_day
+from market_data.vendor.metadata import UnreadableRow
+
+# The instrument type of a file of which the vendor's list does not say enough.
+UNREADABLE = "UNREADABLE"
 
 # The columns of `instruments.parquet`: one row is one instrument that the venue listed that day.
 UNIVERSE_SCHEMA = pl.Schema(
@@ -68,7 +70,9 @@ class Universe:
 
     `exported_until` is the first day that was not exported when the vendor was asked. `group_data_types` names the
     grouped files offered that day; `left_out` counts instruments by the filter that took them away;
-    `why_nothing_listed` is a sentence where `listed` is empty.
+    `why_nothing_listed` is a sentence where `listed` is empty. `unreadable` are rows of the vendor's answer that may be
+    wanted and cannot be read; `notes` are sentences about what had to be decided;
+    `doubt` says why an empty universe is not to be believed yet.
     """
 
     venue: str
@@ -79,6 +83,9 @@ class Universe:
     left_out: Mapping[str, int]
     exported_until: date
     why_nothing_listed: str | None = None
+    unreadable: tuple[UnreadableRow, ...] = ()
+    notes: tuple[str, ...] = ()
+    doubt: str | None = None
 
 
 def instruments_on(
@@ -116,11 +123,36 @@ def instruments_on(
         left_out=left_out,
         exported_until=bounds.exported_until,
         why_nothing_listed=listing.why_nothing,
+        unreadable=tuple(row for row in listing.unreadable if _may_be_wanted(row, selection)),
+        notes=(*listing.notes, *_notes_of_nameless(listing.unreadable)),
+    )
+
+
+def _may_be_wanted(row: UnreadableRow, selection: Selection) -> bool:
+    """Whether a row that cannot be read may be of a file that is wanted, as far as its symbol and type tell."""
+    if row.symbol is None or row.symbol in GROUP_TYPES:
+        return False
+    instrument_type = instrument_type_of(row.vendor_type) if row.vendor_type else None
+    if selection.instrument_types and instrument_type not in {None, *selection.instrument_types}:
+        return False
+    is_included = not selection.include or _is_named((row.symbol,), selection.include)
+    return is_included and not _is_named((row.symbol,), selection.exclude)
+
+
+def _notes_of_nameless(rows: Iterable[UnreadableRow]) -> list[str]:
+    nameless = [row.why for row in rows if row.symbol is None or row.symbol in GROUP_TYPES]
+    return (
+        [f"{len(nameless)} rows of the vendor's list are of no symbol that can be read: {nameless[0]}"]
+        if nameless
+        else []
     )
 
 
 def _matches(instrument: Instrument, globs: Iterable[str]) -> bool:
-    names = (instrument.vendor_symbol, instrument.instrument_key)
+    return _is_named((instrument.vendor_symbol, instrument.instrument_key), globs)
+
+
+def _is_named(names: Iterable[str], globs: Iterable[str]) -> bool:
     return any(fnmatchcase(name.upper(), glob.upper()) for glob in globs for name in names)
 
 
@@ -176,7 +208,18 @@ def expected_tick_files(universe: Universe, selection: Selection, data_type: Dat
         for instrument in universe.selected
         if data_type in instrument.data_types and instrument.instrument_type not in grouped_types
     ]
+    known = {file.vendor_symbol for file in files}
+    files += [
+        TickFile(unit, symbol, UNREADABLE, None)
+        for symbol in unreadable_files(universe, data_type)
+        if symbol not in known
+    ]
     return tuple(sorted(files, key=lambda file: file.vendor_symbol))
+
+
+def unreadable_files(universe: Universe, data_type: DataType) -> dict[str, str]:
+    """Return why files that may be wanted cannot be asked for, by vendor symbol."""
+    return {row.symbol: row.why for row in universe.unreadable if row.symbol and data_type in row.data_types}
 
 
 def _expected_file(unit: DataTypeDay, instrument: Instrument, exported_until: date) -> TickFile:
@@ -192,10 +235,10 @@ def _expected_file(unit: DataTypeDay, instrument: Instrument, exported_until: da
     )
 
 
-def group_only_notes(universe: Universe, selection: Selection) -> tuple[str, ...]:
-    """Say which data types are offered as a group only, while the filters turned that group off."""
+def notes_on(universe: Universe, selection: Selection) -> tuple[str, ...]:
+    """Say what had to be decided, and which data types are offered as a group only while filters turned it off."""
     chosen = _chosen_groups(universe, selection)
-    notes: list[str] = []
+    notes = list(universe.notes)
     for group, offered in universe.group_data_types.items():
         grouped_type = GROUP_TYPES[group]
         is_listed = any(item.instrument_type == grouped_type for item in universe.listed)

@@ -182,11 +182,13 @@ class TardisClient:
         *,
         admit: Callable[[int | None], Awaitable[None]] | None = None,
         held: HeldFile | None = None,
+        most_bytes: int | None = None,
     ) -> Downloaded | Unchanged | NotOffered:
         """Stream a tick file's bytes, as they are, to a local path; its length is checked, its content is not.
 
-        `admit` is told the declared length and awaited before a body is read. With `held`, the body is not read when
-        the answer's headers prove that it is the file that is held.
+        A body of more than `most_bytes` is refused, so that one without end has one. `admit` is told the declared
+        length and awaited before a body is read. With `held`, the body is not read when the answer's headers prove that
+        it is the file that is held.
         Raises VendorUnavailable, VendorQuotaExceeded, VendorKeyInUse (transient); VendorAccessDenied, VendorError.
         """
         url = self.tick_file_url(file)
@@ -202,7 +204,7 @@ class TardisClient:
                         return Unchanged(url, response.status_code, attempts)
                     if admit is not None:
                         await admit(_declared_bytes(response, url))
-                    return await self._store_body(response, url, destination, attempts)
+                    return await self._store_body(response, url, destination, attempts, most_bytes)
         raise AssertionError(f"no attempt was made on {url} after {attempts}")
 
     async def _get_json(self, url: str, what: str) -> Any:
@@ -346,7 +348,9 @@ class TardisClient:
 
         return look
 
-    async def _store_body(self, response: httpx.Response, url: str, destination: Path, attempts: int) -> Downloaded:
+    async def _store_body(
+        self, response: httpx.Response, url: str, destination: Path, attempts: int, most_bytes: int | None
+    ) -> Downloaded:
         declared, look = _declared_bytes(response, url), self.refuse_key(url)
         crc32c, size_bytes = 0, 0
         window_ends, window_bytes = time.monotonic() + self._patience_seconds, 0
@@ -359,6 +363,11 @@ class TardisClient:
                     sink.write(chunk)
                 crc32c = google_crc32c.extend(crc32c, chunk)
                 size_bytes += len(chunk)
+                if most_bytes is not None and size_bytes > most_bytes:
+                    raise VendorError(
+                        f"{url}: the body has more than {most_bytes:,} bytes, as much as its text may have: where that "
+                        "is right, raise limits.max_csv_gb in the venues file"
+                    )
                 if time.monotonic() > window_ends:
                     if size_bytes - window_bytes < _LEAST_BYTES:
                         slow = f"{size_bytes - window_bytes} bytes in {self._patience_seconds:g} s"

@@ -27,6 +27,7 @@ from typing import Any
 from market_data.model.instruments import OPTION, Disagreement, KeySource, ParsedSymbol, instrument_type_of
 from market_data.symbology import asset_name
 
+_MOST_DIGITS = 40
 _OPTION_TYPES = {"call": "CALL", "put": "PUT"}
 _IN_KEYS = ("base", "quote", "expiry", "strike", "option_type")
 _LEFT_OPEN_BY_SYMBOLS = ("base", "quote", "settlement_asset", "is_inverse")
@@ -90,9 +91,9 @@ def _asset(value: object, venue: str) -> str | None:
 def _instant(value: object) -> datetime | None:
     try:
         instant = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        return instant.astimezone(UTC) if instant and instant.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return instant.astimezone(UTC) if instant and instant.tzinfo else None
 
 
 def _decimal(value: object) -> str | None:
@@ -101,4 +102,5 @@ def _decimal(value: object) -> str | None:
         number = Decimal(str(value)) if isinstance(value, int | float | str) else None
     except InvalidOperation:
         return None
-    return f"{number.normalize():f}" if number is not None and number.is_finite() else None
+    is_usable = number is not None and number.is_finite() and abs(number.adjusted()) <= _MOST_DIGITS
+    return f"{number.normalize():f}" if number is not None and is_usable else None

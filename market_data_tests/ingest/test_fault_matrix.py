@@ -227,10 +227,11 @@ class ImpatientClient(TardisClient):
         *,
         admit: Callable[[int | None], Awaitable[None]] | None = None,
         held: HeldFile | None = None,
+        most_bytes: int | None = None,
     ) -> Downloaded | Unchanged | NotOffered:
         has_fault = (file.unit.data_type, file.vendor_symbol) == (TRADES, SYMBOL)
         download = self._impatient.download if has_fault else super().download
-        return await download(file, destination, admit=admit, held=held)
+        return await download(file, destination, admit=admit, held=held, most_bytes=most_bytes)
 
 
 @dataclass(frozen=True)

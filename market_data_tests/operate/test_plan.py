@@ -182,8 +182,8 @@ def test_a_lake_of_another_vendor_is_planned_from_what_it_keeps_only(lake: TickL
 
 def test_an_answer_that_cannot_be_used_is_named(lake: TickLake, vendor: RunningSimulator) -> None:
     exchange = json.loads(json.dumps(_learn(lake, vendor, "BINANCE").exchange))
-    exchange["datasets"]["symbols"][1]["availableSince"] = None
-    with pytest.raises(VendorError, match="BINANCE: the vendor's details lack a usable 'availableSince'"):
+    exchange["datasets"]["exportedUntil"] = None
+    with pytest.raises(VendorError, match="BINANCE: the vendor's details lack a usable 'exportedUntil'"):
         plan_backfill(lake, {"BINANCE": SPOT}, DAYS, {"BINANCE": VendorAnswer("BINANCE", TODAY, exchange)})
 
 

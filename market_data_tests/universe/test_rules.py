@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,12 +13,14 @@ from market_data.model.data_types import DataType
 from market_data.model.instruments import Disagreement, KeySource
 from market_data.universe.listing import ExportBounds, export_bounds
 from market_data.universe.rules import (
+    UNREADABLE,
     Selection,
     Universe,
     changes_between,
     expected_tick_files,
-    group_only_notes,
     instruments_on,
+    notes_on,
+    unreadable_files,
 )
 
 DAY = date(2024, 8, 8)
@@ -272,7 +275,7 @@ def test_a_filter_that_would_cut_a_group_in_two_turns_it_off_and_says_what_is_lo
     options = ["BTC-30AUG24-60000-C", "BTC-30AUG24-60000-P"]
     assert [symbol for symbol in _files(universe, selection, TRADES) if symbol != "BTC-PERPETUAL"] == options
     assert _files(universe, selection, CHAIN) == []
-    (note,) = group_only_notes(universe, selection)
+    (note,) = notes_on(universe, selection)
     assert note == (
         "options_chain of OPTION exist only in the grouped file OPTIONS, which is off (prefer_grouped, or a filter "
         "that would cut it in two): no file is expected"
@@ -283,20 +286,83 @@ def test_a_filter_that_leaves_a_group_whole_leaves_it_on() -> None:
     selection = Selection(data_types=(TRADES, CHAIN), instrument_types=("OPTION",))
     universe = _universe(*OPTIONS, venue="DERIBIT", selection=selection)
     assert _files(universe, selection, TRADES) == ["OPTIONS"]
-    assert group_only_notes(universe, selection) == ()
+    assert notes_on(universe, selection) == ()
 
 
 def test_a_group_whose_instruments_are_all_filtered_out_is_neither_expected_nor_noted() -> None:
     selection = Selection(data_types=(TRADES, CHAIN), instrument_types=("PERPETUAL",))
     universe = _universe(*OPTIONS, venue="DERIBIT", selection=selection)
     assert _files(universe, selection, TRADES) == ["BTC-PERPETUAL"]
-    assert group_only_notes(universe, selection) == ()
+    assert notes_on(universe, selection) == ()
 
 
-def test_two_instruments_never_share_a_key() -> None:
+def test_the_second_of_two_symbols_with_one_key_has_the_vendors_form() -> None:
     rows = (_row("BTC-27DEC24", "future"), _row("BTC-27DEC24", "future"), _row("BTC_USD-27DEC24", "future"))
-    with pytest.raises(VendorError, match=r"BTC-27DEC24 and BTC_USD-27DEC24 would share the key .*:BTC-USD-241227"):
-        _universe(*rows, venue="DERIBIT")
+    universe = _universe(*rows, venue="DERIBIT")
+    assert _keys(universe) == {
+        "BTC-27DEC24": "DERIBIT:FUTURE:BTC-USD-241227",
+        "BTC_USD-27DEC24": "DERIBIT:FUTURE:~BTC_USD-27DEC24",
+    }
+    assert "BTC_USD-27DEC24 would share the key DERIBIT:FUTURE:BTC-USD-241227 with BTC-27DEC24" in universe.notes[0]
+
+
+def _keys(universe: Universe) -> dict[str, str]:
+    return {item.vendor_symbol: item.instrument_key for item in universe.listed}
+
+
+RENAMED = (
+    _row("XBTUSDTM", "perpetual", to="2024-08-09"),
+    _row("BTCUSDTM", "perpetual", since="2024-08-08"),
+    _row("ETHUSDTM", "perpetual"),
+)
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (EVERYTHING, ["BTCUSDTM", "ETHUSDTM", "XBTUSDTM"]),
+        (replace(EVERYTHING, exclude=("XBTUSDTM", "BTCUSDTM")), ["ETHUSDTM"]),
+        (replace(EVERYTHING, include=("ETHUSDTM",)), ["ETHUSDTM"]),
+    ],
+)
+def test_symbols_that_would_share_a_key_keep_two_and_hold_nobody_up(selection: Selection, expected: list[str]) -> None:
+    universe = _universe(*RENAMED, venue="KUCOIN-FUTURES", selection=selection)
+    assert _files(universe, selection, TRADES) == expected
+    assert _keys(universe) == {
+        "XBTUSDTM": "KUCOIN-FUTURES:PERPETUAL:BTC-USDT",
+        "BTCUSDTM": "KUCOIN-FUTURES:PERPETUAL:BTCUSDTM",
+        "ETHUSDTM": "KUCOIN-FUTURES:PERPETUAL:ETH-USDT",
+    }
+
+
+def test_a_key_that_yielded_stays_when_its_rival_has_ended_and_a_rename_without_overlap_is_one_series() -> None:
+    day = date(2024, 8, 9)
+    overlapping = instruments_on("KUCOIN-FUTURES", _answer(*RENAMED), day, EVERYTHING, {})
+    assert _keys(overlapping)["BTCUSDTM"] == "KUCOIN-FUTURES:PERPETUAL:BTCUSDTM"
+    clean = (_row("XBTUSDTM", "perpetual", to="2024-08-08"), _row("BTCUSDTM", "perpetual", since="2024-08-08"))
+    keys = [
+        list(_keys(instruments_on("KUCOIN-FUTURES", _answer(*clean), day, EVERYTHING, {})).items())
+        for day in (date(2024, 8, 7), DAY)
+    ]
+    assert keys == [
+        [("XBTUSDTM", "KUCOIN-FUTURES:PERPETUAL:BTC-USDT")],
+        [("BTCUSDTM", "KUCOIN-FUTURES:PERPETUAL:BTC-USDT")],
+    ]
+
+
+def test_a_symbol_of_two_types_keeps_the_type_of_its_first_life_and_says_so() -> None:
+    rows = (_row("XUSDT", "perpetual", to="2024-08-09"), _row("XUSDT", "future", since="2024-08-08"))
+    for day in (date(2024, 8, 7), DAY, date(2024, 8, 9)):
+        universe = instruments_on("BINANCE-FUTURES", _answer(*rows), day, EVERYTHING, {})
+        assert _keys(universe) == {"XUSDT": "BINANCE-FUTURES:PERPETUAL:X-USDT"}
+        assert _files(universe, EVERYTHING, TRADES) == ["XUSDT"]
+        assert universe.notes[0].startswith("XUSDT is listed as future and as perpetual: it counts as PERPETUAL")
+
+
+def test_an_end_within_a_day_leaves_that_day() -> None:
+    row = _row("BTCUSDT") | {"availableTo": "2024-08-08T12:00:00.000Z"}
+    assert _symbols(_universe(row)) == ["BTCUSDT"]
+    assert _symbols(instruments_on("BINANCE", _answer(row), date(2024, 8, 9), EVERYTHING, {})) == []
 
 
 def test_a_symbol_that_is_listed_twice_on_a_day_is_one_instrument() -> None:
@@ -306,16 +372,36 @@ def test_a_symbol_that_is_listed_twice_on_a_day_is_one_instrument() -> None:
     assert _files(universe, EVERYTHING, TRADES) == ["KPEPE"]
 
 
+ODD_CELLS: tuple[Any, ...] = (None, "", 5, [], {}, True, "\ud800", "9999-12-31T00:00:00Z", "x" * 400, float("nan"))
+
+
 @pytest.mark.parametrize("field", ["id", "type", "dataTypes", "availableSince", "availableTo"])
-@pytest.mark.parametrize("spoil", ["missing", "empty"])
-def test_an_answer_that_lacks_what_is_needed_is_refused_by_name(field: str, spoil: str) -> None:
-    row = _row("BTCUSDT")
-    if spoil == "missing":
+@pytest.mark.parametrize("cell", [*ODD_CELLS, "missing"], ids=lambda cell: repr(cell)[:20])
+def test_a_row_that_cannot_be_read_concerns_its_own_file(field: str, cell: Any) -> None:
+    row = _row("BTCUSDT") | {field: cell}
+    if cell == "missing":
         del row[field]
-    else:
-        row[field] = None
-    with pytest.raises(VendorError, match=rf"BINANCE: the vendor's details lack a usable '{field}' \(found None on "):
-        _universe(row)
+    universe = _universe(row, _row("ETHUSDT"))
+    assert "ETHUSDT" in _symbols(universe)
+    files = {file.vendor_symbol: file.instrument_type for file in expected_tick_files(universe, EVERYTHING, TRADES)}
+    why = unreadable_files(universe, TRADES)
+    if field == "id":  # whose file it is nobody knows, or it is of a symbol as odd as that
+        is_told = any("rows of the vendor's list are of no symbol that can be read" in note for note in universe.notes)
+        assert is_told is (set(files) == {"ETHUSDT"})
+    elif "BTCUSDT" in why:
+        assert files["BTCUSDT"] == UNREADABLE
+        assert f"lack a usable '{field}' in row 1" in why["BTCUSDT"]
+    else:  # it can be read, whatever it says
+        assert files.get("BTCUSDT") != UNREADABLE
+    left_out = replace(EVERYTHING, exclude=("BTCUSDT",))
+    assert "BTCUSDT" not in _files(_universe(row, _row("ETHUSDT"), selection=left_out), left_out, TRADES)
+
+
+@pytest.mark.parametrize("row", [None, 5, "x", [], {}, {"id": None}, {"id": "OPTIONS"}])
+def test_a_row_of_no_symbol_is_told_and_holds_nobody_up(row: Any) -> None:
+    universe = _universe(row, _row("ETHUSDT"))
+    assert _symbols(universe) == ["ETHUSDT"]
+    assert "1 rows of the vendor's list are of no symbol that can be read" in universe.notes[0]
 
 
 def test_an_answer_without_datasets_is_refused() -> None:

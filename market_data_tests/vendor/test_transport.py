@@ -1,0 +1,116 @@
+"""The ways to the vendor: straight, or through the proxies and with the certificates that the environment names."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from market_data.errors import ConfigurationError, VendorUnavailable
+from market_data.vendor.client import TardisClient
+from market_data_tests.lying_vendor import KEY, LyingVendor, lying_vendor
+
+pytestmark = pytest.mark.usefixtures("retries_without_waits")
+VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[LyingVendor]:
+    with lying_vendor() as running:
+        yield running
+
+
+@contextmanager
+def proxy() -> Iterator[tuple[str, list[str]]]:
+    """Run a proxy; give its address and what it was asked for."""
+    asked: list[str] = []
+    straight = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            with straight.open(urllib.request.Request(self.path)) as answer:  # noqa: S310
+                body = answer.read()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_CONNECT(self) -> None:
+            asked.append(f"CONNECT {self.path}")
+            self.send_error(502)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def ask(url: str) -> object:
+    async def details() -> object:
+        async with TardisClient(api_url=url, datasets_url=url, api_key=KEY) as client:
+            return (await client.exchange("BINANCE"))["id"]
+
+    return asyncio.run(details())
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+def test_the_vendor_is_asked_through_the_proxy_of_the_environment(
+    vendor: LyingVendor, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with proxy() as (address, asked):
+        # urllib, whose reading of the environment is used, takes the small letters where both are there
+        monkeypatch.setenv(name, address)
+        assert ask(vendor.url) == "binance"
+    assert asked == [f"{vendor.url}/exchanges/binance"]
+
+
+@pytest.mark.parametrize("hosts", ["127.0.0.1", "*", "example.com, 127.0.0.1"])
+def test_hosts_of_no_proxy_are_asked_straight(vendor: LyingVendor, monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
+    with proxy() as (address, asked):
+        monkeypatch.setenv("HTTP_PROXY", address)
+        monkeypatch.setenv("NO_PROXY", hosts)
+        assert ask(vendor.url) == "binance"
+    assert asked == []
+
+
+def test_an_address_with_tls_goes_through_a_tunnel_of_its_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with proxy() as (address, asked):
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        with pytest.raises(VendorUnavailable, match="502"):
+            ask("https://127.0.0.1:1/v1")
+    assert set(asked) == {"CONNECT 127.0.0.1:1"}
+
+
+def test_a_proxy_that_does_not_answer_is_told_and_its_password_is_not(
+    vendor: LyingVendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://me:secret@127.0.0.1:1")
+    with pytest.raises(VendorUnavailable, match=r"details of BINANCE: http://127") as caught:
+        ask(vendor.url)
+    assert "secret" not in repr(caught.value) + repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("address", ["socks5://127.0.0.1:1080", "http://", "ftp://127.0.0.1"])
+def test_what_is_no_proxy_is_refused_by_its_variable(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY names no proxy that can be used"):
+        ask("http://127.0.0.1:1")
