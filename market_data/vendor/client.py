@@ -37,8 +37,10 @@ from market_data.model.venues import exchange_id_of
 from market_data.vendor.downloads import Downloaded, HeldFile, NotOffered, Unchanged
 from market_data.vendor.transport import EnvironmentTransport
 from market_data.vendor.wire import (
+    ABSENT_STATUSES,
     BROKEN_ANSWERS,
     EXCERPT_CHARACTERS,
+    PASSING_BAD_REQUEST,
     AnswerTooLarge,
     Secret,
     parse_json,
@@ -46,6 +48,7 @@ from market_data.vendor.wire import (
     read_beginning,
     read_body,
     retry_after_seconds,
+    says_absent,
     vendor_fields,
 )
 
@@ -67,9 +70,6 @@ _METADATA_PATIENCES = 5
 _DEFAULT_PATIENCE_SECONDS = 60.0
 # A body that brings less than this while one waits for `patience_seconds` will not arrive today.
 _LEAST_BYTES = 64 * 2**10
-_ABSENT_STATUSES = {httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND}
-# A parameter fault that passes: the vendor's own clients send such a request again.
-_PASSING_BAD_REQUEST = b"ISO 8601 format"
 _IN_USE_CODE = 274
 _IN_USE_WAIT_SECONDS = 900  # what the vendor says is 893 s; this when it says nothing
 
@@ -263,7 +263,7 @@ class TardisClient:
             async with AsyncExitStack() as stack:
                 response, refusal = await self._open(url, stack)
                 if response.status_code != httpx.codes.OK and not (
-                    absent_is_answer and _says_absent(response.status_code, refusal)
+                    absent_is_answer and says_absent(response.status_code, refusal)
                 ):
                     self._raise_for_status(response, refusal, url, what)
                 yield response, refusal
@@ -298,9 +298,9 @@ class TardisClient:
                     not_before=not_before,
                 )
             raise _Transient(answer, status=status, wait_seconds=wait_seconds)
-        if response.is_server_error or _PASSING_BAD_REQUEST in refusal:
+        if response.is_server_error or PASSING_BAD_REQUEST in refusal:
             raise _Transient(answer, status=status)
-        if status in _ABSENT_STATUSES:
+        if status in ABSENT_STATUSES:
             raise VendorError(
                 f"{what}: {answer}. That is no answer of the vendor's: see whether TARDIS_API_URL and "
                 "TARDIS_DATASETS_URL are right, and what stands between here and there"
@@ -395,13 +395,3 @@ def _declared_bytes(response: httpx.Response, url: str) -> int | None:
     if text is not None and number is None:
         raise _Transient(f"{url}: the length of the body is said to be {text[:40]!r}", status=response.status_code)
     return number
-
-
-def _says_absent(status: int, refusal: bytes) -> bool:
-    """Whether a status of absence comes from the vendor: with its JSON body, or with none.
-
-    A page in HTML comes from somewhere else, and taking it for absence would lose files without a word.
-    """
-    if status not in _ABSENT_STATUSES or _PASSING_BAD_REQUEST in refusal:
-        return False
-    return "message" in vendor_fields(refusal) or not refusal.strip()

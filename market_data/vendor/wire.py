@@ -16,6 +16,9 @@ import httpx
 # What an answer can break in the library below: its status line, headers, lengths, encodings, redirects, connection.
 BROKEN_ANSWERS = (httpx.TransportError, httpx.DecodingError, httpx.InvalidURL, aiohttp.ClientError)
 EXCERPT_CHARACTERS = 200
+ABSENT_STATUSES = {httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND}
+# A parameter fault that passes: the vendor's own clients send such a request again.
+PASSING_BAD_REQUEST = b"ISO 8601 format"
 # Longer waits than a week are no waits.
 _LONGEST_RETRY_AFTER_SECONDS = 7 * 86_400
 _PLAIN_NUMBER = re.compile(r"[0-9]{1,15}")
@@ -156,3 +159,13 @@ def retry_after_seconds(headers: httpx.Headers, body: bytes, now: datetime) -> f
             return None
         seconds = ((until if until.tzinfo else until.replace(tzinfo=UTC)) - now).total_seconds()
     return None if seconds is None else min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_SECONDS)
+
+
+def says_absent(status: int, refusal: bytes) -> bool:
+    """Whether a status of absence comes from the vendor: with its JSON body, or with none.
+
+    A page in HTML comes from somewhere else, and taking it for absence would lose files without a word.
+    """
+    if status not in ABSENT_STATUSES or PASSING_BAD_REQUEST in refusal:
+        return False
+    return "message" in vendor_fields(refusal) or not refusal.strip()
