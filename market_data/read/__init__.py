@@ -7,6 +7,7 @@ scan_ticks("trades", venues="binance", base="BTC", start="2024-08-08", end="2024
 from market_data.read.find import find_instruments
 from market_data.read.scan import (
     IncompleteTicksWarning,
+    NothingMatchesWarning,
     OnIncomplete,
     UncheckedTicksWarning,
     WaivedTicksWarning,
@@ -15,6 +16,7 @@ from market_data.read.scan import (
 
 __all__ = [
     "IncompleteTicksWarning",
+    "NothingMatchesWarning",
     "OnIncomplete",
     "UncheckedTicksWarning",
     "WaivedTicksWarning",

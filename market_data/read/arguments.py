@@ -22,9 +22,9 @@ def names_of(value: str | Iterable[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def upper_names_of(value: str | Iterable[str] | None) -> frozenset[str]:
-    """Return the names of such an argument in upper case."""
-    return frozenset(text.upper() for text in names_of(value))
+def upper_names_of(value: str | Iterable[str] | None) -> frozenset[str] | None:
+    """Return the names of such an argument in upper case, None for None."""
+    return None if value is None else frozenset(text.upper() for text in names_of(value))
 
 
 def to_instrument_key(text: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from operator import itemgetter
 
 from market_data.model.document import is_known
 from market_data.model.instruments import parse_instrument_key
@@ -17,40 +19,70 @@ _NAMED_LINES = 20
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The filters of one call. `instruments` are instrument keys; empty filters take all."""
+    """The filters of one call; None takes all. `instruments` are instrument keys.
 
-    instruments: frozenset[str]
-    bases: frozenset[str]
-    quotes: frozenset[str]
-    instrument_types: frozenset[str]
+    `attributes` are base and quote by instrument key, as the universes have them: keys do not always spell them.
+    """
+
+    instruments: frozenset[str] | None = None
+    bases: frozenset[str] | None = None
+    quotes: frozenset[str] | None = None
+    instrument_types: frozenset[str] | None = None
+    attributes: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is filtered."""
+        return not self.is_by_asset and self.instruments is None and self.instrument_types is None
+
+    @property
+    def is_by_asset(self) -> bool:
+        """Whether bases or quotes are asked for."""
+        return self.bases is not None or self.quotes is not None
+
+    def has_assets(self, instrument_key: str) -> bool:
+        """Whether an instrument has a base and a quote that are asked for."""
+        base, quote = self.attributes.get(instrument_key) or base_and_quote(instrument_key)
+        return (self.bases is None or base in self.bases) and (self.quotes is None or quote in self.quotes)
 
     def takes(self, item: PublishedObject | FileEvidence) -> bool:
         """Whether a file can hold rows that are wanted (a grouped one is filtered by row later)."""
-        if self.instrument_types and item.instrument_type not in self.instrument_types:
+        if self.instrument_types is not None and item.instrument_type not in self.instrument_types:
             return False
         if item.instrument_key is None:
             return self._takes_group(item)
-        base, quote = _base_and_quote(item.instrument_key)
-        return (
-            (not self.instruments or item.instrument_key in self.instruments)
-            and (not self.bases or base in self.bases)
-            and (not self.quotes or quote in self.quotes)
-        )
+        is_named = self.instruments is None or item.instrument_key in self.instruments
+        return is_named and self.has_assets(item.instrument_key)
 
     def _takes_group(self, item: PublishedObject | FileEvidence) -> bool:
-        types = {parse_instrument_key(key)[1] for key in self.instruments}
-        if types and item.instrument_type not in types:
-            return False
+        if self.instruments is not None:
+            types = {parse_instrument_key(key)[1] for key in self.instruments}
+            if item.instrument_type not in types:
+                return False
         base = base_of_part(item.stem) if isinstance(item, PublishedObject) else None
-        return not self.bases or base is None or base in self.bases
+        return self.bases is None or base is None or base in self.bases
+
+
+def missing_instruments(receipt: Receipt, wanted: Wanted) -> frozenset[str]:
+    """Return the instruments of the unit's venue that are asked for and of which no file was expected."""
+    own = {key for key in wanted.instruments or () if parse_instrument_key(key)[0] == receipt.venue}
+    groups = {file.instrument_type for file in receipt.files if file.is_group}
+    held = {file.instrument_key for file in receipt.files}
+    return frozenset(key for key in own - held if parse_instrument_key(key)[1] not in groups)
 
 
 def find_causes(
-    units: Sequence[DataTypeDay], receipts: Mapping[DataTypeDay, Receipt], wanted: Wanted
+    units: Sequence[DataTypeDay],
+    receipts: Mapping[DataTypeDay, Receipt],
+    wanted: Wanted,
+    unlisted: Mapping[DataTypeDay, Collection[str]],
 ) -> dict[DataTypeDay, str]:
-    """Return why units cannot be read whole; those that can, and those that are whole without rows, are left out."""
+    """Return why units cannot be read whole; those that can, and those that are whole without rows, are left out.
+
+    `unlisted` are instruments that their venue did not list on a unit's day: that they lack there is no fault.
+    """
     idle = _idle_days(units, receipts)
-    found = ((unit, cause_of(receipts.get(unit), wanted)) for unit in units if unit not in idle)
+    found = ((unit, cause_of(receipts.get(unit), wanted, unlisted.get(unit, ()))) for unit in units if unit not in idle)
     return {unit: cause for unit, cause in found if cause is not None}
 
 
@@ -79,8 +111,24 @@ def _idle_days(units: Sequence[DataTypeDay], receipts: Mapping[DataTypeDay, Rece
 
 def describe_causes(causes: Mapping[DataTypeDay, str], asked: int, lake_url: str) -> str:
     """Return the text that names the first venue-days that are not whole, each with its cause."""
-    lines = _some_lines([f"  {unit}: {cause}" for unit, cause in causes.items()])
+    spans: dict[tuple[str, str, str], list[list[date]]] = {}
+    for unit, cause in causes.items():
+        days = spans.setdefault((unit.venue, unit.data_type.value, cause), [])
+        if days and unit.day - days[-1][-1] == timedelta(days=1):
+            days[-1].append(unit.day)
+        else:
+            days.append([unit.day])
+    told = [
+        (span[0], f"  {venue} {data_type} {_describe_span(span)}: {cause}")
+        for (venue, data_type, cause), days in spans.items()
+        for span in days
+    ]
+    lines = _some_lines([line for _, line in sorted(told, key=itemgetter(0))])
     return f"{len(causes)} of {asked} venue-days are not whole in {lake_url}:\n{lines}"
+
+
+def _describe_span(days: Sequence[date]) -> str:
+    return f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
 
 
 def describe_unchecked(receipts: Iterable[Receipt], wanted: Wanted) -> str | None:
@@ -108,7 +156,7 @@ def _some_lines(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:_NAMED_LINES], *more])
 
 
-def cause_of(receipt: Receipt | None, wanted: Wanted) -> str | None:
+def cause_of(receipt: Receipt | None, wanted: Wanted, unlisted: Collection[str] = ()) -> str | None:
     """Return why a unit cannot be read whole under the filters, None when it can."""
     if receipt is None:
         return "not run"
@@ -124,7 +172,7 @@ def cause_of(receipt: Receipt | None, wanted: Wanted) -> str | None:
         return f"in doubt: {receipt.doubt}"
     if not receipt.files:
         return "not offered: the vendor lists no such file of this venue for this day"
-    return _cause_of_instruments(receipt, relevant, wanted) or _cause_of_ticks(relevant)
+    return _cause_of_instruments(receipt, relevant, wanted, unlisted) or _cause_of_ticks(relevant)
 
 
 def _cause_of_publication(receipt: Receipt) -> str:
@@ -146,8 +194,10 @@ def _cause_of_ticks(files: Sequence[FileEvidence]) -> str | None:
     return f"in doubt: a rule of severity {told} is broken ({names}): {broken[0][1].text}"
 
 
-def _cause_of_instruments(receipt: Receipt, relevant: Sequence[FileEvidence], wanted: Wanted) -> str | None:
-    own = {key for key in wanted.instruments if parse_instrument_key(key)[0] == receipt.venue}
+def _cause_of_instruments(
+    receipt: Receipt, relevant: Sequence[FileEvidence], wanted: Wanted, unlisted: Collection[str]
+) -> str | None:
+    own = {key for key in wanted.instruments or () if parse_instrument_key(key)[0] == receipt.venue} - set(unlisted)
     outcomes = {file.instrument_key: file.outcome for file in relevant if not file.is_group}
     # a grouped file holds whatever traded of its type; an instrument without rows is no fault
     groups = {file.instrument_type: file.outcome for file in relevant if file.is_group}
@@ -171,6 +221,7 @@ def _name_some(files: Sequence[FileEvidence]) -> str:
     return ", ".join(file.vendor_symbol for file in files[:_NAMED_FILES]) + (", ..." if files[_NAMED_FILES:] else "")
 
 
-def _base_and_quote(instrument_key: str) -> tuple[str, str]:
+def base_and_quote(instrument_key: str) -> tuple[str, str]:
+    """Return what a key spells of base and quote, for an instrument that no universe in the lake knows."""
     base, _, rest = parse_instrument_key(instrument_key)[2].partition("-")
     return base, rest.partition("-")[0]

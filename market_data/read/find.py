@@ -5,9 +5,8 @@ What was listed comes from the universes (`universe/...`), what is held from the
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -15,18 +14,18 @@ from fnmatch import translate
 
 import polars as pl
 
-from market_data.errors import ConfigurationError, LakeError, TicksIncomplete
+from market_data.errors import ConfigurationError, TicksIncomplete
 from market_data.lake.base import READERS, TickLake
-from market_data.lake.keys import UNIVERSE_PREFIX, parse_universe_key, universe_key
+from market_data.lake.keys import UNIVERSE_PREFIX, parse_universe_key
 from market_data.lake.origin import load_lake_document
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import base_of_part
 from market_data.model.venues import parse_venue
 from market_data.read.arguments import names_of, refuse_unknown_types, to_day, to_instrument_type, upper_names_of
 from market_data.read.opening import open_to_read
+from market_data.read.universes import read_universe
 from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import map_receipts
-from market_data.universe.rules import UNIVERSE_SCHEMA
 
 _GLOB = re.compile(r"[*?\[]")
 _HELD_SCHEMA = pl.Schema(
@@ -78,6 +77,8 @@ def find_instruments(
     *,
     text: str | None = None,
     base: str | Iterable[str] | None = None,
+    quote: str | Iterable[str] | None = None,
+    expiry: str | date | None = None,
     types: str | Iterable[str] | None = None,
     venues: str | Iterable[str] | None = None,
     on: str | date | None = None,
@@ -88,7 +89,8 @@ def find_instruments(
 
     text: part of the instrument key or vendor symbol, or a glob (`*`, `?`, `[...]`) of the whole of either, without
         regard to case; None takes all.
-    base: base assets, such as `BTC`; None takes all.
+    base, quote: assets, such as `BTC`; None takes all, and here as below an empty list takes nothing.
+    expiry: the UTC day on which contracts expire; None takes all, also those without expiry.
     types: instrument types, such as `PERPETUAL`; None takes all.
     venues: in any spelling; None takes all that the lake holds.
     on: one day on which the instrument was listed.
@@ -108,17 +110,24 @@ def find_instruments(
     """
     store = open_to_read(lake)
     load_lake_document(store)  # before the universes, as `map_receipts` does before receipts
-    asked = sorted({parse_venue(name) for name in names_of(venues)})
+    asked = None if venues is None else sorted({parse_venue(name) for name in names_of(venues)})
     days = _days_asked(on, between)
     held = [pair for pair in held_universes(store) if not asked or pair[0] in asked]
     pairs = [(venue, day) for venue, day in held if days.has(day)]
     if not pairs:
-        raise TicksIncomplete(_describe_absence(store.url, asked, held, days))
-    wanted_types = frozenset(map(to_instrument_type, names_of(types)))
-    choose = _chooser(text, upper_names_of(base), wanted_types)
+        raise TicksIncomplete(_describe_absence(store.url, asked or (), held, days))
+    wanted_types = None if types is None else frozenset(map(to_instrument_type, names_of(types)))
+    filters = _Filters(
+        text,
+        {"venue": asked, "base": upper_names_of(base), "quote": upper_names_of(quote), "instrument_type": wanted_types},
+        None if expiry is None else to_day(expiry),
+    )
+    choose = filters.choose
     with ThreadPoolExecutor(READERS) as pool:
-        results = list(pool.map(lambda pair: choose(_read_universe(store, *pair)), pairs))
-    refuse_unknown_types(wanted_types, {name for _, seen in results for name in seen})
+        results = list(
+            pool.map(lambda pair: choose(read_universe(store, *pair).with_columns(day=pl.lit(pair[1]))), pairs)
+        )
+    refuse_unknown_types(wanted_types or (), {name for _, seen in results for name in seen})
     listed = pl.concat([chosen for chosen, _ in results])
     columns = [name for name in listed.columns if name != "day"]
     newest = listed.sort("day").group_by("instrument_key").agg(pl.exclude("day").last(), days_listed=pl.len())
@@ -132,37 +141,27 @@ def held_universes(lake: TickLake) -> list[tuple[str, date]]:
     return sorted(pair for pair in found if pair is not None)
 
 
-def _read_universe(lake: TickLake, venue: str, day: date) -> pl.DataFrame:
-    data, _ = lake.get_bytes(universe_key(venue, day))
-    try:
-        # a later version may add columns
-        universe = pl.read_parquet(io.BytesIO(data)).select(*UNIVERSE_SCHEMA)
-    except pl.exceptions.PolarsError as error:
-        raise LakeError(
-            f"{lake.uri(universe_key(venue, day))} is not the table of a day's instruments ({error}): materialise "
-            "`instruments` of that day again"
-        ) from error
-    return universe.with_columns(day=pl.lit(day))
+@dataclass(frozen=True, slots=True)
+class _Filters:
+    """What is asked for: a text, the allowed words of some columns (None: all), a day of expiry."""
 
+    text: str | None
+    words: Mapping[str, Collection[str] | None]
+    expiry: date | None
 
-def _chooser(
-    text: str | None, bases: Collection[str], types: Collection[str]
-) -> Callable[[pl.DataFrame], tuple[pl.DataFrame, set[str]]]:
-    """Make what gives the wanted rows of a universe, with all instrument types that stand in it."""
-    is_named = _name_matcher(text) if text else None
-
-    def choose(universe: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
+    def choose(self, universe: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
+        """Return the wanted rows of a universe, with all instrument types that stand in it."""
         chosen = universe
-        if bases:
-            chosen = chosen.filter(pl.col("base").is_in(list(bases)))
-        if types:
-            chosen = chosen.filter(pl.col("instrument_type").is_in(list(types)))
-        if is_named is not None:
+        for column, allowed in self.words.items():
+            if allowed is not None:
+                chosen = chosen.filter(pl.col(column).is_in(sorted(allowed)))
+        if self.expiry is not None:
+            chosen = chosen.filter(pl.col("expiry").dt.date() == self.expiry)
+        if self.text:
+            is_named = _name_matcher(self.text)
             names = zip(chosen["instrument_key"], chosen["vendor_symbol"], strict=True)
             chosen = chosen.filter(pl.Series([any(map(is_named, pair)) for pair in names], dtype=pl.Boolean()))
         return chosen, set(universe["instrument_type"].unique())
-
-    return choose
 
 
 def _name_matcher(text: str) -> Callable[[str], bool]:

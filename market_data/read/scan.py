@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
 from itertools import groupby
 from operator import attrgetter
 from typing import Literal, get_args
@@ -30,17 +31,21 @@ from market_data.read.arguments import (
 )
 from market_data.read.completeness import (
     Wanted,
+    base_and_quote,
     choose_readable,
     describe_causes,
     describe_unchecked,
     describe_waived,
     find_causes,
+    missing_instruments,
 )
 from market_data.read.opening import open_to_read
+from market_data.read.universes import read_listings
 from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import map_receipts
 
 OnIncomplete = Literal["raise", "skip", "include"]
+_NEAREST = 3
 _ADDED_COLUMNS = ("date", "venue", "instrument_type")
 _PARTITIONS: dict[str, pl.DataType] = {key: pl.Date() if key == "date" else pl.String() for key in PARTITION_KEYS}
 
@@ -51,6 +56,10 @@ class UncheckedTicksWarning(UserWarning):
 
 class WaivedTicksWarning(UserWarning):
     """Some of the days read stand without a file, on a person's word; the text names each with its reason."""
+
+
+class NothingMatchesWarning(UserWarning):
+    """The days are whole, and hold nothing of what is asked for; the text names what comes near."""
 
 
 class IncompleteTicksWarning(UserWarning):
@@ -101,8 +110,9 @@ def scan_ticks(
     data_type: one of the vendor's tables, such as `trades`, in any spelling.
     venues: one or several, in any spelling (`binance`, `okex`); None takes those of `instruments`, else every venue
         that the lake holds of this data type.
-    instruments: instrument keys, such as `BINANCE:SPOT_PAIR:BTC-USDT`; None takes all.
-    base, quote: assets, such as `BTC`; None takes all.
+    instruments: instrument keys, such as `BINANCE:SPOT_PAIR:BTC-USDT`; None takes all, and here as elsewhere an empty
+        list takes nothing. On a day on which its venue did not list it an instrument has no rows, and lacks in nothing.
+    base, quote: assets, such as `BTC`; None takes all. They are those of the day's universe (`find_instruments`).
     instrument_types: such as `PERPETUAL`; None takes all.
     start, end: days, instants or their ISO 8601 text; dates and naive datetimes are UTC. `end` is not included.
     on_incomplete: what to do with venue-days that are not whole: `raise`, `skip` (leave them out) or `include` (take
@@ -119,16 +129,17 @@ def scan_ticks(
     Raises TicksIncomplete (permanent until those days are run) that names each venue-day with its cause,
     ConfigurationError (permanent) for an argument that cannot be meant, LakeFormatTooNew (permanent) for what a later
     version wrote, LakeUnavailable (transient) where the store does not answer. Warns with IncompleteTicksWarning,
-    WaivedTicksWarning (files are missing on a person's word) and UncheckedTicksWarning (no rule looked at the ticks).
+    NothingMatchesWarning (whole days hold nothing of what is asked for), WaivedTicksWarning (files are missing on a
+    person's word) and UncheckedTicksWarning (no rule looked at the ticks).
     """
     if on_incomplete not in get_args(OnIncomplete):
         raise ConfigurationError(
             f"on_incomplete is {on_incomplete!r}; it must be one of {', '.join(get_args(OnIncomplete))}"
         )
-    keys = frozenset(to_instrument_key(text) for text in names_of(instruments))
-    types = frozenset(map(to_instrument_type, names_of(instrument_types)))
+    keys = None if instruments is None else frozenset(to_instrument_key(text) for text in names_of(instruments))
+    types = None if instrument_types is None else frozenset(map(to_instrument_type, names_of(instrument_types)))
     wanted = Wanted(keys, upper_names_of(base), upper_names_of(quote), types)
-    of_keys = {parse_instrument_key(key)[0] for key in keys}
+    of_keys = {parse_instrument_key(key)[0] for key in keys or ()}
     asked = {parse_venue(name) for name in names_of(venues)} or of_keys
     if others := sorted(of_keys - asked):
         raise ConfigurationError(f"instruments of {', '.join(others)} are asked for, but venues names others")
@@ -138,8 +149,12 @@ def scan_ticks(
     if question.since >= question.until:
         raise ConfigurationError(f"start {start} is not before end {end}")
     store = open_to_read(lake)
-    readable = _choose_receipts(store, question, on_incomplete)
+    given = (venues, instruments, base, quote, instrument_types)
+    if any(value is not None and not names_of(value) for value in given):
+        return _no_rows(question.data_type)  # an empty list asks for nothing
+    readable, wanted = _choose_receipts(store, question, on_incomplete)
     for category, text in (
+        (NothingMatchesWarning, _describe_no_match(readable, wanted)),
         (UncheckedTicksWarning, describe_unchecked(readable, wanted)),
         (WaivedTicksWarning, describe_waived(readable, wanted)),
     ):
@@ -150,22 +165,74 @@ def scan_ticks(
     return rows.filter(time_of_row >= question.since, time_of_row < question.until)
 
 
-def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncomplete) -> list[Receipt]:
-    """Return the receipts of what is read, in the order of the rows; what is not whole is refused, or warned of."""
+def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncomplete) -> tuple[list[Receipt], Wanted]:
+    """Return the receipts of what is read, in the order of the rows, and the filters with what the universes know.
+
+    What is not whole is refused, or warned of.
+    """
     venues = dict.fromkeys(question.venues or VENUES, (question.data_type,))
     receipts = map_receipts(lake, venues, question.days, lambda receipt: receipt)
     seen = {file.instrument_type for receipt in receipts.values() for file in receipt.files}
-    refuse_unknown_types(question.wanted.instrument_types, seen)
+    refuse_unknown_types(question.wanted.instrument_types or (), seen)
     units = question.units(receipts)
     if not units:
         raise TicksIncomplete(f"the lake {lake.url} holds no {question.data_type} of any venue. Is it the right lake?")
-    causes = find_causes(units, receipts, question.wanted)
+    wanted = question.wanted
+    if wanted.is_by_asset:
+        listings = read_listings(lake, [(unit.venue, unit.day) for unit in units])
+        wanted = replace(wanted, attributes={key: assets for it in listings.values() for key, assets in it.items()})
+    causes = find_causes(units, receipts, wanted, _unlisted(lake, receipts, wanted))
     if causes:
         text = describe_causes(causes, len(units), lake.url)
         if on_incomplete == "raise":
             raise TicksIncomplete(f'{text}\nRun those days, or pass on_incomplete="skip" (leave them out) or "include"')
         warnings.warn(text, IncompleteTicksWarning, stacklevel=3)
-    return choose_readable(units, receipts, causes, has_incomplete=on_incomplete == "include")
+    return choose_readable(units, receipts, causes, has_incomplete=on_incomplete == "include"), wanted
+
+
+def _unlisted(
+    lake: TickLake, receipts: Mapping[DataTypeDay, Receipt], wanted: Wanted
+) -> dict[DataTypeDay, frozenset[str]]:
+    """Return the instruments asked for that their venue did not list on a unit's day, though on another one of these.
+
+    One that was listed on none of the days stays a fault: it may be spelled wrongly, or the days may be others.
+    """
+    missing = {unit: keys for unit, receipt in receipts.items() if (keys := missing_instruments(receipt, wanted))}
+    if not missing:
+        return {}
+    listings = read_listings(lake, [(unit.venue, unit.day) for unit in missing])
+    held = {file.instrument_key for receipt in receipts.values() for file in receipt.files}
+    known = held.union(*listings.values())
+    return {
+        unit: frozenset(key for key in keys if key in known and key not in listings[unit.venue, unit.day])
+        for unit, keys in missing.items()
+        if (unit.venue, unit.day) in listings
+    }
+
+
+def _describe_no_match(receipts: Sequence[Receipt], wanted: Wanted) -> str | None:
+    """Return what to say where whole days hold nothing of the base, quote or instruments asked for; None elsewhere."""
+    files = [file for receipt in receipts for file in receipt.files]
+    if wanted.is_all or not files or any(map(wanted.takes, files)):
+        return None
+    keys = {file.instrument_key for receipt in receipts for file in receipt.files if file.instrument_key}
+    pairs = [wanted.attributes.get(key) or base_and_quote(key) for key in keys]
+    told = []
+    for name, asked, known in (
+        ("instruments", wanted.instruments, keys),
+        ("base", wanted.bases, {base for base, _ in pairs if base}),
+        ("quote", wanted.quotes, {quote for _, quote in pairs if quote}),
+        ("instrument_types", wanted.instrument_types, {parse_instrument_key(key)[1] for key in keys}),
+    ):
+        if asked is not None and not asked & known:
+            near = sorted({near for text in asked for near in get_close_matches(text, known, _NEAREST, 0.4)})
+            told.append(f"{name} {', '.join(sorted(asked))} (near: {', '.join(near[:_NEAREST]) or 'nothing'})")
+    return f"the {len(receipts)} venue-days hold no file of {' and '.join(told) or 'these filters together'}"
+
+
+def _no_rows(data_type: DataType) -> pl.LazyFrame:
+    added = {name: _PARTITIONS[name] for name in _ADDED_COLUMNS}
+    return pl.LazyFrame(schema=pl.Schema({**added, **TABLES[data_type].published_schema}))
 
 
 def _scan(
@@ -182,8 +249,7 @@ def _scan(
             objects.append(_Object(chosen, item.name(receipt.unit), item.instrument_key is None))
     schema = TABLES[data_type].published_schema
     if not objects:
-        added = {name: _PARTITIONS[name] for name in _ADDED_COLUMNS}
-        return pl.LazyFrame(schema=pl.Schema({**added, **schema}))
+        return _no_rows(data_type)
     # each layout puts the partition keys elsewhere
     scans = [scan.select(*_ADDED_COLUMNS, *schema) for scan in _scans(lake, objects)]
     rows = pl.concat(scans) if len(scans) > 1 else scans[0]
@@ -225,14 +291,20 @@ def _scans(lake: TickLake, objects: Sequence[_Object]) -> Iterator[pl.LazyFrame]
 def _only_wanted_rows(rows: pl.LazyFrame, wanted: Wanted) -> pl.LazyFrame:
     """Filter the rows of grouped files, which hold many instruments."""
     key = pl.col(INSTRUMENT_KEY.name)
-    parts = key.str.split(":").list.get(2).str.split("-")
-    if wanted.instruments:
+    if wanted.instruments is not None:
         rows = rows.filter(key.is_in(sorted(wanted.instruments)))
-    if wanted.bases:
-        rows = rows.filter(parts.list.get(0).is_in(sorted(wanted.bases)))
-    if wanted.quotes:
-        rows = rows.filter(parts.list.get(1, null_on_oob=True).is_in(sorted(wanted.quotes)))
-    return rows
+    if not wanted.is_by_asset:
+        return rows
+    parts = key.str.split(":").list.get(2).str.split("-")
+    is_spelled = pl.lit(value=True)
+    if wanted.bases is not None:
+        is_spelled &= parts.list.get(0).is_in(sorted(wanted.bases))
+    if wanted.quotes is not None:
+        is_spelled &= parts.list.get(1, null_on_oob=True).is_in(sorted(wanted.quotes))
+    # the universes decide; what they do not know is taken as its key spells it
+    known = list(wanted.attributes)
+    named = [instrument for instrument in known if wanted.has_assets(instrument)]
+    return rows.filter(key.is_in(named) | (~key.is_in(known) & is_spelled))
 
 
 def _days(since: datetime, until: datetime) -> Iterator[date]:

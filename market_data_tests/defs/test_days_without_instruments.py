@@ -102,13 +102,12 @@ def test_one_place_hands_tables_to_dagster_which_refuses_an_empty_one() -> None:
             answer(("2024-08-01", "2024-08-08"), ("2024-08-09", "2024-08-10")),
             "the last one before ended with 2024-08-07, the next one is listed from 2024-08-09 on",
         ),
-        (answer(), "the vendor lists none of this venue at all"),
         (
             answer(("2024-08-01", "2024-08-08"), until="2024-08-08", delisted=True),
             "the vendor collects the venue no more; its last day is 2024-08-07",
         ),
     ],
-    ids=["before the first", "after the last", "in a gap", "nothing ever", "after the venue's end"],
+    ids=["before the first", "after the last", "in a gap", "after the venue's end"],
 )
 def test_a_day_without_instruments_is_whole_and_green_and_says_why(
     project: Project, exchange: dict[str, Any], words: str

@@ -24,6 +24,7 @@ from market_data.lake.keys import LAYOUTS, receipt_key
 from market_data.lake.open import open_lake
 from market_data.model.data_types import TABLES, DataType
 from market_data.model.tick_file import DataTypeDay
+from market_data.model.venues import VENUES
 from market_data.read import IncompleteTicksWarning, scan_ticks
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
 from market_data.universe.learn import learn_universes
@@ -307,9 +308,8 @@ def healthy(vendor: RunningSimulator) -> Iterator[RunningSimulator]:
 def test_a_day_that_was_not_run_is_named(filled: TickLake) -> None:
     window = {"venues": ["binance", "okex"], "start": SECOND, "end": date(2024, 8, 11)}
     assert _is_incomplete(filled, **window) == [
-        "OKX trades 2024-08-09: not run",
+        "OKX trades 2024-08-09 to 2024-08-10 (2 days): not run",
         "BINANCE trades 2024-08-10: not run",
-        "OKX trades 2024-08-10: not run",
     ]
 
 
@@ -317,13 +317,14 @@ def test_a_day_that_was_not_run_is_named(filled: TickLake) -> None:
 def test_days_that_were_not_run_are_left_out_with_a_warning_when_told_so(filled: TickLake, choice: str) -> None:
     frame, warning = _warned(filled, venues=["binance", "okex"], end=LAST + DAY, on_incomplete=choice)
     assert frame.equals(_read(filled, venues="binance", end=LAST))
-    assert warning.startswith(f"4 of 6 venue-days are not whole in {filled.url}:\n  OKX trades 2024-08-08: not run\n")
+    told = "  OKX trades 2024-08-08 to 2024-08-10 (3 days): not run\n  BINANCE trades 2024-08-10: not run"
+    assert warning == f"4 of 6 venue-days are not whole in {filled.url}:\n{told}"
 
 
 def test_only_the_first_of_many_causes_are_named(filled: TickLake) -> None:
-    lines = _is_incomplete(filled, venues="okex", start="2024-01-01", end="2024-02-01")
+    lines = _is_incomplete(filled, venues=list(VENUES), start="2024-01-01", end="2024-02-01")
     assert len(lines) == 21
-    assert lines[-1] == "... and 11 more"
+    assert lines[-1] == f"... and {len(VENUES) - 20} more"
 
 
 def test_an_instrument_that_was_not_selected_is_named(filled: TickLake) -> None:
