@@ -14,7 +14,7 @@ Rules of all parsers:
 - What is not a fixed contract (rolling aliases, combos, index numbers) keeps the vendor's form in its key; what is
   known of it is filled in all the same.
 - Two spellings of one asset (`XBT`, `BTC`) give one key: a renamed pair stays one series. Where a
-  venue lists both at once, the one that was listed first has that key, the other its vendor's form (`universe/listing`).
+  venue lists both at once, the one listed first has that key, the other its vendor's form (`universe/listing`).
 - Symbols without separator are split by the quotes the venue has listed, and by static tables where one of these ends
   in another (`quotes`). A new quote in a table renames the keys that end in it: it belongs there from the first day of
   that quote.
