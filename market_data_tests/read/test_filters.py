@@ -111,7 +111,7 @@ def test_an_instrument_that_ended_holds_the_living_up_on_no_day(
     for day in (date(2024, 8, 7), DAY):
         ingest_day(lake, simulated, "BINANCE", day, TRADES)
     keys = ["BINANCE:SPOT_PAIR:BTC-USDT", "BINANCE:SPOT_PAIR:ETH-USDT"]
-    window = {"start": date(2024, 8, 7), "end": NEXT, "lake": lake}
+    window: dict[str, Any] = {"start": date(2024, 8, 7), "end": NEXT, "lake": lake}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         frame = scan_ticks("trades", instruments=keys, on_incomplete=choice, **window).collect()
