@@ -140,9 +140,9 @@ def find_command(
         between = (first.date() if first else date.min, _day_after(last.date()) if last else date.max)
     found = find_instruments(
         text=text,
-        base=bases,
-        types=types,
-        venues=venues,
+        base=bases or None,  # an option that is not given takes all
+        types=types or None,
+        venues=venues or None,
         on=on.date() if on else None,
         between=between,
     )

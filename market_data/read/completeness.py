@@ -14,6 +14,7 @@ from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import PublishedObject, Receipt, State
 
 _NAMED_FILES = 3  # fit a line
+_BROKEN = "in doubt: a rule"
 _NAMED_LINES = 20
 
 
@@ -127,6 +128,19 @@ def describe_causes(causes: Mapping[DataTypeDay, str], asked: int, lake_url: str
     return f"{len(causes)} of {asked} venue-days are not whole in {lake_url}:\n{lines}"
 
 
+def describe_remedy(causes: Mapping[DataTypeDay, str]) -> str:
+    """Return what can help: a run gives the same ticks again, so it heals no day whose ticks break a rule."""
+    judged = [cause for cause in causes.values() if cause.startswith(_BROKEN)]
+    choice = 'pass on_incomplete="skip" (leave them out) or "include"'
+    if not judged:
+        return f"Run those days, or {choice}"
+    rule = (
+        "Where the ticks are right as they are, change the limit or severity of that rule under `quality:` in the "
+        "venues file and run the job `recheck`"
+    )
+    return f"{rule}; or {choice}" if len(judged) == len(causes) else f"Run the others, or {choice}. {rule}"
+
+
 def _describe_span(days: Sequence[date]) -> str:
     return f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
 
@@ -191,7 +205,7 @@ def _cause_of_ticks(files: Sequence[FileEvidence]) -> str | None:
     names = _name_some(list({file.vendor_symbol: file for file, _ in broken}.values()))
     severity = broken[0][1].severity
     told = "error" if is_known(severity) else f"{severity.value} (a word of a later version of market_data)"
-    return f"in doubt: a rule of severity {told} is broken ({names}): {broken[0][1].text}"
+    return f"{_BROKEN} of severity {told} is broken ({names}): {broken[0][1].text}"
 
 
 def _cause_of_instruments(

@@ -34,6 +34,7 @@ from market_data.read.completeness import (
     base_and_quote,
     choose_readable,
     describe_causes,
+    describe_remedy,
     describe_unchecked,
     describe_waived,
     find_causes,
@@ -185,7 +186,7 @@ def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncom
     if causes:
         text = describe_causes(causes, len(units), lake.url)
         if on_incomplete == "raise":
-            raise TicksIncomplete(f'{text}\nRun those days, or pass on_incomplete="skip" (leave them out) or "include"')
+            raise TicksIncomplete(f"{text}\n{describe_remedy(causes)}")
         warnings.warn(text, IncompleteTicksWarning, stacklevel=3)
     return choose_readable(units, receipts, causes, has_incomplete=on_incomplete == "include"), wanted
 

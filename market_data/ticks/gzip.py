@@ -31,7 +31,7 @@ _GZIP_ONLY = 16 + zlib.MAX_WBITS
 _INFLATE_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 _GZIP_MAGIC = b"\x1f\x8b"
 _DEFAULT_LIMITS = RunLimits()
-_NEWLINE, _COMMA, _QUOTE = 10, 44, b'"'
+_NEWLINE, _COMMA, _QUOTE, _RETURN = 10, 44, b'"', b"\r"
 
 
 class KeptText:
@@ -111,6 +111,7 @@ class _Counter:
         self._limits = limits
         self._start = b""
         self._last_byte = b""
+        self._has_returns = False
         self._bytes = self._lines = self._commas = 0
 
     def add(self, chunk: bytes) -> None:
@@ -122,6 +123,7 @@ class _Counter:
             self._start += chunk[: len(self._header)]
         if _QUOTE in chunk:
             raise TickFileInvalid(f"{self._file}: a cell holds a double quote; the format has none")
+        self._has_returns = self._has_returns or _RETURN in chunk
         octets = np.frombuffer(chunk, np.uint8)
         self._lines += int(np.count_nonzero(octets == _NEWLINE))
         self._commas += int(np.count_nonzero(octets == _COMMA))
@@ -133,6 +135,8 @@ class _Counter:
             return 0
         if self._start != self._header.rstrip():  # a header cut off before its line end is told as the next fault
             self._refuse_other_header()
+        if self._has_returns:  # the parser would take it from the end of a cell without a word
+            raise TickFileInvalid(f"{self._file}: a cell holds a carriage return; the format has none")
         if self._last_byte != b"\n":
             raise TickFileInvalid(f"{self._file}: the last line is cut short (no line end)")
         columns = len(self._spec.vendor_columns)

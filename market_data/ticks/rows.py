@@ -11,7 +11,7 @@ from typing import cast
 import polars as pl
 
 from market_data.errors import TickFileInvalid
-from market_data.model.data_types import TABLES, ColumnKind
+from market_data.model.data_types import TABLES, ColumnKind, ColumnSpec
 from market_data.model.instruments import file_symbol
 from market_data.model.tick_file import TickFile
 from market_data.model.venues import exchange_id_of
@@ -19,6 +19,7 @@ from market_data.ticks.rules import TickStats
 from market_data.ticks.stats import TickMeter
 
 _MICROSECOND_DIGITS = 16
+_TIMES_OF_THE_DAY = {"timestamp", "local_timestamp"}
 _OTHER_UNITS = {10: "seconds", 13: "milliseconds", 19: "nanoseconds"}  # by digits
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,7 +69,7 @@ class TickRows:
             moments = times[column.name]
             # where a time may be absent, a venue may also send a placeholder such as 0: only the unit is judged there
             for bound in (moments.max(),) if column.is_nullable else (moments.min(), moments.max()):
-                self._refuse_other_unit(bound, column.csv_name)
+                self._refuse_other_unit(cast("int | None", bound), column)
         is_other = batch["exchange"] != self._exchange_id
         if is_other.any():
             found = batch["exchange"].filter(is_other)[0]
@@ -95,13 +96,17 @@ class TickRows:
         self.first_arrival_us = min(first, self.first_arrival_us or first)
         self.last_arrival_us = max(last, self.last_arrival_us)
 
-    def _refuse_other_unit(self, value: object, name: str) -> None:
-        digits = len(str(value))
-        if value is not None and digits != _MICROSECOND_DIGITS:
+    def _refuse_other_unit(self, value: int | None, column: ColumnSpec) -> None:
+        if value is None:
+            return
+        digits = len(str(abs(value)))
+        # contracts may expire after the year 2286
+        is_far = column.name not in _TIMES_OF_THE_DAY and digits == _MICROSECOND_DIGITS + 1
+        if (digits != _MICROSECOND_DIGITS and not is_far) or value < 0:
             unit = f", as {_OTHER_UNITS[digits]} have" if digits in _OTHER_UNITS else ""
             raise TickFileInvalid(
-                f"{self._file}: {name} {value} has {digits} digits{unit}; the format's times are microseconds since "
-                f"epoch ({_MICROSECOND_DIGITS} digits)"
+                f"{self._file}: {column.csv_name} {value} has {digits} digits{unit}; the format's times are "
+                f"microseconds since epoch ({_MICROSECOND_DIGITS} digits)"
             )
 
 

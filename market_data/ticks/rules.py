@@ -62,6 +62,7 @@ class Rule:
     """One rule: `abs(value of the statistic) > limit` is a finding of that severity.
 
     It does not hold for files of `exempt_types`, nor on the first or last day of an instrument where `exempt_day` says.
+    The statistic of a rule that `is_flag` is 1 for a file of which it is true.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Rule:
     data_types: frozenset[DataType]
     exempt_types: frozenset[str] = frozenset()
     exempt_day: Literal["first", "last"] | None = None
+    is_flag: bool = False
 
 
 class Finding(Document):
@@ -108,8 +110,18 @@ RULES: tuple[Rule, ...] = (
         "values",
         "prices_not_positive",
         0,
+        _WARN,
+        "A price of 0 or less is no price; only spreads and combos trade there. Venues send single ones.",
+        _PRICED,
+        frozenset({COMBO}),
+    ),
+    Rule(
+        "prices_mostly_wrong",
+        "values",
+        "prices_not_positive",
+        0.01,
         _ERROR,
-        "A price of 0 or less is no price; only spreads and combos trade there.",
+        "A hundredth of all prices at 0 or less is no accident of the venue's: the column is not the price.",
         _PRICED,
         frozenset({COMBO}),
     ),
@@ -245,6 +257,7 @@ RULES: tuple[Rule, ...] = (
         _WARN,
         "A day of L2 opens with a snapshot; without one replay has to start on the day before.",
         frozenset({DataType.INCREMENTAL_BOOK_L2}),
+        is_flag=True,
     ),
     Rule(
         "repeated_id",
@@ -307,7 +320,9 @@ def judge_ticks(
         is_exempt = instrument_type in rule.exempt_types or days[rule.exempt_day]
         if value is None or is_exempt or abs(value) <= rule.limit:
             continue
-        text = f"{rule.name}: {_describe(stats, rule, value)}. {rule.why}"
+        text = (
+            f"{rule.name}: {rule.why}" if rule.is_flag else f"{rule.name}: {_describe(stats, rule, value)}. {rule.why}"
+        )
         findings.append(Finding(rule=rule.name, family=rule.family, severity=rule.severity, text=text))
     return tuple(findings)
 

@@ -171,6 +171,12 @@ def _count_sided(batch: pl.DataFrame, sides: tuple[str, ...]) -> dict[str, int]:
 
 def _count_book(batch: pl.DataFrame, columns: tuple[str, ...]) -> dict[str, int]:
     bid, ask, bid_amount, ask_amount = (batch[name] for name in columns)
+    if (bid == 0).any() or (ask == 0).any():
+        # some venues print a side that is empty as price 0, amount 0; others leave it out
+        bid, ask = (
+            price.set(((price == 0) & (amount == 0)).fill_null(value=False), None)
+            for price, amount in ((bid, bid_amount), (ask, ask_amount))
+        )
     has_gaps = bid.null_count() and ask.null_count()
     return {
         "rows_crossed": _count(bid > ask),

@@ -325,6 +325,11 @@ CORRUPT: dict[str, tuple[bytes, str]] = {
     "header missing": (gzip.compress(_text(TRADES)[len(TRADES_HEADER) + 1 :]), "the header is 'binance,BTCUSDT,"),
     "byte order mark": (gzip.compress(b"\xef\xbb\xbf" + _text(TRADES)), "the header is '\\ufeffexchange"),
     "Windows line ends": (gzip.compress(_text(TRADES).replace(b"\n", b"\r\n")), "amount\\r' where the format says"),
+    "a carriage return in a cell": (gzip.compress(_with_cell("id", "7\r")), "a cell holds a carriage return"),
+    "a carriage return for a cell": (gzip.compress(_with_cell("amount", "\r")), "a cell holds a carriage return"),
+    "a time before 1970": (gzip.compress(_with_cell("timestamp", "-172307520000000")), "has 15 digits"),
+    "zeros behind the gzip": (GOOD + bytes(512), "the gzip stream is damaged or cut short"),
+    "zeros between two members": (GOOD + bytes(8) + GOOD, "the gzip stream is damaged or cut short"),
     "header cut short": (gzip.compress(TRADES_HEADER.encode()[:-3]), "the header is 'exchange"),
     "header without line end": (gzip.compress(TRADES_HEADER.encode()), "the last line is cut short (no line end)"),
     "extra column": (gzip.compress(_text([f"{row},1" for row in TRADES], f"{TRADES_HEADER},extra")), "the header is '"),
@@ -402,6 +407,13 @@ def test_an_expiry_in_another_unit_is_refused(bench: Bench, expiration: str, wor
     row = f"deribit,BTC-30AUG24-60000-C,{T0},{T0},call,60000,{expiration},{',' * 16}"
     with pytest.raises(TickFileInvalid, match=f"DERIBIT options_chain 2024-08-08 OPTIONS: .*{words}"):
         bench.decode(gzip.compress(_text([row], TABLES[DataType.OPTIONS_CHAIN].csv_header)), GROUP_FILE)
+
+
+def test_an_expiry_of_another_millennium_is_kept(bench: Bench) -> None:
+    row = f"deribit,BTC-30AUG24-60000-C,{T0},{T0},call,60000,32503680000000000,{',' * 16}"
+    decoded, _ = bench.decode(gzip.compress(_text([row], TABLES[DataType.OPTIONS_CHAIN].csv_header)), GROUP_FILE)
+    (item,) = decoded.objects
+    assert str(pl.read_parquet(item.path)["expiration"][0]) == "3000-01-01 00:00:00+00:00"
 
 
 def test_a_damaged_deflate_stream_is_refused(bench: Bench) -> None:

@@ -66,6 +66,7 @@ FAULTS: list[tuple[str, DataType, list[pl.Expr]]] = [
     ("arrival_order", DataType.TRADES, [shifted("local_timestamp", -600, range(100, 101))]),
     ("price_not_positive", DataType.TRADES, [set_rows("price", 0.0, range(3, 4))]),
     ("price_not_positive", DataType.BOOK_SNAPSHOT_5, [set_rows("bid_price_0", -1.0, range(3, 4))]),
+    ("prices_mostly_wrong", DataType.TRADES, [set_rows("price", 0.0, range(3, 9))]),
     ("negative_amount", DataType.QUOTES, [set_rows("ask_amount", -0.1, range(3, 4))]),
     ("not_finite", DataType.TRADES, [set_rows("price", float("nan"), range(3, 4))]),
     ("not_finite", DataType.OPTIONS_CHAIN, [set_rows("mark_iv", float("inf"), range(3, 4))]),
@@ -104,6 +105,28 @@ def test_a_rule_finds_its_fault(rule: str, data_type: DataType, fault: list[pl.E
 
 def test_every_rule_has_a_fault_that_it_finds() -> None:
     assert {rule.name for rule in RULES} == {name for name, _, _ in FAULTS}
+
+
+def test_a_single_price_of_nothing_keeps_nobody_from_reading(tmp_path: Path) -> None:
+    ticks = clean_ticks(DataType.TRADES).with_columns(set_rows("price", 0.0, range(3, 4)))
+    stats = measure(ticks, DataType.TRADES, tmp_path)
+    assert [finding.severity for finding in judge_ticks(stats, PERPETUAL, rules_for(DataType.TRADES, {}))] == ["warn"]
+
+
+@pytest.mark.parametrize("side", ["bid", "ask"])
+def test_an_empty_side_that_is_printed_as_nothing_is_no_price_and_crosses_nothing(tmp_path: Path, side: str) -> None:
+    empty = [set_rows(f"{side}_{what}", 0.0, range(100)) for what in ("price", "amount")]
+    ticks = clean_ticks(DataType.BOOK_TICKER).with_columns(empty)
+    assert broken_rules(ticks, DataType.BOOK_TICKER, tmp_path) == set()
+    with_amount = ticks.with_columns(set_rows(f"{side}_amount", 1.0, range(100)))
+    assert "prices_mostly_wrong" in broken_rules(with_amount, DataType.BOOK_TICKER, tmp_path)
+
+
+def test_a_flag_is_told_as_one(tmp_path: Path) -> None:
+    ticks = clean_ticks(DataType.INCREMENTAL_BOOK_L2).with_columns(pl.lit(value=False).alias("is_snapshot"))
+    stats = measure(ticks, DataType.INCREMENTAL_BOOK_L2, tmp_path)
+    (finding,) = judge_ticks(stats, PERPETUAL, rules_for(DataType.INCREMENTAL_BOOK_L2, {}))
+    assert finding.text.startswith("no_opening_snapshot: A day of L2 opens with a snapshot")
 
 
 def test_a_combo_may_trade_at_or_below_zero(tmp_path: Path) -> None:
