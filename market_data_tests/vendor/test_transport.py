@@ -11,7 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from market_data.demo.vendor_at_hand import open_vendor
 from market_data.errors import ConfigurationError, VendorUnavailable
+from market_data.settings import load_settings
 from market_data.vendor.client import TardisClient
 from market_data_tests.lying_vendor import KEY, LyingVendor, lying_vendor
 
@@ -114,3 +116,11 @@ def test_what_is_no_proxy_is_refused_by_its_variable(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HTTPS_PROXY", address)
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY names no proxy that can be used"):
         ask("http://127.0.0.1:1")
+
+
+def test_the_simulator_is_reached_where_the_environment_names_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    monkeypatch.setenv("no_proxy", "example.com")  # to be put back after the test, as what is set here
+    with open_vendor(load_settings({"MARKET_DATA_VENDOR": "simulator"})) as served:
+        assert ask(served.api_url) == "binance"
