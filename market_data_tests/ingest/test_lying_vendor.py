@@ -128,8 +128,9 @@ def test_a_lie_about_one_file_concerns_that_file(
 @pytest.mark.parametrize(
     ("end", "name"),
     [
-        *(("/exchanges/binance", name) for name in HTTP_LIES),
-        *(("/instruments/binance", name) for name in list(HTTP_LIES)[::4]),
+        # all of them meet a tick file above; metadata are read by the same code
+        *(("/exchanges/binance", name) for name in list(HTTP_LIES)[::3]),
+        *(("/instruments/binance", name) for name in list(HTTP_LIES)[1::9]),
     ],
 )
 def test_a_lie_in_the_metadata_is_an_error_of_ours(
@@ -154,7 +155,7 @@ def test_a_lie_in_the_metadata_is_an_error_of_ours(
     assert all(receipt.is_complete for receipt in run(lake, vendor).values())
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", range(60))
 def test_metadata_that_is_partly_wrong_stops_only_what_it_concerns(
     vendor: LyingVendor, caplog: pytest.LogCaptureFixture, seed: int
 ) -> None:
