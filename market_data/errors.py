@@ -7,6 +7,7 @@
     │   ├── LakeConflict            transient   an object changed under a conditional write: another writer is at work
     │   ├── LakeObjectMissing       permanent   the object asked for is not in the lake
     │   ├── LakeOriginMismatch      permanent   the lake was filled from another vendor address
+    │   ├── AnswerDamaged           permanent   a kept answer of the vendor's is none: it is asked again
     │   └── LakeFormatTooNew        permanent   a later version wrote what this one must not read, or not change
     ├── VendorError                 permanent   the vendor's answer cannot be used
     │   ├── VendorUnavailable       transient   connection, 5xx or 429 for longer than the retries waited
@@ -61,6 +62,10 @@ class LakeObjectMissing(LakeError):
 
 class LakeOriginMismatch(LakeError):
     """The lake was filled from another vendor address than this run uses (permanent)."""
+
+
+class AnswerDamaged(LakeError):
+    """What the lake keeps is no answer of the vendor's (permanent, until it is asked again)."""
 
 
 class LakeFormatTooNew(LakeError):

@@ -21,6 +21,7 @@ from market_data.lake.base import (
     describe_conflict,
 )
 from market_data.lake.checksum import encode_crc32c
+from market_data.lake.copying import CopyingLake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
 
-class MemoryLake(TickLake):
+class MemoryLake(CopyingLake):
     """A lake in a dictionary. `mutations` counts the calls that changed it.
 
     Like a directory (`is_local`): a copy carries its source's generation, and a listing has CRC32C only when asked for
@@ -77,21 +78,6 @@ class MemoryLake(TickLake):
             raise LakeError(f"cannot read {path}: {error}") from error
         return self.put_bytes(data, key, if_generation=if_generation, content_type=content_type)
 
-    def take_file(
-        self,
-        path: Path,
-        key: str,
-        *,
-        crc32c: str,
-        if_generation: int | None = None,
-        content_type: str = DEFAULT_CONTENT_TYPE,
-    ) -> ObjectStat:
-        """See `TickLake.take_file`."""
-        del crc32c  # bytes that move are checked again
-        published = self.put_file(path, key, if_generation=if_generation, content_type=content_type)
-        path.unlink()
-        return published
-
     def put_bytes(
         self, data: bytes, key: str, *, if_generation: int | None = None, content_type: str = DEFAULT_CONTENT_TYPE
     ) -> ObjectStat:
@@ -133,7 +119,7 @@ class MemoryLake(TickLake):
         return found
 
 
-class SteppedLake(TickLake):
+class SteppedLake(CopyingLake):
     """A lake that calls back before every call."""
 
     def __init__(self, lake: TickLake, before_call: Callable[[], None]) -> None:
@@ -161,21 +147,6 @@ class SteppedLake(TickLake):
     ) -> ObjectStat:
         self._before_call()
         return self._lake.put_file(path, key, if_generation=if_generation, content_type=content_type)
-
-    def take_file(
-        self,
-        path: Path,
-        key: str,
-        *,
-        crc32c: str,
-        if_generation: int | None = None,
-        content_type: str = DEFAULT_CONTENT_TYPE,
-    ) -> ObjectStat:
-        """See `TickLake.take_file`."""
-        del crc32c  # bytes that move are checked again
-        published = self.put_file(path, key, if_generation=if_generation, content_type=content_type)
-        path.unlink()
-        return published
 
     def put_bytes(
         self, data: bytes, key: str, *, if_generation: int | None = None, content_type: str = DEFAULT_CONTENT_TYPE

@@ -41,13 +41,13 @@ from market_data.errors import LakeConflict, LakeError, LakeObjectMissing, LakeU
 from market_data.lake.base import (
     DEFAULT_CONTENT_TYPE,
     ObjectStat,
-    TickLake,
     check_generation,
     check_key,
     check_prefix,
     describe_conflict,
 )
 from market_data.lake.checksum import compute_crc32c, encode_crc32c
+from market_data.lake.copying import CopyingLake
 from market_data.lake.disk import scratch_errors
 
 _UPLOAD_CHUNK_BYTES = 8 * 2**20  # google-cloud-storage sends more than this in chunks, less in one request
@@ -56,7 +56,7 @@ _REFUSED_OR_ALREADY_DONE = {404, 410, 412}
 _UNANSWERED = (RetryError, ServerError, TooManyRequests, GatewayTimeout, RequestException, TransportError)
 
 
-class GcsLake(TickLake):
+class GcsLake(CopyingLake):
     """The lake in `bucket` below `prefix` ('' for the whole bucket).
 
     `client_factory` is called once in each process, at the first request; the usual one takes the default credentials,
@@ -130,21 +130,6 @@ class GcsLake(TickLake):
                 return self._put(stream, key, if_generation, content_type)
         except OSError as error:
             raise LakeError(f"cannot read {path} to write {self.uri(key)}: {error}") from error
-
-    def take_file(
-        self,
-        path: Path,
-        key: str,
-        *,
-        crc32c: str,
-        if_generation: int | None = None,
-        content_type: str = DEFAULT_CONTENT_TYPE,
-    ) -> ObjectStat:
-        """See `TickLake.take_file`."""
-        del crc32c  # bytes that move are checked again
-        published = self.put_file(path, key, if_generation=if_generation, content_type=content_type)
-        path.unlink()
-        return published
 
     def put_bytes(
         self, data: bytes, key: str, *, if_generation: int | None = None, content_type: str = DEFAULT_CONTENT_TYPE

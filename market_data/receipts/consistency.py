@@ -59,12 +59,8 @@ def _fault_of_rows(file: FileEvidence) -> str | None:
 def _fault_of_publication(receipt: Receipt) -> str | None:
     """Return what is wrong between the files of a whole unit and what is published of them."""
     stored = {file.vendor_symbol: file for file in receipt.files if file.outcome is Outcome.STORED}
-    symbols = {
-        item.instrument_key: parse_instrument_key(item.instrument_key)[2]
-        for item in receipt.objects
-        if item.instrument_key
-    }
-    by_name = {(key.split(":")[1], symbol): key for key, symbol in symbols.items()}
+    keys = {item.instrument_key for item in receipt.objects if item.instrument_key is not None}
+    by_name = {parse_instrument_key(key)[1:]: key for key in keys}
     for item in receipt.objects:
         if fault := _fault_of_object(receipt, stored, item):
             return f"the object {item.stem} {fault}"

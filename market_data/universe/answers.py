@@ -12,15 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from market_data.errors import ConfigurationError, LakeError, VendorError
+from market_data.errors import AnswerDamaged, ConfigurationError, VendorError
 from market_data.lake.base import GZIP_CONTENT, TickLake
 from market_data.lake.keys import asked_of_answer, vendor_answer_key, vendor_answer_prefix
 from market_data.universe.listing import ExportBounds, export_bounds
 from market_data.vendor.client import TardisClient
-
-
-class AnswerDamaged(LakeError):
-    """What the lake keeps is no answer of the vendor's (permanent, until it is asked again)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from market_data.errors import LakeObjectMissing, VendorNotReady
+from market_data.errors import AnswerDamaged, LakeObjectMissing, VendorNotReady
 from market_data.lake.base import PARQUET_CONTENT, ObjectStat, TickLake
 from market_data.lake.keys import combined_universe_key, universe_key
-from market_data.universe.answers import AnswerDamaged, VendorAnswer, load_answer, load_newest_answer, save_answer
+from market_data.universe.answers import VendorAnswer, load_answer, load_newest_answer, save_answer
 from market_data.universe.rules import UNIVERSE_SCHEMA, Selection, Universe, instruments_on
 from market_data.vendor.client import TardisClient
 from market_data.vendor.metadata import definitions_on
