@@ -14,8 +14,9 @@ from market_data.lake.origin import ensure_origin
 from market_data.model.data_types import DataType
 from market_data.receipts.receipt import Receipt
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator
-from market_data.universe.learn import learn_universes, store_universe
+from market_data.universe.learn import learn_universes
 from market_data.universe.rules import Selection
+from market_data.universe.table import store_universe
 from market_data.vendor.client import TardisClient
 
 CLOCK = "2024-08-11T07:00:00Z"

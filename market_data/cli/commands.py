@@ -9,6 +9,7 @@ import asyncio
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -49,7 +50,7 @@ from market_data.operate.doctor import (
     check_vendor,
 )
 from market_data.operate.plan import find_stale, plan_backfill
-from market_data.read.find import find_instruments
+from market_data.read import NothingMatchesWarning, find_instruments
 from market_data.receipts.receipt import Receipt
 from market_data.settings.environment import DEFAULT_DAGSTER_HOME, Settings, load_settings
 from market_data.settings.venues_file import VenueSettings, VenuesFile
@@ -138,14 +139,18 @@ def find_command(
     between = None
     if first or last:
         between = (first.date() if first else date.min, _day_after(last.date()) if last else date.max)
-    found = find_instruments(
-        text=text,
-        base=bases or None,  # an option that is not given takes all
-        types=types or None,
-        venues=venues or None,
-        on=on.date() if on else None,
-        between=between,
-    )
+    with warnings.catch_warnings(action="error", category=NothingMatchesWarning):
+        try:
+            found = find_instruments(
+                text=text,
+                base=bases or None,  # an option that is not given takes all
+                types=types or None,
+                venues=venues or None,
+                on=on.date() if on else None,
+                between=between,
+            )
+        except NothingMatchesWarning as warning:
+            raise click.ClickException(str(warning)) from warning
     if as_json:
         click.echo(found.write_json())
         return

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from market_data.model.instruments import INVERSE, LINEAR, QUANTO
 from market_data.operate.coverage import COMPLETE, FILE_COUNTS, NOT_RUN, SIZES, STATES
 from market_data.operate.plan import Plan
 
@@ -143,13 +144,30 @@ def instruments_table(found: pl.DataFrame) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("instrument key", "vendor symbol", "listed from", "to"):
         table.add_column(name, overflow="fold", no_wrap=name in {"listed from", "to"})
+    table.add_column("price in", overflow="fold")
+    table.add_column("amount in", overflow="fold")
     table.add_column("days in the lake", justify="right")
     table.add_column("of them with ticks", overflow="fold")
     for row in found.to_dicts():
         held = ", ".join(f"{name} {count}" for name, count in row["days_held"].items() if count)
-        days = (str(row["first_day"]), str(row["last_day"]), str(row["days_listed"]))
-        table.add_row(_cell(row["instrument_key"]), _cell(row["vendor_symbol"]), *days, held or "none")
+        days = (str(row["first_day"]), str(row["last_day"]))
+        units = (_cell(row["price_currency"] or "not known"), _cell(_amount_in(row)))
+        names = (_cell(row["instrument_key"]), _cell(row["vendor_symbol"]))
+        table.add_row(*names, *days, *units, str(row["days_listed"]), held or "none")
     return table
+
+
+def _amount_in(row: Mapping[str, Any]) -> str:
+    """Return what the amounts of an instrument count: `BTC`, `contracts of 100 USD (inverse)`, `not known`."""
+    kind = f" ({row['contract_kind']})" if row["contract_kind"] else ""
+    unit, multiplier = row["amount_unit"], row["contract_multiplier"]
+    if unit != "contracts":
+        return f"{row.get(unit) or 'not known'}{kind}"
+    asset = {LINEAR: row["base"], INVERSE: row["quote"], QUANTO: f"{row['settlement_asset']} a point"}.get(
+        row["contract_kind"]
+    )
+    size = f" of {multiplier:g} {asset}" if multiplier and asset else ", of a size not known"
+    return f"contracts{size}{kind}"
 
 
 def plan_table(plan: Plan) -> Table:

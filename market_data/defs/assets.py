@@ -8,6 +8,7 @@ raises when anything is open: finished outputs are MATERIALIZED, the others FAIL
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -16,17 +17,17 @@ from market_data.defs.keys import VENUE_TAG, instruments_asset_key, layout_asset
 from market_data.defs.logs import logs_shown_in_dagster
 from market_data.defs.metadata import describe_columns, describe_open_files, describe_universe
 from market_data.defs.resources import LakeResource, VendorResource
-from market_data.defs.runs import REFRESH_TAG
+from market_data.defs.runs import REFRESH_TAG, tag_with_failure, tag_with_venues
 from market_data.defs.ticks_step import TicksEvent, TicksStep, learn_days
-from market_data.errors import MarketDataError, VendorNotReady
+from market_data.errors import MarketDataError, VendorBusy, VendorNotReady
 from market_data.ingest.venue_day import UnitResult
 from market_data.lake.base import TickLake
 from market_data.lake.keys import PARTITION_ORDERS
 from market_data.model.data_types import TABLES
 from market_data.model.venues import group_name_of
 from market_data.settings.environment import Settings
-from market_data.universe.learn import store_universe
 from market_data.universe.rules import Universe, changes_between, notes_on
+from market_data.universe.table import store_universe
 
 # Caps concurrent steps that download, where the deployment sets a limit for the pool.
 POOL = "tardis"
@@ -38,18 +39,32 @@ def build_venue_assets(settings: Settings, venue: str, days: dg.DailyPartitionsD
 
 
 @contextmanager
+def _step_of(settings: Settings, venue: str, context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Tag the run with its venues and with how the step failed; show what the use cases log.
+
+    Errors raised on purpose are shown as their text: a stack trace of ours helps nobody who reads a run.
+    """
+    tag_with_venues(context.instance, context.run, settings.config.venues)
+    try:
+        with logs_shown_in_dagster(context.log), _failures_for_people():
+            yield
+    except dg.Failure as failure:
+        tag_with_failure(context.instance, context.run, venue, failure)
+        raise
+
+
+@contextmanager
 def _failures_for_people() -> Iterator[None]:
-    """Show errors raised on purpose as their text: a stack trace of ours helps nobody who reads a run."""
     try:
         yield
     except MarketDataError as error:
-        raise dg.Failure(
-            description=str(error),
-            metadata={
-                "error": dg.MetadataValue.text(type(error).__name__),
-                "is_transient": dg.MetadataValue.bool(error.is_transient),
-            },
-        ) from error
+        metadata: dict[str, dg.MetadataValue[Any]] = {
+            "error": dg.MetadataValue.text(type(error).__name__),
+            "is_transient": dg.MetadataValue.bool(error.is_transient),
+        }
+        if isinstance(error, VendorBusy):
+            metadata["not before"] = dg.MetadataValue.text(error.not_before.isoformat())
+        raise dg.Failure(description=str(error), metadata=metadata) from error
 
 
 def _build_instruments(settings: Settings, venue: str, days: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
@@ -68,7 +83,7 @@ def _build_instruments(settings: Settings, venue: str, days: dg.DailyPartitionsD
         context: dg.AssetExecutionContext, lake: LakeResource, vendor: VendorResource
     ) -> dg.MaterializeResult[None]:
         day = date.fromisoformat(context.partition_key)
-        with _failures_for_people(), logs_shown_in_dagster(context.log):
+        with _step_of(settings, venue, context):
             store = lake.open()
             universe, before = _learn_day_and_before(settings, venue, day, store, vendor)
             stat = store_universe(store, universe)
@@ -118,7 +133,7 @@ def _build_ticks(settings: Settings, venue: str, days: dg.DailyPartitionsDefinit
     def ticks(context: dg.AssetExecutionContext, lake: LakeResource, vendor: VendorResource) -> Iterator[TicksEvent]:
         day = date.fromisoformat(context.partition_key)
         results: list[UnitResult] = []
-        with _failures_for_people(), logs_shown_in_dagster(context.log):
+        with _step_of(settings, venue, context):
             store = lake.open()
             keys, checks = context.selected_asset_keys, context.selected_asset_check_keys
             is_refresh = context.run.tags.get(REFRESH_TAG) == "true"
@@ -128,8 +143,8 @@ def _build_ticks(settings: Settings, venue: str, days: dg.DailyPartitionsDefinit
                 yield from step.report(result)
             yield from step.report_layouts(results)
             yield from step.check_the_rest(results)
-        if any(not result.receipt.is_complete for result in results):
-            raise dg.Failure(**describe_open_files(venue, day, results))
+            if any(not result.receipt.is_complete for result in results):
+                raise dg.Failure(**describe_open_files(venue, day, results))
 
     return ticks
 

@@ -11,7 +11,7 @@ from market_data.defs.executors import build_executor
 from market_data.defs.launches import build_launches
 from market_data.defs.partitions import daily_partitions
 from market_data.defs.resources import build_resources
-from market_data.defs.runs import RECHECK_JOB, REFRESH_TAG
+from market_data.defs.runs import COVERAGE_JOB, RECHECK_JOB, REFRESH_TAG, UNIVERSE_JOB
 from market_data.settings.environment import Settings
 
 
@@ -35,12 +35,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         description="Asks the vendor whether files that are held have changed, and replaces those that have.",
     )
     universe = dg.define_asset_job(
-        "combined_universe",
+        UNIVERSE_JOB,
         dg.AssetSelection.assets(UNIVERSE_KEY),
         description="The instruments of all venues on the day as one table, of what the lake holds of each.",
     )
     coverage = dg.define_asset_job(
-        "draw_coverage",
+        COVERAGE_JOB,
         dg.AssetSelection.assets(COVERAGE_KEY),
         description="Draws anew what the lake holds against what is expected; asks the vendor for nothing.",
     )

@@ -10,7 +10,7 @@ from market_data.defs.keys import instruments_asset_key
 from market_data.defs.resources import LakeResource
 from market_data.defs.tables import make_table
 from market_data.settings.environment import Settings
-from market_data.universe.learn import combine_universes
+from market_data.universe.table import combine_universes
 
 UNIVERSE_KEY = dg.AssetKey("universe")
 

@@ -1,16 +1,19 @@
 """Which failed venue-days are run again, and which are left to people; what the sensor `failed_venue_days` does."""
 
+import time
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
+from itertools import islice
 
 import dagster as dg
 
 from market_data.checks.rules import LAYOUT_RULE, UNIT_RULES
 from market_data.defs.keys import venue_asset_keys
 from market_data.defs.runs import (
+    RERUN_PRIORITY,
     RERUN_TAG,
     CheckResults,
-    concerns,
+    KnownRuns,
     day_of,
     ended_at,
     ended_runs_since,
@@ -18,9 +21,9 @@ from market_data.defs.runs import (
     is_attempt,
     is_live,
     request_venue_day,
-    runs_of,
+    venues_of,
 )
-from market_data.errors import VendorQuotaExceeded
+from market_data.errors import MarketDataError, VendorQuotaExceeded
 from market_data.lake.base import TickLake
 from market_data.model.tick_file import DataTypeDay
 from market_data.operate.automation import FailedDay, RerunRules, decide_rerun
@@ -31,30 +34,44 @@ from market_data.vendor.quota import refuse_beyond_quota
 _LOOK_BACK = timedelta(days=14)
 # A day of these can be healed by running it again; what the data themselves are cannot.
 _HEALED_BY_A_RERUN = (*UNIT_RULES, LAYOUT_RULE)
+# Dagster ends a look after 60 s and forgets all of it: what is not looked at by then has its turn in the next one.
+_LOOK_SECONDS = 8.0
+# Days whose runs are read together.
+_DAYS_A_READ = 50
+
+_VenueDay = tuple[str, str]
 
 
 class FailedDays:
     """One look at the venue-days that failed in the last 14 days.
 
     `cursor` remembers the runs that succeeded with a failed check, by `venue|day`, and until when runs were read: a
-    successful run does not show its failed checks in its status.
+    successful run does not show its failed checks in its status. It also remembers where a look that was cut short by
+    `look_seconds`, or had launched enough, is to go on.
     """
 
     def __init__(
-        self, settings: Settings, instance: dg.DagsterInstance, lake: TickLake, known: Mapping[str, object]
+        self,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        lake: TickLake,
+        known: Mapping[str, object],
+        *,
+        look_seconds: float = _LOOK_SECONDS,
     ) -> None:
         self._settings = settings
         self._instance = instance
         self._lake = lake
         self._known = known
         self._checks = CheckResults(instance, _HEALED_BY_A_RERUN)
-        self._runs: dict[tuple[str, str], list[dg.RunRecord]] = {}
+        self._runs = KnownRuns(instance)
         self._keys = {venue: set(venue_asset_keys(settings, venue)) for venue in settings.config.venues}
         automation = settings.config.automation
         self._rules = RerunRules(
             first_wait=timedelta(seconds=automation.first_wait_seconds),
             max_attempts=automation.max_attempts,
         )
+        self._ends_at = time.monotonic() + look_seconds
         self.cursor: dict[str, object] = dict(known)
 
     def launch(self, now: datetime) -> Iterator[dg.RunRequest | str]:
@@ -65,50 +82,63 @@ class FailedDays:
         except VendorQuotaExceeded as error:
             yield f"nothing is run again today: {error}"
             return
-        launched = 0
-        for venue, day in self._candidates(now):
-            if launched >= self._settings.config.automation.days_per_check:
+        launched, pairs = 0, self._candidates(now)
+        self.cursor.pop("go_on_at", None)
+        for looked, (venue, day) in enumerate(pairs):
+            if launched >= self._settings.config.automation.days_per_check or (looked and self._is_over):
+                self.cursor["go_on_at"] = [venue, day]
+                yield f"the next look goes on with {len(pairs) - looked} more failed venue-days, from {venue} {day}"
                 return
-            found = self._decide(venue, day, now)
+            self._runs.read(islice(dict.fromkeys(day for _, day in pairs[looked:]), _DAYS_A_READ))
+            try:
+                found = self._decide(venue, day, now)
+            except MarketDataError as error:  # a receipt that cannot be read stops no other day
+                found = f"{venue} {day}: {error}"
             if isinstance(found, dg.RunRequest):
                 launched += 1
             if found:
                 yield found
 
-    def _candidates(self, now: datetime) -> list[tuple[str, str]]:
-        """Return the venue-days to look at, those that were run longest ago first.
+    @property
+    def _is_over(self) -> bool:
+        return time.monotonic() > self._ends_at
+
+    def _candidates(self, now: datetime) -> list[_VenueDay]:
+        """Return the venue-days to look at, those that failed longest ago first, from where the last look stopped.
 
         A look launches a few only: whatever is run again goes to the end, so that no day keeps others from their turn.
         """
-        since = now - _LOOK_BACK
-        failed = ended_runs_since(self._instance, since, [dg.DagsterRunStatus.FAILURE])
-        pairs = self._days_with_failed_checks(now) | {
-            (venue, day)
-            for record in failed
-            for venue in self._settings.config.venues
-            if concerns(record.dagster_run, venue) and (day := day_of(record.dagster_run))
-        }
-        return sorted(pairs, key=lambda pair: (max(map(ended_at, self._runs_of(*pair))), *pair[::-1]))
+        ends: dict[_VenueDay, datetime] = {}
+        for record in ended_runs_since(self._instance, now - _LOOK_BACK, [dg.DagsterRunStatus.FAILURE]):
+            if day := day_of(record.dagster_run):
+                for venue in venues_of(record.dagster_run, self._keys):
+                    ends[venue, day] = max(ended_at(record), ends.get((venue, day), ended_at(record)))
+        for pair in self._days_with_failed_checks(now):
+            ends[pair] = max(map(ended_at, self._runs.of(*pair)))
+        pairs = sorted(ends, key=lambda pair: (ends[pair], *pair[::-1]))
+        go_on_at = self._known.get("go_on_at")
+        first = pairs.index(pair) if isinstance(go_on_at, list) and (pair := tuple(go_on_at)) in ends else 0
+        return pairs[first:] + pairs[:first]
 
-    def _runs_of(self, venue: str, day: str) -> list[dg.RunRecord]:
-        """Return what `runs_of` does, read once for each look."""
-        if (venue, day) not in self._runs:
-            self._runs[venue, day] = runs_of(self._instance, venue, day)
-        return self._runs[venue, day]
-
-    def _days_with_failed_checks(self, now: datetime) -> set[tuple[str, str]]:
-        read_until = str(self._known.get("read_until", (now - _LOOK_BACK).isoformat()))
+    def _days_with_failed_checks(self, now: datetime) -> set[_VenueDay]:
+        read_until = datetime.fromisoformat(str(self._known.get("read_until", (now - _LOOK_BACK).isoformat())))
         remembered = self._known.get("failed_checks", [])
         pairs = {(str(venue), str(day)) for venue, day in remembered} if isinstance(remembered, list) else set()
         pairs = {(venue, day) for venue, day in pairs if venue in self._keys}  # the others are configured no more
-        succeeded = ended_runs_since(self._instance, datetime.fromisoformat(read_until), [dg.DagsterRunStatus.SUCCESS])
-        for run in (record.dagster_run for record in succeeded):
+        # a minute of overlap: a run's record is written a little after it ended
+        next_from = now - timedelta(minutes=1)
+        succeeded = ended_runs_since(self._instance, read_until, [dg.DagsterRunStatus.SUCCESS])
+        for record in sorted(succeeded, key=lambda record: record.update_timestamp):
+            run, next_from_here = record.dagster_run, record.update_timestamp
             if day := day_of(run):
                 pairs |= {(venue, day) for venue, keys in self._keys.items() if self._checks.has_failed(run, keys)}
-        # a minute of overlap: a run's record is written a little after it ended
-        self.cursor["read_until"] = (now - timedelta(minutes=1)).isoformat()
-        self.cursor["failed_checks"] = sorted(pair for pair in pairs if self._has_failed_check(*pair))
-        return {(str(venue), str(day)) for venue, day in self.cursor["failed_checks"]}  # type: ignore[attr-defined]
+            if self._is_over:
+                next_from = min(next_from, next_from_here)
+                break
+        self.cursor["read_until"] = next_from.isoformat()
+        failed = {pair for pair in pairs if self._has_failed_check(*pair)}
+        self.cursor["failed_checks"] = sorted(failed)
+        return failed
 
     def _has_failed_check(self, venue: str, day: str) -> bool:
         """Whether a check of a venue-day failed when it was last executed.
@@ -116,7 +146,7 @@ class FailedDays:
         Runs may execute some of the checks only, and hold other venues. Without any attempt a failed check says that
         nobody launched the day: that is left to people.
         """
-        ended = [record.dagster_run for record in self._runs_of(venue, day) if record.end_time is not None]
+        ended = [record.dagster_run for record in self._runs.of(venue, day) if record.end_time is not None]
         newest: dict[dg.AssetCheckKey, bool] = {}
         for run in ended:
             newest = self._checks.of_run(run) | newest
@@ -124,7 +154,7 @@ class FailedDays:
         return bool(failed) and any(is_attempt(run) for run in ended)
 
     def _decide(self, venue: str, day: str, now: datetime) -> dg.RunRequest | str | None:
-        records = self._runs_of(venue, day)
+        records = self._runs.of(venue, day)
         attempts = [record for record in records if is_attempt(record.dagster_run)]
         if not attempts or any(is_live(record, now) for record in records):
             return None
@@ -132,8 +162,10 @@ class FailedDays:
         status = newest.dagster_run.status
         if status is dg.DagsterRunStatus.CANCELED:
             return f"{venue} {day}: its newest run was cancelled; it is left to people"
-        is_checked = not self._has_failed_check(venue, day)
-        if is_checked and (status is dg.DagsterRunStatus.SUCCESS or self._is_complete(venue, day)):
+        is_success = status is dg.DagsterRunStatus.SUCCESS
+        # a run of several venues fails for all when one does
+        is_doubtful = is_success or len(venues_of(newest.dagster_run, self._keys)) > 1
+        if is_doubtful and self._is_whole(venue, day, is_success=is_success):
             return None
         failure = failure_of(self._instance, newest.dagster_run, venue)
         failed = FailedDay(
@@ -146,12 +178,16 @@ class FailedDays:
         decision = decide_rerun(failed, now, self._rules)
         if not decision.is_due:
             return f"{venue} {day}: {decision.reason}"
-        return request_venue_day(
-            self._settings, venue, day, failed.failed_run_id, {RERUN_TAG: str(failed.attempts + 1)}
-        )
+        if not is_doubtful and self._is_whole(venue, day):
+            return None
+        tags = {RERUN_TAG: str(failed.attempts + 1)}
+        return request_venue_day(self._settings, venue, day, failed.failed_run_id, tags, priority=RERUN_PRIORITY)
+
+    def _is_whole(self, venue: str, day: str, *, is_success: bool = False) -> bool:
+        """Whether no check of the venue-day failed, and its newest run succeeded or the lake holds all of it."""
+        return (is_success or self._is_complete(venue, day)) and not self._has_failed_check(venue, day)
 
     def _is_complete(self, venue: str, day: str) -> bool:
-        """Whether the lake holds the venue-day whole: a run of several venues fails for all when one does."""
         units = (
             DataTypeDay(venue, data_type, date.fromisoformat(day))
             for data_type in self._settings.config.venues[venue].data_types

@@ -5,26 +5,21 @@ Dagster does not de-duplicate a schedule's requests against a sensor's: the sche
 stopped, and both look at the runs there are.
 """
 
-import asyncio
 import json
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from market_data.defs.failed_days import FailedDays
+from market_data.defs.new_days import NewDays
 from market_data.defs.resources import LakeResource, VendorResource
-from market_data.defs.runs import is_attempt, request_venue_day, runs_of
-from market_data.errors import MarketDataError, VendorQuotaExceeded
-from market_data.lake.base import TickLake
-from market_data.lake.keys import day_of_receipt, receipt_prefix
-from market_data.operate.automation import choose_new_days
 from market_data.settings.environment import Settings
-from market_data.universe.listing import export_bounds
-from market_data.vendor.quota import refuse_beyond_quota
 
 NEW_DAYS_SENSOR = "new_days"
+# Sentences that a look's message holds: people read it in a small window.
+_TOLD = 20
 
 
 def build_launches(
@@ -46,7 +41,11 @@ def _build_new_days(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg
     def new_days(
         context: dg.SensorEvaluationContext, lake: LakeResource, vendor: VendorResource
     ) -> dg.SensorResult | dg.SkipReason:
-        return _result(list(_launch_new_days(settings, context.instance, lake.open(), vendor)))
+        unanswered = json.loads(context.cursor) if context.cursor else []
+        new = NewDays(settings, context.instance, lake.open(), vendor, unanswered)
+        found = list(new.launch(datetime.now(UTC)))
+        context.update_cursor(json.dumps(new.unanswered))
+        return _result(found)
 
     return new_days
 
@@ -67,9 +66,8 @@ def _build_new_days_daily(settings: Settings, job: UnresolvedAssetJobDefinition)
     ) -> list[dg.RunRequest] | dg.SkipReason:
         if _is_sensor_running(context):
             return dg.SkipReason(f"the sensor `{NEW_DAYS_SENSOR}` is running and launches new days by itself")
-        found = list(_launch_new_days(settings, context.instance, lake.open(), vendor))
-        requests = [item for item in found if isinstance(item, dg.RunRequest)]
-        return requests or dg.SkipReason("; ".join(str(item) for item in found))
+        found = list(NewDays(settings, context.instance, lake.open(), vendor).launch(datetime.now(UTC)))
+        return [item for item in found if isinstance(item, dg.RunRequest)] or _skip(found)
 
     return new_days_daily
 
@@ -98,56 +96,15 @@ def _sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
 
 def _result(found: list[dg.RunRequest | str]) -> dg.SensorResult | dg.SkipReason:
     requests = [item for item in found if isinstance(item, dg.RunRequest)]
+    return dg.SensorResult(run_requests=requests) if requests else _skip(found)
+
+
+def _skip(found: Sequence[dg.RunRequest | str]) -> dg.SkipReason:
     reasons = [item for item in found if isinstance(item, str)]
-    if not requests:
-        return dg.SkipReason("; ".join(reasons) or "nothing to do")
-    return dg.SensorResult(run_requests=requests)
+    more = [f"and {len(reasons) - _TOLD} more"] if len(reasons) > _TOLD else []
+    return dg.SkipReason("; ".join(reasons[:_TOLD] + more) or "nothing to do")
 
 
 def _is_sensor_running(context: dg.ScheduleEvaluationContext) -> bool:
     states = context.instance.all_instigator_state()
     return any(state.name == NEW_DAYS_SENSOR and state.is_running for state in states)
-
-
-def _launch_new_days(
-    settings: Settings, instance: dg.DagsterInstance, lake: TickLake, vendor: VendorResource
-) -> Iterator[dg.RunRequest | str]:
-    """Yield a request for each new day, and a sentence for each venue without one."""
-    now = datetime.now(UTC)
-    try:
-        refuse_beyond_quota(lake, settings.config.limits.run_limits.daily_quota_bytes, now, is_history=False)
-    except VendorQuotaExceeded as error:
-        yield f"no new day is launched today: {error}"
-        return
-    newest = settings.config.newest_day(now.date())
-    for venue, wanted in settings.config.venues.items():
-        tried = lake.list_objects(receipt_prefix(venue, wanted.data_types[0]))
-        newest_tried = max((day for stat in tried if (day := day_of_receipt(stat.key))), default=None)
-        if newest_tried is not None and newest_tried >= newest:
-            yield f"{venue}: {newest_tried} is tried, and no newer day has ended"
-            continue
-        try:
-            until = min(_ask_exported_until(venue, vendor), newest + timedelta(days=1))
-        except MarketDataError as error:
-            yield f"{venue}: {error}"
-            continue
-        limit = settings.config.automation.days_per_check
-        candidates = choose_new_days(until, newest_tried, (), limit=10_000)
-        taken = {day for day in candidates[: 2 * limit] if _is_tried(instance, venue, day)}
-        days = choose_new_days(until, newest_tried, taken, limit=limit)
-        for day in days:
-            yield request_venue_day(settings, venue, day.isoformat(), "new", {})
-        if not days:
-            yield f"{venue}: the vendor has exported the days before {until}, and all of them were launched"
-
-
-def _is_tried(instance: dg.DagsterInstance, venue: str, day: date) -> bool:
-    return any(is_attempt(record.dagster_run) for record in runs_of(instance, venue, day.isoformat()))
-
-
-def _ask_exported_until(venue: str, vendor: VendorResource) -> date:
-    async def ask() -> date:
-        async with vendor.open_client() as client:
-            return export_bounds(venue, await client.exchange(venue)).exported_until
-
-    return asyncio.run(ask())

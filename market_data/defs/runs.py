@@ -1,13 +1,15 @@
 """What the instance knows of venue-days: which runs concern one, which of them live, how they failed.
 
-A run concerns a venue when its `venue` tag says so, or its selection holds an asset or a check of the venue's group:
-runs that people launch in the UI have no tag, and one of them may hold several venues. A run of checks alone is no
+A run concerns a venue when its `venue` tag names it (where it holds several, all of them, by comma), or, before its
+first step has set the tag, its selection holds an asset or a check of the venue's group. A run of checks alone is no
 attempt at a venue-day: it finds out about a day and fills none.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
@@ -20,6 +22,13 @@ RERUN_TAG = "market_data/rerun"
 # A run with this tag asks the vendor whether files that are held have changed, and replaces those that have.
 REFRESH_TAG = "market_data/refresh"
 RECHECK_JOB = "recheck"
+# Jobs of the lake as a whole: their runs are no attempts at any venue's days.
+UNIVERSE_JOB, COVERAGE_JOB = "combined_universe", "draw_coverage"
+# In the queue: new days before re-runs before whatever people launch.
+NEW_DAY_PRIORITY, RERUN_PRIORITY = 2, 1
+_PRIORITY_TAG = "dagster/priority"
+# Followed by the venue. How a step failed is read from its run's record: the run's events would cost 20 ms a run.
+_FAILED_TAG = "market_data/failed/"
 _PARTITION_TAG = "dagster/partition"
 # A run that outlived the instance's longest run time lost its process together with its code server.
 _LONGEST_LIFE = timedelta(hours=7)
@@ -34,20 +43,71 @@ class Failure:
     is_transient: bool
     not_before: datetime | None = None
 
+    @property
+    def text(self) -> str:
+        """`VendorQuotaExceeded, transient, not before 2024-08-09T00:00:00+00:00`, as the run's tag says it."""
+        words = [self.error or "", "transient" if self.is_transient else "permanent"]
+        return ", ".join([*words, *([f"not before {self.not_before.isoformat()}"] if self.not_before else [])])
 
-def runs_of(instance: dg.DagsterInstance, venue: str, day: str) -> list[dg.RunRecord]:
-    """Return the records of all runs that concern a venue-day, newest first."""
-    records = instance.get_run_records(dg.RunsFilter(tags={_PARTITION_TAG: day}))
-    return [record for record in records if concerns(record.dagster_run, venue)]
+    @classmethod
+    def parse(cls, text: str) -> "Failure | None":
+        """Return what `text` says; None for a text of another kind."""
+        found = re.fullmatch(r"(\w*), (transient|permanent)(?:, not before (\S+))?", text)
+        if found is None:
+            return None
+        error, kind, not_before = found.groups()
+        instant = datetime.fromisoformat(not_before) if not_before else None
+        return cls(error or None, kind == "transient", instant)
+
+
+class KnownRuns:
+    """The runs that concern venue-days; each day's are read once, so make a new one for each look."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._by_day: dict[str, list[dg.RunRecord]] = {}
+
+    def read(self, days: Iterable[str]) -> None:
+        """Read the runs of days together, unless they were."""
+        unread = sorted(set(days) - self._by_day.keys())
+        self._by_day |= {day: [] for day in unread}
+        if unread:
+            for record in self._instance.get_run_records(dg.RunsFilter(tags={_PARTITION_TAG: unread})):
+                self._by_day[record.dagster_run.tags[_PARTITION_TAG]].append(record)
+
+    def of(self, venue: str, day: str) -> list[dg.RunRecord]:
+        """Return the records of all runs that concern a venue-day, newest first."""
+        self.read([day])
+        return [record for record in self._by_day[day] if concerns(record.dagster_run, venue)]
 
 
 def concerns(run: dg.DagsterRun, venue: str) -> bool:
     """Whether a run holds assets or checks of a venue; a run of a whole job holds all of them."""
     group = group_name_of(venue)
+    if run.job_name in {UNIVERSE_JOB, COVERAGE_JOB}:
+        return False
     if VENUE_TAG in run.tags:
-        return run.tags[VENUE_TAG] == venue
+        return venue in run.tags[VENUE_TAG].split(",")
     keys = {*(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())}
     return not keys or any(key.path[0] == group for key in keys)
+
+
+def venues_of(run: dg.DagsterRun, configured: Iterable[str]) -> list[str]:
+    """Return those of the configured venues that a run concerns, sorted."""
+    return sorted(venue for venue in configured if concerns(run, venue))
+
+
+def tag_with_venues(instance: dg.DagsterInstance, run: dg.DagsterRun, configured: Iterable[str]) -> None:
+    """Name a run's venues in its tag `venue`, for the lists and filters of people: what they launch has none."""
+    if VENUE_TAG not in run.tags:
+        instance.add_run_tags(run.run_id, {VENUE_TAG: ",".join(venues_of(run, configured))})
+
+
+def tag_with_failure(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str, failure: dg.Failure) -> None:
+    """Write how a venue's step failed into its run's tags, where `failure_of` reads it."""
+    said = _failure_in(failure.metadata)
+    if said is not None:
+        instance.add_run_tags(run.run_id, {f"{_FAILED_TAG}{venue}": said.text})
 
 
 def is_attempt(run: dg.DagsterRun) -> bool:
@@ -83,33 +143,42 @@ def ended_runs_since(
     return list(instance.get_run_records(dg.RunsFilter(statuses=list(statuses), updated_after=since)))
 
 
-def request_venue_day(settings: Settings, venue: str, day: str, why: str, tags: Mapping[str, str]) -> dg.RunRequest:
+def request_venue_day(
+    settings: Settings, venue: str, day: str, why: str, tags: Mapping[str, str], *, priority: int
+) -> dg.RunRequest:
     """Return a request to fill a venue-day; it is granted once for the same `why`."""
     return dg.RunRequest(
         run_key=f"{venue}|{day}|{why}",
         partition_key=day,
         asset_selection=venue_asset_keys(settings, venue),
-        tags={VENUE_TAG: venue, **tags},
+        tags={VENUE_TAG: venue, _PRIORITY_TAG: str(priority), **tags},
     )
 
 
 def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str) -> Failure:
     """Return how a run failed for a venue; a run whose process died says nothing, so another attempt may help."""
+    if said := Failure.parse(run.tags.get(f"{_FAILED_TAG}{venue}", "")):
+        return said
     records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
     for record in records:
         event = record.event_log_entry.dagster_event
         if event is None or not (event.step_key or "").startswith(f"{group_name_of(venue)}__"):
             continue
-        said = event.step_failure_data.user_failure_data
-        metadata = said.metadata if said else {}
-        if "is_transient" in metadata:
-            error, not_before = metadata.get("error"), metadata.get("not before")
-            return Failure(
-                str(error.value) if error else None,
-                bool(metadata["is_transient"].value),
-                datetime.fromisoformat(str(not_before.value)) if not_before else None,
-            )
+        data = event.step_failure_data.user_failure_data
+        if said := _failure_in(data.metadata if data else {}):
+            return said
     return Failure(None, is_transient=True)
+
+
+def _failure_in(metadata: Mapping[str, dg.MetadataValue[Any]]) -> Failure | None:
+    if "is_transient" not in metadata:
+        return None
+    error, not_before = metadata.get("error"), metadata.get("not before")
+    return Failure(
+        str(error.value) if error else None,
+        bool(metadata["is_transient"].value),
+        datetime.fromisoformat(str(not_before.value)) if not_before else None,
+    )
 
 
 class CheckResults:

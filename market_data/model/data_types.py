@@ -111,8 +111,8 @@ def _number(name: str, unit: str, description: str, *, is_nullable: bool = False
 
 
 INSTRUMENT_KEY = _text("instrument_key", "VENUE:TYPE:SYMBOL; never changes during an instrument's life.")
-_PRICE_UNIT = "quote currency"
-_AMOUNT_UNIT = "venue's amount unit (see instruments.amount_unit)"
+_PRICE_UNIT = "see instruments.price_currency"
+_AMOUNT_UNIT = "see instruments.amount_unit"
 
 _COMMON = (
     _text("exchange", "The vendor's exchange id."),
@@ -121,8 +121,8 @@ _COMMON = (
     _time("local_timestamp", "When the vendor's recorder received the message; orders the file and decides its day."),
 )
 _SIDE_PRICE_AMOUNT = (
-    _number("price", _PRICE_UNIT, "Price."),
-    _number("amount", _AMOUNT_UNIT, "Amount."),
+    _number("price", _PRICE_UNIT, "Price of one unit of the base; an option's premium may be in the coin."),
+    _number("amount", _AMOUNT_UNIT, "Amount: of the base, of the quote, or of contracts."),
 )
 _TRADES = (
     *_COMMON,
@@ -156,7 +156,7 @@ _DERIVATIVE_TICKER = (
     _time("funding_timestamp", "Next funding instant; empty for dated futures.", is_nullable=True),
     _number("funding_rate", "fraction per funding interval", "Rate due at funding_timestamp.", is_nullable=True),
     _number("predicted_funding_rate", "fraction per funding interval", "Rate of the interval after.", is_nullable=True),
-    _number("open_interest", "venue's unit (contracts, coin or quote)", "Open interest.", is_nullable=True),
+    _number("open_interest", "not known (contracts, base or quote, by venue)", "Open interest.", is_nullable=True),
     _number("last_price", _PRICE_UNIT, "Last traded price.", is_nullable=True),
     _number("index_price", _PRICE_UNIT, "Index price.", is_nullable=True),
     _number("mark_price", _PRICE_UNIT, "Mark price.", is_nullable=True),
@@ -166,7 +166,7 @@ _OPTIONS_CHAIN = (
     _text("type", "call or put."),
     _number("strike_price", "strike currency", "Strike."),
     _time("expiration", "Expiry instant."),
-    _number("open_interest", "venue's unit", "Open interest.", is_nullable=True),
+    _number("open_interest", "not known (contracts, base or quote, by venue)", "Open interest.", is_nullable=True),
     _number("last_price", _PRICE_UNIT, "Last traded price.", is_nullable=True),
     _number("bid_price", _PRICE_UNIT, "Best bid price.", is_nullable=True),
     _number("bid_amount", _AMOUNT_UNIT, "Amount at the best bid.", is_nullable=True),

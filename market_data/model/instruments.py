@@ -26,6 +26,12 @@ PREDICTION = "PREDICTION"
 # The types known today; an instrument of a type the vendor adds later gets that type's name in upper case.
 INSTRUMENT_TYPES: tuple[str, ...] = (SPOT_PAIR, PERPETUAL, FUTURE, OPTION, COMBO, PREDICTION)
 
+# How a contract pays: `linear` in the currency of its price, `inverse` in its base, `quanto` in a third asset.
+LINEAR, INVERSE, QUANTO = "linear", "inverse", "quanto"
+CONTRACT_KINDS = (LINEAR, INVERSE, QUANTO)
+# A contract on one of them that is settled in another is linear: it pays dollars for dollars.
+_DOLLARS = frozenset({"USD", "USDC", "USDT", "BUSD", "USDE", "FDUSD"})
+
 _CANONICAL_SYMBOL = re.compile(r"[^-]+-[^-]+(-\d{6}(-[^-]+-(CALL|PUT))?)?")
 
 
@@ -54,7 +60,9 @@ class KeySource(StrEnum):
 class ParsedSymbol:
     """What a venue's parser reads from a vendor symbol; `symbol` is the symbol part of the instrument key.
 
-    `amount_unit` is the unit of the `amount` columns: `base`, `quote` or `contracts`. `expiry` is an exact UTC instant.
+    `price_currency` is that of the price columns: the quote, or the coin of an option whose premium is paid in it.
+    `amount_unit` is the unit of the `amount` columns: `base`, `quote` or `contracts`. `contract_kind` is one of
+    CONTRACT_KINDS, None on spot. `expiry` is an exact UTC instant. None says everywhere that it is not known.
     """
 
     symbol: str
@@ -66,6 +74,17 @@ class ParsedSymbol:
     expiry: datetime | None = None
     strike: str | None = None
     option_type: str | None = None
+    price_currency: str | None = None
+    contract_kind: str | None = None
+
+
+def contract_kind_of(base: str | None, quote: str | None, settlement_asset: str | None) -> str | None:
+    """Return how a contract pays, as far as its assets tell."""
+    if base is None or quote is None or settlement_asset is None:
+        return None
+    if settlement_asset == base:
+        return INVERSE
+    return LINEAR if settlement_asset == quote or {settlement_asset, quote} <= _DOLLARS else QUANTO
 
 
 def unparsed_symbol(vendor_symbol: str) -> ParsedSymbol:

@@ -13,6 +13,7 @@ from market_data.read.scan import (
     WaivedTicksWarning,
     scan_ticks,
 )
+from market_data.read.turnover import with_turnover
 
 __all__ = [
     "IncompleteTicksWarning",
@@ -22,4 +23,5 @@ __all__ = [
     "WaivedTicksWarning",
     "find_instruments",
     "scan_ticks",
+    "with_turnover",
 ]

@@ -6,6 +6,7 @@ What was listed comes from the universes (`universe/...`), what is held from the
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from fnmatch import translate
 
 import polars as pl
 
-from market_data.errors import ConfigurationError, TicksIncomplete
+from market_data.errors import ConfigurationError
 from market_data.lake.base import READERS, TickLake
 from market_data.lake.keys import UNIVERSE_PREFIX, parse_universe_key
 from market_data.lake.origin import load_lake_document
@@ -23,9 +24,10 @@ from market_data.model.tick_file import base_of_part
 from market_data.model.venues import parse_venue
 from market_data.read.arguments import names_of, refuse_unknown_types, to_day, to_instrument_type, upper_names_of
 from market_data.read.opening import open_to_read
-from market_data.read.universes import read_universe
+from market_data.read.scan import NothingMatchesWarning
 from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import map_receipts
+from market_data.universe.table import UNIVERSE_SCHEMA, read_universe
 
 _GLOB = re.compile(r"[*?\[]")
 _HELD_SCHEMA = pl.Schema(
@@ -101,11 +103,12 @@ def find_instruments(
 
     Columns are those of the universe as the newest of these days has them (`first_day` and `last_day`: the days the
     vendor lists, both included), `days_listed` (of these days), and `days_held`, a struct with the number of these days
-    with published ticks for each data type (`.unnest("days_held")` makes columns of it). A grouped file holds an
-    instrument's day when it has rows of the instrument's base.
+    with published ticks for each data type (`.unnest("days_held")` makes columns of it). A `contract_multiplier` that
+    is not the same on all of these days is null. A grouped file holds an instrument's day when it has rows of the
+    instrument's base. Where the lake knows no instruments of these venues and days, there is no row, and a
+    NothingMatchesWarning says what it holds.
 
-    Raises TicksIncomplete (permanent until such days are run) where the lake knows no instruments of these venues and
-    days, ConfigurationError (permanent) for an unknown venue, type or date, LakeFormatTooNew (permanent) for what a
+    Raises ConfigurationError (permanent) for an unknown venue, type or date, LakeFormatTooNew (permanent) for what a
     later version wrote, LakeUnavailable (transient) where the store does not answer.
     """
     store = open_to_read(lake)
@@ -115,7 +118,7 @@ def find_instruments(
     held = [pair for pair in held_universes(store) if not asked or pair[0] in asked]
     pairs = [(venue, day) for venue, day in held if days.has(day)]
     if not pairs:
-        raise TicksIncomplete(_describe_absence(store.url, asked or (), held, days))
+        warnings.warn(_describe_absence(store.url, asked or (), held, days), NothingMatchesWarning, stacklevel=2)
     wanted_types = None if types is None else frozenset(map(to_instrument_type, names_of(types)))
     filters = _Filters(
         text,
@@ -128,9 +131,19 @@ def find_instruments(
             pool.map(lambda pair: choose(read_universe(store, *pair).with_columns(day=pl.lit(pair[1]))), pairs)
         )
     refuse_unknown_types(wanted_types or (), {name for _, seen in results for name in seen})
-    listed = pl.concat([chosen for chosen, _ in results])
+    no_rows = pl.DataFrame(schema={**UNIVERSE_SCHEMA, "day": pl.Date()})
+    listed = pl.concat([no_rows, *(chosen for chosen, _ in results)])
     columns = [name for name in listed.columns if name != "day"]
-    newest = listed.sort("day").group_by("instrument_key").agg(pl.exclude("day").last(), days_listed=pl.len())
+    multiplier = pl.col("contract_multiplier")
+    newest = (
+        listed.sort("day")
+        .group_by("instrument_key")
+        .agg(
+            pl.exclude("day", "contract_multiplier").last(),
+            pl.when(multiplier.n_unique() == 1).then(multiplier.last()),
+            days_listed=pl.len(),
+        )
+    )
     found = newest.join(_count_held(store, listed), on="instrument_key").sort("instrument_key")
     return found.select(*columns, pl.col("days_listed").cast(pl.Int64), "days_held")
 

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
-import polars as pl
-
-from market_data.errors import LakeError, LakeObjectMissing
+from market_data.errors import LakeObjectMissing
 from market_data.lake.base import READERS, TickLake
-from market_data.lake.keys import universe_key
-from market_data.universe.rules import UNIVERSE_SCHEMA
+from market_data.universe.table import read_universe
 
 # (base, quote) by instrument key
 Listing = Mapping[str, tuple[str | None, str | None]]
-
-
-def read_universe(lake: TickLake, venue: str, day: date, columns: Iterable[str] = UNIVERSE_SCHEMA) -> pl.DataFrame:
-    """Return the instruments that a venue listed on a day; raises LakeError of any kind."""
-    data, _ = lake.get_bytes(universe_key(venue, day))
-    try:
-        # a later version may add columns
-        return pl.read_parquet(io.BytesIO(data), columns=list(columns)).cast(
-            {name: UNIVERSE_SCHEMA[name] for name in columns}
-        )
-    except pl.exceptions.PolarsError as error:
-        raise LakeError(
-            f"{lake.uri(universe_key(venue, day))} is not the table of a day's instruments ({error}): materialise "
-            "`instruments` of that day again"
-        ) from error
 
 
 def read_listings(lake: TickLake, pairs: Iterable[tuple[str, date]]) -> dict[tuple[str, date], Listing]:

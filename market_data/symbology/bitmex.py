@@ -65,4 +65,4 @@ def _parse_contract(body: str, suffix: str, expiry: datetime | None, first_day: 
         return contract(base, quote, "BTC", "contracts", expiry=expiry)
     linear = contract(base, quote, quote, "contracts", expiry=expiry)
     is_maybe_quanto = first_day is not None and first_day < _FIRST_USDT_MARGINED
-    return replace(linear, settlement_asset=None) if linear and is_maybe_quanto else linear
+    return replace(linear, settlement_asset=None, contract_kind=None) if linear and is_maybe_quanto else linear

@@ -17,6 +17,7 @@ from market_data.symbology.grammar import (
     contract,
     keep_vendor_form,
     option,
+    paid_in,
     parse_day_month,
     parse_ddmmyy,
     spot_pair,
@@ -54,4 +55,5 @@ def _parse_option(vendor_symbol: str) -> ParsedSymbol | None:
         return None
     side, base, strike, _ = match.groups()
     dated = contract(base, "USD", None, "contracts", expiry=expiry)
-    return keep_vendor_form(vendor_symbol, dated) if side == "MV" else option(dated, strike, side)
+    # whether in dollars or in the coin
+    return paid_in(None, keep_vendor_form(vendor_symbol, dated) if side == "MV" else option(dated, strike, side))

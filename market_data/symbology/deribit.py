@@ -1,8 +1,8 @@
 """Deribit: perpetuals, dated futures, options, spot pairs and combos.
 
 `BTC-…` is inverse (settled in the coin, quoted in USD), `BTC_USDC-…` is linear (settled in the quote). Options of the
-inverse family are keyed by their strike currency, USD. `1d14` is a strike of 1.14. Expiry is 08:00 UTC. Combos keep
-the vendor's form. Source: docs.tardis.dev, "Historical data details": Deribit.
+inverse family are keyed by their strike currency, USD, and priced in the coin. `1d14` is a strike of 1.14. Expiry is
+08:00 UTC. Combos keep the vendor's form. Source: docs.tardis.dev, "Historical data details": Deribit.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from market_data.model.instruments import COMBO, FUTURE, OPTION, PERPETUAL, SPOT
 from market_data.symbology.grammar import (
     contract,
     option,
+    paid_in,
     parse_day_month_year,
     spot_pair,
     vendor_form_of_base,
@@ -45,6 +46,7 @@ def _parse_dated(dated: ParsedSymbol | None, rest: list[str], instrument_type: s
         case [] if instrument_type == FUTURE:
             return dated
         case [strike, side] if instrument_type == OPTION and _STRIKE.fullmatch(strike):
-            return option(dated, strike.replace("D", "."), side)
+            premium = dated.settlement_asset if dated else None
+            return paid_in(premium, option(dated, strike.replace("D", "."), side))
         case _:
             return None

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
-from market_data.model.instruments import ParsedSymbol, unparsed_symbol
+from market_data.model.instruments import ParsedSymbol, contract_kind_of, unparsed_symbol
 
 _MONTHS = {
     name: number for number, name in enumerate("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), start=1)
@@ -51,7 +51,7 @@ def spot_pair(base: str, quote: str) -> ParsedSymbol | None:
     """Return a spot pair, amounts in the base asset."""
     if not (is_asset(base) and is_asset(quote)):
         return None
-    return ParsedSymbol(f"{base}-{quote}", base, quote, None, is_inverse=None, amount_unit="base")
+    return ParsedSymbol(f"{base}-{quote}", base, quote, None, is_inverse=None, amount_unit="base", price_currency=quote)
 
 
 def contract(
@@ -71,7 +71,22 @@ def contract(
         return None
     symbol = f"{base}-{quote}" + (f"@{margin}" if margin else "") + (f"-{expiry:%y%m%d}" if expiry else "")
     is_inverse = None if settlement is None else settlement == base
-    return ParsedSymbol(symbol, base, quote, settlement, is_inverse, amount_unit, expiry)
+    return ParsedSymbol(
+        symbol,
+        base,
+        quote,
+        settlement,
+        is_inverse,
+        amount_unit,
+        expiry,
+        price_currency=quote,
+        contract_kind=contract_kind_of(base, quote, settlement),
+    )
+
+
+def paid_in(currency: str | None, priced: ParsedSymbol | None) -> ParsedSymbol | None:
+    """Return an option whose premium is paid in that currency, not in that of its strike; None: not known in which."""
+    return replace(priced, price_currency=currency) if priced else None
 
 
 def option(dated: ParsedSymbol | None, strike: str, side: str) -> ParsedSymbol | None:

@@ -3,7 +3,8 @@
 `BTC-USD-…` is inverse (settled in the coin), `BTC-USDT-…` linear (settled in the quote). The family `USD_UM` is
 linear and margined in US dollars: its keys carry `@USD`, so they differ from the inverse contract of the same date.
 An X-Perp (`USD_UM_XPERP-310404`: a perpetual with a far nominal date) shares pair, margin and, one day, date with a
-plain future: it keeps the vendor's form. Dates are YYMMDD, 08:00 UTC; amounts are contracts. A spread (two ids joined
+plain future: it keeps the vendor's form. Dates are YYMMDD, 08:00 UTC; amounts are contracts. Options are priced in
+what they are settled in: the coin on `BTC-USD-…`. A spread (two ids joined
 by `_`) keeps the vendor's form. Source: docs.tardis.dev, "Historical data details": OKX Swap, OKX Futures, OKX
 Options, OKX Spreads.
 """
@@ -17,6 +18,7 @@ from market_data.symbology.grammar import (
     contract,
     keep_vendor_form,
     option,
+    paid_in,
     parse_yymmdd,
     vendor_form_of_base,
 )
@@ -50,7 +52,8 @@ def parse_option(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | Non
     """`BTC-USD-200605-9250-P` -> BTC-USD-200605-9250-PUT."""
     match vendor_symbol.split("-"):
         case [base, family, date_text, strike, side] if instrument_type == OPTION:
-            return option(_contract(base, family, parse_yymmdd(date_text)), strike, side)
+            dated = _contract(base, family, parse_yymmdd(date_text))
+            return paid_in(dated.settlement_asset if dated else None, option(dated, strike, side))
         case _:
             return None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
@@ -15,10 +15,10 @@ from datetime import date, timedelta
 import polars as pl
 
 from market_data.errors import AnswerDamaged, LakeObjectMissing, VendorNotReady
-from market_data.lake.base import PARQUET_CONTENT, ObjectStat, TickLake
-from market_data.lake.keys import combined_universe_key, universe_key
+from market_data.lake.base import TickLake
+from market_data.lake.keys import universe_key
 from market_data.universe.answers import VendorAnswer, load_answer, load_newest_answer, save_answer
-from market_data.universe.rules import UNIVERSE_SCHEMA, Selection, Universe, instruments_on
+from market_data.universe.rules import Selection, Universe, instruments_on
 from market_data.vendor.client import TardisClient
 from market_data.vendor.metadata import definitions_on
 
@@ -115,63 +115,3 @@ def _universe(answer: VendorAnswer, day: date, selection: Selection) -> Universe
         f"{unreadable} of the vendor's instrument definitions cannot be read: what they add to the symbols is unknown"
     )
     return replace(universe, notes=(*universe.notes, note))
-
-
-def universe_frame(universe: Universe) -> pl.DataFrame:
-    """Return one row for each instrument the venue listed that day, sorted by vendor symbol."""
-    rows = [
-        {
-            "instrument_key": item.instrument_key,
-            "venue": item.venue,
-            "vendor_symbol": item.vendor_symbol,
-            "instrument_type": item.instrument_type,
-            "base": item.parsed.base,
-            "quote": item.parsed.quote,
-            "settlement_asset": item.parsed.settlement_asset,
-            "expiry": item.parsed.expiry,
-            "strike": item.parsed.strike,
-            "option_type": item.parsed.option_type,
-            "is_inverse": item.parsed.is_inverse,
-            "contract_multiplier": item.contract_multiplier,
-            "amount_unit": item.parsed.amount_unit,
-            "tick_size": item.tick_size,
-            "data_types": [data_type.value for data_type in item.data_types],
-            "first_day": item.first_day,
-            "last_day": item.last_day,
-            "key_source": item.key_source.value,
-        }
-        for item in universe.listed
-    ]
-    return pl.DataFrame(rows, schema=UNIVERSE_SCHEMA)
-
-
-def store_universe(lake: TickLake, universe: Universe) -> ObjectStat:
-    """Write `instruments.parquet` of a venue-day, unless the lake holds these very bytes already."""
-    return _store_frame(lake, universe_key(universe.venue, universe.day), universe_frame(universe))
-
-
-def combine_universes(lake: TickLake, venues: Iterable[str], day: date) -> tuple[ObjectStat, pl.DataFrame, list[str]]:
-    """Write the instruments of all venues on a day as one table, sorted by venue and vendor symbol.
-
-    Returns the object, the table, and the venues whose universe of that day the lake does not hold.
-    """
-    frames, missing = [pl.DataFrame(schema=UNIVERSE_SCHEMA)], []
-    for venue in sorted(venues):
-        try:
-            frames.append(
-                pl.read_parquet(io.BytesIO(lake.get_bytes(universe_key(venue, day))[0])).select(*UNIVERSE_SCHEMA)
-            )
-        except LakeObjectMissing:
-            missing.append(venue)
-    combined = pl.concat(frames)
-    return _store_frame(lake, combined_universe_key(day), combined), combined, missing
-
-
-def _store_frame(lake: TickLake, key: str, frame: pl.DataFrame) -> ObjectStat:
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd")
-    data = buffer.getvalue()
-    held = lake.stat(key)
-    if held is not None and lake.get_bytes(key)[0] == data:
-        return held
-    return lake.put_bytes(data, key, content_type=PARQUET_CONTENT)

@@ -12,8 +12,6 @@ from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-import polars as pl
-
 from market_data.errors import VendorNotReady
 from market_data.model.data_types import DataType
 from market_data.model.instruments import Instrument, instrument_type_of
@@ -23,30 +21,6 @@ from market_data.vendor.metadata import UnreadableRow
 
 # The instrument type of a file of which the vendor's list does not say enough.
 UNREADABLE = "UNREADABLE"
-
-# The columns of `instruments.parquet`: one row is one instrument that the venue listed that day.
-UNIVERSE_SCHEMA = pl.Schema(
-    {
-        "instrument_key": pl.String(),
-        "venue": pl.String(),
-        "vendor_symbol": pl.String(),
-        "instrument_type": pl.String(),
-        "base": pl.String(),
-        "quote": pl.String(),
-        "settlement_asset": pl.String(),
-        "expiry": pl.Datetime("us", "UTC"),
-        "strike": pl.String(),
-        "option_type": pl.String(),
-        "is_inverse": pl.Boolean(),
-        "contract_multiplier": pl.Float64(),
-        "amount_unit": pl.String(),
-        "tick_size": pl.Float64(),
-        "data_types": pl.List(pl.String()),
-        "first_day": pl.Date(),
-        "last_day": pl.Date(),
-        "key_source": pl.String(),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

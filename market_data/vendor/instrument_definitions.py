@@ -24,13 +24,25 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from market_data.model.instruments import OPTION, Disagreement, KeySource, ParsedSymbol, instrument_type_of
+from market_data.model.instruments import (
+    CONTRACT_KINDS,
+    INVERSE,
+    OPTION,
+    QUANTO,
+    SPOT_PAIR,
+    Disagreement,
+    KeySource,
+    ParsedSymbol,
+    contract_kind_of,
+    instrument_type_of,
+)
 from market_data.symbology import asset_name
 
 _MOST_DIGITS = 40
 _OPTION_TYPES = {"call": "CALL", "put": "PUT"}
 _IN_KEYS = ("base", "quote", "expiry", "strike", "option_type")
-_LEFT_OPEN_BY_SYMBOLS = ("base", "quote", "settlement_asset", "is_inverse")
+_TOLD_OF = (*_IN_KEYS, "contract_kind")
+_LEFT_OPEN_BY_SYMBOLS = ("base", "quote", "settlement_asset", "is_inverse", "price_currency", "contract_kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +62,12 @@ def apply_definition(
     if not told:
         return Defined(parsed, source)
     if source is KeySource.VENDOR_SYMBOL:
-        return Defined(replace(parsed, **told), KeySource.VENDOR_DEFINITION)
+        return Defined(_with_kind(replace(parsed, **told), instrument_type), KeySource.VENDOR_DEFINITION)
     wins = {name: told[name] for name in _LEFT_OPEN_BY_SYMBOLS if name in told and getattr(parsed, name) is None}
     if parsed.expiry and "expiry" in told and told["expiry"].date() == parsed.expiry.date():
         wins["expiry"] = told["expiry"]
-    decided = replace(parsed, **wins)
-    pairs = {name: (getattr(decided, name), told[name]) for name in _IN_KEYS if name in told}
+    decided = _with_kind(replace(parsed, **wins), instrument_type)
+    pairs = {name: (getattr(decided, name), told[name]) for name in _TOLD_OF if name in told}
     disagreements = tuple(
         Disagreement(name, str(ours), str(theirs))
         for name, (ours, theirs) in pairs.items()
@@ -69,6 +81,7 @@ def _read(definition: Mapping[str, Any], venue: str, instrument_type: str) -> di
     if instrument_type_of(str(definition.get("type", ""))) not in {instrument_type, ""}:
         return {}  # of another instrument under the same id
     base, quote = (_asset(definition.get(field), venue) for field in ("baseCurrency", "quoteCurrency"))
+    price_currency = quote
     if instrument_type == OPTION and quote == base:
         quote = None  # of an option paid in the coin the vendor names the premium's currency, not the strike's
     is_inverse = definition.get("inverse")
@@ -77,11 +90,32 @@ def _read(definition: Mapping[str, Any], venue: str, instrument_type: str) -> di
         "quote": quote,
         "settlement_asset": _asset(definition.get("settlementCurrency"), venue),
         "is_inverse": is_inverse if isinstance(is_inverse, bool) else None,
+        "price_currency": price_currency,
+        "contract_kind": _contract_kind(definition, instrument_type),
         "expiry": _instant(definition.get("expiry")),
         "strike": _decimal(definition.get("strikePrice")),
         "option_type": _OPTION_TYPES.get(str(definition.get("optionType")).lower()),
     }
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _with_kind(parsed: ParsedSymbol, instrument_type: str) -> ParsedSymbol:
+    """Let the assets tell how a contract pays, where neither the symbol nor the vendor says it."""
+    if parsed.contract_kind is not None or instrument_type == SPOT_PAIR:
+        return parsed
+    return replace(parsed, contract_kind=contract_kind_of(parsed.base, parsed.quote, parsed.settlement_asset))
+
+
+def _contract_kind(definition: Mapping[str, Any], instrument_type: str) -> str | None:
+    """Return how a contract pays: the vendor says it in `contractType` (`quanto_perpetual`), `quanto` and `inverse`."""
+    if instrument_type == SPOT_PAIR:
+        return None
+    kind = str(definition.get("contractType", "")).partition("_")[0]
+    if definition.get("quanto") is True:
+        return QUANTO
+    if kind in CONTRACT_KINDS:
+        return kind
+    return INVERSE if definition.get("inverse") is True else None
 
 
 def _asset(value: object, venue: str) -> str | None:

@@ -19,6 +19,7 @@ from market_data_tests.benchmarks import (
     memory,
     read_paths,
     report,
+    sensors,
     small_files,
     store,
     venue_day,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Options], Results]] = {
     "growth_days": growth.measure_days,
     "store": store.measure,
     "read_paths": read_paths.measure,
+    "sensors": sensors.measure,
 }
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
-from market_data.universe.learn import learn_universes, store_universe
+from market_data.universe.learn import learn_universes
+from market_data.universe.table import store_universe
 from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, measure_in_turn, ratio
 from market_data_tests.benchmarks.static_vendor import static_vendor
 from market_data_tests.benchmarks.tick_files import DAY, VENUE, TickFileSpec, keep_tick_files

@@ -14,8 +14,8 @@ from market_data.lake.keys import combined_universe_key
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.settings.environment import load_settings
-from market_data.universe.learn import store_universe
 from market_data.universe.rules import Selection, instruments_on
+from market_data.universe.table import store_universe
 
 DAY = date(2024, 8, 8)
 VENUES = ("binance", "deribit", "kraken")

@@ -1,17 +1,23 @@
 """Which venue-days the sensors launch, on a real instance in this process: runs of several venues, runs of checks."""
 
+from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from market_data.lake.keys import object_key
+from market_data.defs.failed_days import FailedDays
+from market_data.defs.new_days import NewDays
+from market_data.defs.resources import VendorResource
+from market_data.lake.keys import object_key, receipt_key
 from market_data.model.data_types import DataType
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data_tests.benchmarks.many_failed_days import add_failed_runs
 from market_data_tests.in_process import Project, open_project
+from market_data_tests.patience import wait_until
 
 DAY, LATEST = date(2024, 8, 8), date(2024, 8, 9)
 PAIR = {"data_types": ["trades"], "include": ["BTCUSDT*"]}
@@ -101,3 +107,74 @@ def test_a_day_that_was_only_checked_is_launched_as_a_new_day_and_not_as_a_faile
     assert project.run("recheck", LATEST).success
     assert requested(project.look("failed_venue_days")) == []
     assert requested(project.look("new_days")) == [("BINANCE", str(LATEST)), ("BINANCE-FUTURES", str(LATEST))]
+
+
+def test_a_run_that_a_person_launched_is_tagged_with_its_venues_and_with_how_each_failed(project: Project) -> None:
+    fail(project, code=401, error_code=11)
+    project.run("all_venues", DAY)
+    (run,) = project.instance.get_runs()
+    assert run.tags["venue"] == "BINANCE,BINANCE-FUTURES"
+    assert run.tags["market_data/failed/BINANCE"] == ", permanent"
+    assert "market_data/failed/BINANCE-FUTURES" not in run.tags
+    assert "permanent fault" in reason(project.look("failed_venue_days"))
+
+
+def test_new_days_go_before_re_runs_in_the_queue_and_re_runs_before_what_people_launch(project: Project) -> None:
+    fail(project, code=503)
+    project.run("all_venues", DAY)
+    found = [project.look("failed_venue_days"), project.look("new_days")]
+    requests = [request for one in found if isinstance(one, dg.SensorResult) for request in one.run_requests or []]
+    rerun, *new = (int(request.tags["dagster/priority"]) for request in requests)
+    assert new
+    assert 0 < rerun < min(new)
+
+
+def test_a_look_that_is_cut_short_goes_on_where_it_stopped_until_each_day_had_its_turn(project: Project) -> None:
+    days = [DAY - timedelta(days=number) for number in range(5)]
+    count = add_failed_runs(project.instance, project.settings(), days)
+    now = datetime.now(UTC) + timedelta(minutes=1)
+    turns: Counter[tuple[str, str | None]] = Counter()
+    cursor: dict[str, object] = {}
+    for _ in range(count):
+        look = FailedDays(project.settings(), project.instance, project.lake, cursor, look_seconds=0)
+        found = list(look.launch(now))
+        turns.update((item.tags["venue"], item.partition_key) for item in found if isinstance(item, dg.RunRequest))
+        assert len(found) == 2  # one venue-day, and that the next look goes on
+        cursor = look.cursor
+    assert set(turns.values()) == {1}
+    assert len(turns) == count
+
+
+def test_a_receipt_that_cannot_be_read_stops_no_other_day(project: Project) -> None:
+    fail(project, code=503)
+    project.run("all_venues", DAY)
+    project.run("all_venues", LATEST)
+    damaged = project.receipt("BINANCE", DataType.TRADES, DAY).unit
+    project.lake.put_bytes(b"{", receipt_key(damaged), content_type="application/json")
+    project.simulator.set_faults([])
+    add_failed_runs(project.instance, project.settings(), [DAY - timedelta(days=1)])
+    found = project.look("failed_venue_days")
+    assert requested(found) == [
+        ("BINANCE", str(DAY - timedelta(days=1))),
+        ("BINANCE-FUTURES", str(DAY - timedelta(days=1))),
+    ]
+
+
+def test_a_venue_that_never_answers_holds_up_no_other(project: Project) -> None:
+    project.simulator.set_faults([{"match": "*/exchanges/binance", "action": "stall", "after_bytes": 0}])
+    settings = project.settings()
+    vendor = VendorResource(api_url=settings.api_url, datasets_url=settings.datasets_url, connections=1)
+    stalled: list[str] = []
+    launched: list[str] = []
+
+    def look() -> bool:
+        new = NewDays(settings, project.instance, project.lake, vendor, stalled, ask_seconds=2)
+        found = list(new.launch(datetime.now(UTC)))
+        assert any("BINANCE: the vendor did not answer within 2 s" in str(item) for item in found)
+        stalled[:] = new.unanswered
+        launched.extend(item.tags["venue"] for item in found if isinstance(item, dg.RunRequest))
+        return bool(launched)
+
+    wait_until(look, "the venue that answers is launched")
+    assert set(launched) == {"BINANCE-FUTURES"}
+    assert "BINANCE" in stalled

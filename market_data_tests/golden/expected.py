@@ -18,7 +18,7 @@ DAY = date(2025, 3, 14)
 Cell = str | float | bool | datetime | None
 Row = Mapping[str, Cell]
 
-PRICE, AMOUNT = "quote currency", "venue's amount unit (see instruments.amount_unit)"
+PRICE, AMOUNT = "see instruments.price_currency", "see instruments.amount_unit"
 RATE, IV = "fraction per funding interval", "percent or fraction, by venue"
 
 
@@ -93,7 +93,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         time("funding_timestamp", may_be_empty=True),
         number("funding_rate", RATE),
         number("predicted_funding_rate", RATE),
-        number("open_interest", "venue's unit (contracts, coin or quote)"),
+        number("open_interest", "not known (contracts, base or quote, by venue)"),
         number("last_price", PRICE),
         number("index_price", PRICE),
         number("mark_price", PRICE),
@@ -103,7 +103,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         text("type", "call", "put"),
         number("strike_price", "strike currency", may_be_empty=False),
         time("expiration"),
-        number("open_interest", "venue's unit"),
+        number("open_interest", "not known (contracts, base or quote, by venue)"),
         number("last_price", PRICE),
         number("bid_price", PRICE),
         number("bid_amount", AMOUNT),

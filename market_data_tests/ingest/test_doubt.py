@@ -22,8 +22,9 @@ from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.operate.coverage import measure_coverage
 from market_data.read import scan_ticks
-from market_data.universe.learn import learn_universes, store_universe
+from market_data.universe.learn import learn_universes
 from market_data.universe.rules import Selection, Universe
+from market_data.universe.table import store_universe
 from market_data.vendor.client import TardisClient
 from market_data_tests.lying_vendor import DAY, KEY, LyingVendor, details, lying_vendor
 

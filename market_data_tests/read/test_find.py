@@ -12,16 +12,18 @@ from typing import Any
 import polars as pl
 import pytest
 
-from market_data.errors import ConfigurationError, TicksIncomplete
+from market_data.errors import ConfigurationError
 from market_data.lake.base import TickLake
 from market_data.lake.keys import receipt_key
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
+from market_data.read import NothingMatchesWarning
 from market_data.read.find import find_instruments, held_universes
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
-from market_data.universe.rules import UNIVERSE_SCHEMA, Selection
+from market_data.universe.rules import Selection
+from market_data.universe.table import UNIVERSE_SCHEMA
 from market_data_tests.filled_lake import CLOCK, ingest_day
 from market_data_tests.gcs_server import GcsServer
 
@@ -146,13 +148,15 @@ def test_an_unknown_name_is_refused_with_the_known_ones(filled: TickLake) -> Non
 
 
 def test_days_that_the_lake_does_not_know_are_told_with_those_it_does(filled: TickLake) -> None:
-    with pytest.raises(TicksIncomplete, match="on 2020-01-01; it holds 2 days, 2024-08-08 to 2024-08-09"):
-        find_instruments(lake=filled, on=date(2020, 1, 1))
+    with pytest.warns(NothingMatchesWarning, match="on 2020-01-01; it holds 2 days, 2024-08-08 to 2024-08-09"):
+        found = find_instruments(lake=filled, on=date(2020, 1, 1))
+    assert found.is_empty()
+    assert found.schema == find_instruments(lake=filled).schema
 
 
 def test_an_empty_lake_says_so(lake: TickLake) -> None:
-    with pytest.raises(TicksIncomplete, match="knows no instruments of BINANCE: nothing was run yet"):
-        find_instruments(lake=lake, venues="binance")
+    with pytest.warns(NothingMatchesWarning, match="knows no instruments of BINANCE: nothing was run yet"):
+        assert find_instruments(lake=lake, venues="binance").is_empty()
 
 
 def test_finding_loads_neither_dagster_nor_an_http_client() -> None:

@@ -5,6 +5,7 @@ The examples are those of the vendor's own metadata and documentation pages ("Hi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
@@ -307,10 +308,15 @@ def _expected(row: Row) -> ParsedSymbol:
     return ParsedSymbol(row.symbol, base, quote, settlement, is_inverse, unit, expiry, strike, option_type)
 
 
+def _without_money(parsed: ParsedSymbol) -> ParsedSymbol:
+    """What `test_units.py` has a table for."""
+    return replace(parsed, price_currency=None, contract_kind=None)
+
+
 @pytest.mark.parametrize("row", GOLDEN, ids=lambda row: f"{row.venue}-{row.vendor_symbol}")
 def test_a_vendor_symbol_means_what_the_venue_says(row: Row) -> None:
     parsed, source = parse_symbol(row.venue, row.instrument_type, row.vendor_symbol)
-    assert parsed == _expected(row)
+    assert _without_money(parsed) == _expected(row)
     assert source is KeySource.SYMBOLOGY
 
 
@@ -318,5 +324,5 @@ def test_a_vendor_symbol_means_what_the_venue_says(row: Row) -> None:
 def test_a_reused_or_renamed_symbol_means_what_it_meant_while_it_was_listed(row: Row) -> None:
     first, last = date.fromisoformat(row.first), date.fromisoformat(row.last)
     parsed, source = parse_symbol(row.venue, row.instrument_type, row.vendor_symbol, first, last)
-    assert parsed == _expected(row)
+    assert _without_money(parsed) == _expected(row)
     assert source is KeySource.SYMBOLOGY

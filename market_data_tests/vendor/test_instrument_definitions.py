@@ -127,6 +127,8 @@ def test_a_market_that_no_parser_knows_is_what_the_vendor_says_under_the_key_of_
         expiry=datetime(2025, 4, 25, 8, tzinfo=UTC),
         strike="200000",
         option_type="PUT",
+        price_currency="USDC",
+        contract_kind="linear",
     )
 
 

@@ -1,0 +1,107 @@
+"""Which days are launched because the vendor has exported them; what the sensor `new_days` and its schedule do."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+
+from market_data.defs.resources import VendorResource
+from market_data.defs.runs import NEW_DAY_PRIORITY, KnownRuns, is_attempt, request_venue_day
+from market_data.errors import MarketDataError, VendorQuotaExceeded
+from market_data.lake.base import TickLake
+from market_data.lake.keys import day_of_receipt, receipt_prefix
+from market_data.operate.automation import choose_new_days
+from market_data.settings.environment import Settings
+from market_data.universe.listing import export_bounds
+from market_data.vendor.quota import refuse_beyond_quota
+
+# Dagster ends a look after 60 s and forgets all of it.
+_ASK_SECONDS = 20.0
+_LISTS_AT_ONCE = 16
+
+
+class NewDays:
+    """One look at what each venue has exported; `unanswered` are those without an answer in the last look.
+
+    All are asked at once, those without an answer last, under one deadline: what is known by then is what is launched.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        lake: TickLake,
+        vendor: VendorResource,
+        unanswered: Sequence[str] = (),
+        *,
+        ask_seconds: float = _ASK_SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._lake = lake
+        self._vendor = vendor
+        self._runs = KnownRuns(instance)
+        self._ask_seconds = ask_seconds
+        self.unanswered = list(unanswered)
+
+    def launch(self, now: datetime) -> Iterator[dg.RunRequest | str]:
+        """Yield a request for each new day, and a sentence for each venue without one."""
+        config = self._settings.config
+        try:
+            refuse_beyond_quota(self._lake, config.limits.run_limits.daily_quota_bytes, now, is_history=False)
+        except VendorQuotaExceeded as error:
+            yield f"no new day is launched today: {error}"
+            return
+        newest = config.newest_day(now.date())
+        with ThreadPoolExecutor(_LISTS_AT_ONCE) as pool:
+            tried = dict(zip(config.venues, pool.map(self._newest_tried, config.venues), strict=True))
+        behind = [venue for venue, day in tried.items() if day is None or day < newest]
+        # the first of those without an answer may have held the connections that the others waited for
+        again = [venue for venue in reversed(self.unanswered) if venue in behind]
+        said = asyncio.run(self._ask([*(venue for venue in behind if venue not in again), *again]))
+        self.unanswered = [venue for venue, answer in said.items() if answer is None]
+        for venue, day in tried.items():
+            if venue not in behind:
+                yield f"{venue}: {day} is tried, and no newer day has ended"
+            elif isinstance(until := said[venue], date):
+                yield from self._launch_venue(venue, min(until, newest + timedelta(days=1)), day)
+            else:
+                why = until or f"the vendor did not answer within {self._ask_seconds:g} s"
+                yield f"{venue}: {why}; it is asked again in the next look"
+
+    def _launch_venue(self, venue: str, until: date, newest_tried: date | None) -> Iterator[dg.RunRequest | str]:
+        limit = self._settings.config.automation.days_per_check
+        candidates = choose_new_days(until, newest_tried, (), limit=10_000)
+        taken = {day for day in candidates[: 2 * limit] if self._is_tried(venue, day)}
+        days = choose_new_days(until, newest_tried, taken, limit=limit)
+        for day in days:
+            yield request_venue_day(self._settings, venue, day.isoformat(), "new", {}, priority=NEW_DAY_PRIORITY)
+        if not days:
+            yield f"{venue}: the vendor has exported the days before {until}, and all of them were launched"
+
+    def _newest_tried(self, venue: str) -> date | None:
+        prefix = receipt_prefix(venue, self._settings.config.venues[venue].data_types[0])
+        days = (day_of_receipt(stat.key) for stat in self._lake.list_objects(prefix))
+        return max((day for day in days if day), default=None)
+
+    def _is_tried(self, venue: str, day: date) -> bool:
+        return any(is_attempt(record.dagster_run) for record in self._runs.of(venue, day.isoformat()))
+
+    async def _ask(self, venues: Sequence[str]) -> dict[str, date | MarketDataError | None]:
+        """Return until when each venue is exported, or why that is not known; None where nothing came in time."""
+        said: dict[str, date | MarketDataError | None] = dict.fromkeys(venues)
+
+        async def ask(venue: str) -> None:
+            try:
+                said[venue] = export_bounds(venue, await client.exchange(venue)).exported_until
+            except MarketDataError as error:
+                said[venue] = error
+
+        async with self._vendor.open_client() as client:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._ask_seconds), asyncio.TaskGroup() as tasks:
+                    for venue in venues:
+                        tasks.create_task(ask(venue))
+        return said
