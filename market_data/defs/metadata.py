@@ -213,7 +213,24 @@ def _explain(opened: Sequence[tuple[Receipt, FileEvidence]], *, is_transient: bo
         "The lake: what is complete is published and readable; of the others nothing was published now, and what was "
         "published before stays. The next run asks only for the files above."
     )
-    return [whose, lake, again]
+    lines = [whose, lake, again]
+    if damaged := next(((receipt, file) for receipt, file in opened if file.error_class == "TickFileInvalid"), None):
+        lines += ["", *_explain_damage(*damaged)]
+    return lines
+
+
+def _explain_damage(receipt: Receipt, file: FileEvidence) -> list[str]:
+    """Say what a person can do about a file that stays damaged."""
+    what = (
+        "A damaged file: it was fetched twice. What came is kept below failed/ in the lake. Tell the vendor "
+        "(support@tardis.dev) its address above and what is wrong with it. Should it never be mended, let the day "
+        "stand without it, in the venues file:"
+    )
+    waiver = (
+        f"    waivers: [{{data_type: {receipt.data_type}, symbol: {file.vendor_symbol}, from: {receipt.day}, "
+        f"to: {receipt.day}, reason: damaged at the vendor}}]"
+    )
+    return [what, waiver]
 
 
 def _is_notable(file: FileEvidence) -> bool:

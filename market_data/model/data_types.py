@@ -163,9 +163,9 @@ _DERIVATIVE_TICKER = (
 )
 _OPTIONS_CHAIN = (
     *_COMMON,
-    _text("type", "call or put."),
-    _number("strike_price", "strike currency", "Strike."),
-    _time("expiration", "Expiry instant."),
+    _text("type", "call or put.", is_nullable=True),
+    _number("strike_price", "see instruments.quote", "Strike; null where the venue sends none.", is_nullable=True),
+    _time("expiration", "Expiry instant; null where the venue sends none.", is_nullable=True),
     _number("open_interest", "not known (contracts, base or quote, by venue)", "Open interest.", is_nullable=True),
     _number("last_price", _PRICE_UNIT, "Last traded price.", is_nullable=True),
     _number("bid_price", _PRICE_UNIT, "Best bid price.", is_nullable=True),

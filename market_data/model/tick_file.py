@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 from market_data.model.data_types import DataType
@@ -46,7 +46,7 @@ class TickFile:
     """One expected file of a unit.
 
     `instrument_key` is None for a grouped file (`OPTIONS`), whose rows belong to many instruments. On its first and its
-    last day an instrument may be listed for a part of the day only.
+    last day an instrument may be listed for a part of the day only; a contract expires at `expires_at` (UTC).
     """
 
     unit: DataTypeDay
@@ -55,6 +55,7 @@ class TickFile:
     instrument_key: str | None
     is_first_day: bool = False
     is_last_day: bool = False
+    expires_at: datetime | None = None
 
     @property
     def is_group(self) -> bool:

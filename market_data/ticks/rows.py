@@ -42,7 +42,7 @@ class TickRows:
         self._times = [column for column in self._spec.vendor_columns if column.kind is ColumnKind.TIME]
         day_start = datetime.combine(file.unit.day, time(), UTC)
         self._day_us = [_microseconds(day_start), _microseconds(day_start + timedelta(days=1))]
-        self._meter = TickMeter(file.unit.data_type)
+        self._meter = TickMeter(file.unit.data_type, file.expires_at)
 
     def add(self, batch: pl.DataFrame) -> bool:
         """Look at the next rows; returns whether to stop, which is once there is a refusal."""

@@ -162,6 +162,15 @@ RULES: tuple[Rule, ...] = (
         frozenset({DataType.DERIVATIVE_TICKER}) | _BOOKS,
     ),
     Rule(
+        "option_without_terms",
+        "values",
+        "rows_without_terms",
+        0,
+        _WARN,
+        "An option is a call or a put with a strike and an expiry: of such a row one of them is missing.",
+        frozenset({DataType.OPTIONS_CHAIN}),
+    ),
+    Rule(
         "delta_out_of_range",
         "values",
         "deltas_out_of_range",
@@ -229,6 +238,26 @@ RULES: tuple[Rule, ...] = (
         _ALWAYS_ACTIVE,
         _OFTEN_SILENT,
         exempt_day="last",
+    ),
+    Rule(
+        "after_expiry",
+        "timing",
+        "rows_after_expiry",
+        0,
+        _WARN,
+        "A contract trades no more when it has expired: more than a minute later its rows are of something else, or "
+        "late.",
+        _ALL,
+    ),
+    Rule(
+        "one_sided",
+        "book",
+        "rows_one_sided",
+        0.5,
+        _WARN,
+        "One side of the book is empty for most of the rows: nobody quotes it, or it is not recorded.",
+        _BOOKS,
+        frozenset({OPTION, COMBO}),
     ),
     Rule(
         "crossed",

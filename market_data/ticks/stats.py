@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import cast
@@ -34,7 +35,10 @@ _TOP_OF_BOOK = {
     DataType.BOOK_SNAPSHOT_5: ("bid_price_0", "ask_price_0", "bid_amount_0", "ask_amount_0"),
     DataType.BOOK_SNAPSHOT_25: ("bid_price_0", "ask_price_0", "bid_amount_0", "ask_amount_0"),
 }
+# What a venue still sends while it settles a contract.
+_SETTLING_US = 60_000_000
 _SUMMARIZED_PRICES = ("price", "last_price", "bid_price", "bid_price_0")
+_TERMS = ("type", "strike_price", "expiration")
 _DEARNESS = (ColumnKind.NUMBER, ColumnKind.TIME, ColumnKind.FLAG, ColumnKind.TEXT)
 # of wide books the first levels tell whether a row repeats the one before
 _COMPARED_COLUMNS = 14
@@ -51,9 +55,12 @@ def measure_ticks(path: Path, data_type: DataType) -> TickStats:
 
 
 class TickMeter:
-    """Looks at the rows of one tick file in their order; `add` each batch, then ask for `stats`."""
+    """Looks at the rows of one tick file in their order; `add` each batch, then ask for `stats`.
 
-    def __init__(self, data_type: DataType) -> None:
+    `expires_at` is when the file's contract expires; rows of an options chain say it themselves.
+    """
+
+    def __init__(self, data_type: DataType, expires_at: datetime | None = None) -> None:
         spec = TABLES[data_type]
         names = [column.name for column in spec.vendor_columns]
         self._data_type = data_type
@@ -68,6 +75,7 @@ class TickMeter:
         # numbers first, text last: numbers are compared faster, and seldom leave a pair to compare further
         self._compared = [c.name for c in sorted(compared, key=lambda column: _DEARNESS.index(column.kind))]
         self._rows = 0
+        self._settled_us = None if expires_at is None else int(expires_at.timestamp() * _MICROSECONDS) + _SETTLING_US
         self._counts: Counter[str] = Counter()
         self._nulls: Counter[str] = Counter()
         self._delays: list[tuple[float, int]] = []
@@ -134,9 +142,12 @@ class TickMeter:
             counts = {"rows_without_value": batch.select(pl.all_horizontal(values).sum()).item()}
         elif self._data_type is DataType.OPTIONS_CHAIN:
             volatilities = [pl.col(name) < 0 for name in ("bid_iv", "ask_iv", "mark_iv")]
+            expired = pl.col("local_timestamp").to_physical() > pl.col("expiration").to_physical() + _SETTLING_US
             counts = {
                 "deltas_out_of_range": _count(batch["delta"].abs() > 1),
                 "volatilities_negative": batch.select(pl.any_horizontal(volatilities).sum()).item(),
+                "rows_without_terms": batch.select(pl.any_horizontal(pl.col(_TERMS).is_null()).sum()).item(),
+                "rows_after_expiry": batch.select(expired.sum()).item(),
             }
         self._counts.update(counts)
 
@@ -144,6 +155,8 @@ class TickMeter:
         arrival = _microseconds(batch, "local_timestamp")
         self._first_us = int(arrival[0]) if self._first_us is None else self._first_us
         self._last_us = int(arrival[-1])
+        if self._settled_us is not None and self._data_type is not DataType.OPTIONS_CHAIN:
+            self._counts["rows_after_expiry"] += int(np.count_nonzero(arrival > self._settled_us))
         # a sample tells the middle as well, and sorting is the dearest of all looks
         step = 1 + arrival.size // _SAMPLED_DELAYS
         delays = arrival[::step] - _microseconds(batch, "timestamp")[::step]
@@ -177,8 +190,9 @@ def _count_book(batch: pl.DataFrame, columns: tuple[str, ...]) -> dict[str, int]
             price.set(((price == 0) & (amount == 0)).fill_null(value=False), None)
             for price, amount in ((bid, bid_amount), (ask, ask_amount))
         )
-    has_gaps = bid.null_count() and ask.null_count()
+    has_gaps, is_whole = bid.null_count() and ask.null_count(), not (bid.null_count() or ask.null_count())
     return {
+        "rows_one_sided": 0 if is_whole else _count(bid.is_null() ^ ask.is_null()),
         "rows_crossed": _count(bid > ask),
         "rows_locked": _count(bid == ask),
         "rows_without_value": _count(bid.is_null() & ask.is_null()) if has_gaps else 0,

@@ -206,6 +206,7 @@ def _expected_file(unit: DataTypeDay, instrument: Instrument, exported_until: da
         instrument.instrument_key,
         is_first_day=instrument.first_day == unit.day,
         is_last_day=has_ended and instrument.last_day == unit.day,
+        expires_at=instrument.parsed.expiry,
     )
 
 

@@ -100,9 +100,9 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
     "options_chain": (
         *HEAD,
-        text("type", "call", "put"),
-        number("strike_price", "strike currency", may_be_empty=False),
-        time("expiration"),
+        text("type", "call", "put", may_be_empty=True),
+        number("strike_price", "see instruments.quote"),
+        time("expiration", may_be_empty=True),
         number("open_interest", "not known (contracts, base or quote, by venue)"),
         number("last_price", PRICE),
         number("bid_price", PRICE),
@@ -319,7 +319,9 @@ BOOK_SNAPSHOT_5 = Golden(
         {**_seen("00:00:02.6", "00:00:02.8"), "bid_price_0": 0.0071, "bid_amount_0": 1.0},
         _seen("00:00:03.6", "00:00:03.9"),
     ],
-    counts=_counts(rows_crossed=0, rows_locked=0, rows_without_value=1, prices_not_positive=0, amounts_negative=0),
+    counts=_counts(
+        rows_crossed=0, rows_locked=0, rows_one_sided=1, rows_without_value=1, prices_not_positive=0, amounts_negative=0
+    ),
     measures={
         "first_row_seconds": 0.7,
         "last_row_seconds": 3.9,
@@ -372,7 +374,9 @@ BOOK_SNAPSHOT_25 = Golden(
             **_book(asks=[(0, 127.4, 6.0)], bids=[(0, 127.45, 8.0), (1, 127.3, 7.0)]),
         },
     ],
-    counts=_counts(rows_crossed=1, rows_locked=0, rows_without_value=0, prices_not_positive=0, amounts_negative=0),
+    counts=_counts(
+        rows_crossed=1, rows_locked=0, rows_one_sided=0, rows_without_value=0, prices_not_positive=0, amounts_negative=0
+    ),
     measures={
         "first_row_seconds": 1.0,
         "last_row_seconds": 3.3,
@@ -422,7 +426,9 @@ QUOTES = Golden(
         },
         _seen("00:00:07", "00:00:07.4"),
     ],
-    counts=_counts(rows_crossed=1, rows_locked=1, rows_without_value=1, prices_not_positive=0, amounts_negative=0),
+    counts=_counts(
+        rows_crossed=1, rows_locked=1, rows_one_sided=2, rows_without_value=1, prices_not_positive=0, amounts_negative=0
+    ),
     measures={
         "first_row_seconds": 2.0,
         "last_row_seconds": 7.4,
@@ -459,6 +465,7 @@ BOOK_TICKER = Golden(
         rows_repeated=1,
         rows_crossed=0,
         rows_locked=0,
+        rows_one_sided=1,
         rows_without_value=0,
         prices_not_positive=1,
         amounts_negative=0,
@@ -641,7 +648,7 @@ OPTIONS_CHAIN = Golden(
             "rho": 0.0154,
         },
     ],
-    counts=_counts(deltas_out_of_range=1, volatilities_negative=0),
+    counts=_counts(deltas_out_of_range=1, volatilities_negative=0, rows_without_terms=0, rows_after_expiry=0),
     measures={
         "first_row_seconds": 0.1,
         "last_row_seconds": 2.01,

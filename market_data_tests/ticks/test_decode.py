@@ -400,13 +400,23 @@ def test_a_flag_that_is_neither_true_nor_false_is_refused(bench: Bench, flag: st
         bench.decode(gzip.compress(_text([row], TABLES[DataType.INCREMENTAL_BOOK_L2].csv_header)), file)
 
 
-@pytest.mark.parametrize(
-    ("expiration", "words"), [("1725004800000", "13 digits, as milliseconds have"), ("", "1 rows have no expiration")]
-)
-def test_an_expiry_in_another_unit_is_refused(bench: Bench, expiration: str, words: str) -> None:
-    row = f"deribit,BTC-30AUG24-60000-C,{T0},{T0},call,60000,{expiration},{',' * 16}"
+def test_an_expiry_in_another_unit_is_refused(bench: Bench) -> None:
+    row = f"deribit,BTC-30AUG24-60000-C,{T0},{T0},call,60000,1725004800000,{',' * 16}"
+    words = "13 digits, as milliseconds have"
     with pytest.raises(TickFileInvalid, match=f"DERIBIT options_chain 2024-08-08 OPTIONS: .*{words}"):
         bench.decode(gzip.compress(_text([row], TABLES[DataType.OPTIONS_CHAIN].csv_header)), GROUP_FILE)
+
+
+@pytest.mark.parametrize("terms", [",60000,1725004800000000", "call,,1725004800000000", "call,60000,", ",,"])
+def test_an_option_without_its_terms_is_kept_and_counted(bench: Bench, terms: str) -> None:
+    rows = [
+        f"deribit,BTC-30AUG24-60000-C,{T0},{T0},{those},{',' * 16}"
+        for those in (terms, "call,60000,1725004800000000", terms)
+    ]
+    decoded, _ = bench.decode(gzip.compress(_text(rows, TABLES[DataType.OPTIONS_CHAIN].csv_header)), GROUP_FILE)
+    (item,) = decoded.objects
+    assert pl.read_parquet(item.path).height == decoded.stats.rows == 3
+    assert decoded.stats.counts["rows_without_terms"] == 2
 
 
 def test_an_expiry_of_another_millennium_is_kept(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """For each rule about ticks one file that breaks it and one that passes; limits and severities can be changed."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +10,7 @@ import pytest
 from market_data.model.data_types import TABLES, ColumnKind, DataType
 from market_data.model.instruments import COMBO, FUTURE, PERPETUAL
 from market_data.ticks.rules import RULES, Override, Severity, TickStats, judge_ticks, rules_for
-from market_data.ticks.stats import measure_ticks
+from market_data.ticks.stats import TickMeter, measure_ticks
 
 START = int(datetime(2024, 8, 8, tzinfo=UTC).timestamp() * 1e6)
 ROWS = 200
@@ -79,6 +79,10 @@ FAULTS: list[tuple[str, DataType, list[pl.Expr]]] = [
     ),
     ("delta_out_of_range", DataType.OPTIONS_CHAIN, [set_rows("delta", 1.5, range(3, 4))]),
     ("negative_volatility", DataType.OPTIONS_CHAIN, [set_rows("mark_iv", -1.0, range(3, 4))]),
+    ("option_without_terms", DataType.OPTIONS_CHAIN, [set_rows("strike_price", None, range(3, 4))]),
+    ("option_without_terms", DataType.OPTIONS_CHAIN, [set_rows("type", None, range(3, 4))]),
+    ("after_expiry", DataType.OPTIONS_CHAIN, [shifted("expiration", -90, range(3, 4))]),
+    ("one_sided", DataType.QUOTES, [set_rows("bid_price", None, range(150))]),
     ("clock_skew", DataType.TRADES, [shifted("timestamp", -30, range(ROWS))]),
     ("late_liquidations", DataType.LIQUIDATIONS, [shifted("timestamp", -900, range(ROWS))]),
     ("silence", DataType.QUOTES, [shifted("local_timestamp", 4000, range(100, ROWS))]),
@@ -120,6 +124,25 @@ def test_an_empty_side_that_is_printed_as_nothing_is_no_price_and_crosses_nothin
     assert broken_rules(ticks, DataType.BOOK_TICKER, tmp_path) == set()
     with_amount = ticks.with_columns(set_rows(f"{side}_amount", 1.0, range(100)))
     assert "prices_mostly_wrong" in broken_rules(with_amount, DataType.BOOK_TICKER, tmp_path)
+
+
+def test_rows_of_a_contract_that_has_expired_are_counted_but_not_those_of_its_settlement() -> None:
+    ticks = clean_ticks(DataType.TRADES)
+    for past_expiry_seconds, late in ((61, 1), (59, 0), (-100_000, 0), (61 + 3 * STEP_SECONDS, 4)):
+        expiry = ticks["local_timestamp"][-1] - timedelta(seconds=past_expiry_seconds)
+        meter = TickMeter(DataType.TRADES, expiry)
+        meter.add(ticks.head(120))
+        meter.add(ticks.tail(ROWS - 120))
+        assert meter.stats().counts["rows_after_expiry"] == late
+        findings = judge_ticks(meter.stats(), FUTURE, rules_for(DataType.TRADES, {}))
+        assert [finding.rule for finding in findings] == ["after_expiry"] * bool(late)
+
+
+def test_rows_with_one_side_are_counted_as_such(tmp_path: Path) -> None:
+    empty = [set_rows("ask_price", None, range(7)), set_rows("bid_price", None, range(5, 9))]
+    counts = measure(clean_ticks(DataType.QUOTES).with_columns(empty), DataType.QUOTES, tmp_path).counts
+    assert (counts["rows_one_sided"], counts["rows_without_value"]) == (7, 2)
+    assert counts["rows_crossed"] == counts["rows_locked"] == 0
 
 
 def test_a_flag_is_told_as_one(tmp_path: Path) -> None:
