@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from operator import itemgetter
 
+from market_data.model.data_types import DataType
 from market_data.model.document import is_known
 from market_data.model.instruments import parse_instrument_key
 from market_data.model.tick_file import DataTypeDay, Outcome, base_of_part
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import PublishedObject, Receipt, State
 
+NOT_RUN = "not run"
+_NOT_TAKEN = "not taken: "
 _NAMED_FILES = 3  # fit a line
 _BROKEN = "in doubt: a rule"
 _NAMED_LINES = 20
@@ -128,10 +131,29 @@ def describe_causes(causes: Mapping[DataTypeDay, str], asked: int, lake_url: str
     return f"{len(causes)} of {asked} venue-days are not whole in {lake_url}:\n{lines}"
 
 
+def with_types_not_taken(
+    causes: Mapping[DataTypeDay, str], taken: Mapping[tuple[str, date], Sequence[DataType]]
+) -> dict[DataTypeDay, str]:
+    """Return the causes, those of days that were run for other data types saying so; `taken` by venue and day."""
+
+    def explain(unit: DataTypeDay, cause: str) -> str:
+        others = taken.get((unit.venue, unit.day), ())
+        if cause != NOT_RUN or not others:
+            return cause
+        return f"{_NOT_TAKEN}the day was run for {', '.join(others)} alone"
+
+    return {unit: explain(unit, cause) for unit, cause in causes.items()}
+
+
 def describe_remedy(causes: Mapping[DataTypeDay, str]) -> str:
     """Return what can help: a run gives the same ticks again, so it heals no day whose ticks break a rule."""
     judged = [cause for cause in causes.values() if cause.startswith(_BROKEN)]
     choice = 'pass on_incomplete="skip" (leave them out) or "include"'
+    if all(cause.startswith(_NOT_TAKEN) for cause in causes.values()):
+        return (
+            "Add that data type to `data_types` of the venue in the venues file, unless it is there by now, and run "
+            f"those days; or {choice}"
+        )
     if not judged:
         return f"Run those days, or {choice}"
     rule = (
@@ -173,7 +195,7 @@ def _some_lines(lines: Sequence[str]) -> str:
 def cause_of(receipt: Receipt | None, wanted: Wanted, unlisted: Collection[str] = ()) -> str | None:
     """Return why a unit cannot be read whole under the filters, None when it can."""
     if receipt is None:
-        return "not run"
+        return NOT_RUN
     if not receipt.is_settled or not receipt.has_known_layouts:
         return _cause_of_publication(receipt)
     relevant = [file for file in receipt.files if wanted.takes(file)]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
-from itertools import groupby
+from itertools import groupby, product
 from operator import attrgetter
 from typing import Literal, get_args
 
@@ -15,7 +15,15 @@ import polars as pl
 
 from market_data.errors import ConfigurationError, TicksIncomplete
 from market_data.lake.base import TickLake
-from market_data.lake.keys import LAYOUTS, ORIGIN_KEY, PARTITION_KEYS, PublishedName, object_key
+from market_data.lake.keys import (
+    LAYOUTS,
+    ORIGIN_KEY,
+    PARTITION_KEYS,
+    PublishedName,
+    day_of_receipt,
+    object_key,
+    receipt_prefix,
+)
 from market_data.lake.open import polars_storage_options
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
 from market_data.model.instruments import parse_instrument_key
@@ -30,6 +38,7 @@ from market_data.read.arguments import (
     upper_names_of,
 )
 from market_data.read.completeness import (
+    NOT_RUN,
     Wanted,
     base_and_quote,
     choose_readable,
@@ -39,6 +48,7 @@ from market_data.read.completeness import (
     describe_waived,
     find_causes,
     missing_instruments,
+    with_types_not_taken,
 )
 from market_data.read.opening import open_to_read
 from market_data.read.universes import read_listings
@@ -184,11 +194,23 @@ def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncom
         wanted = replace(wanted, attributes={key: assets for it in listings.values() for key, assets in it.items()})
     causes = find_causes(units, receipts, wanted, _unlisted(lake, receipts, wanted))
     if causes:
+        not_run = {unit.venue for unit, cause in causes.items() if cause == NOT_RUN}
+        causes = with_types_not_taken(causes, _types_taken(lake, not_run))
         text = describe_causes(causes, len(units), lake.url)
         if on_incomplete == "raise":
             raise TicksIncomplete(f"{text}\n{describe_remedy(causes)}")
         warnings.warn(text, IncompleteTicksWarning, stacklevel=3)
     return choose_readable(units, receipts, causes, has_incomplete=on_incomplete == "include"), wanted
+
+
+def _types_taken(lake: TickLake, venues: Iterable[str]) -> dict[tuple[str, date], list[DataType]]:
+    """Return the data types that were run of venues, by venue and day."""
+    taken: dict[tuple[str, date], list[DataType]] = {}
+    for venue, data_type in product(sorted(venues), DataType):
+        for stat in lake.list_objects(receipt_prefix(venue, data_type)):
+            if day := day_of_receipt(stat.key):
+                taken.setdefault((venue, day), []).append(data_type)
+    return taken
 
 
 def _unlisted(

@@ -313,6 +313,17 @@ def test_a_day_that_was_not_run_is_named(filled: TickLake) -> None:
     ]
 
 
+def test_a_data_type_that_runs_did_not_take_is_told_as_such(filled: TickLake) -> None:
+    with pytest.raises(TicksIncomplete) as caught:
+        scan_ticks("quotes", venues="binance", start=FIRST, end=LAST + DAY, lake=filled)
+    told = str(caught.value)
+    assert "BINANCE quotes 2024-08-08 to 2024-08-09 (2 days): not taken: the day was run for trades alone" in told
+    assert "2024-08-10: not run" in told
+    assert "\nRun those days, or pass" in told
+    with pytest.raises(TicksIncomplete, match="\nAdd that data type to `data_types` of the venue in the venues file"):
+        scan_ticks("quotes", venues="binance", start=FIRST, end=LAST, lake=filled)
+
+
 @pytest.mark.parametrize("choice", ["skip", "include"])
 def test_days_that_were_not_run_are_left_out_with_a_warning_when_told_so(filled: TickLake, choice: str) -> None:
     frame, warning = _warned(filled, venues=["binance", "okex"], end=LAST + DAY, on_incomplete=choice)
