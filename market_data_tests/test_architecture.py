@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[1] / "market_data"
 ARROWS: dict[str, str] = {
     "model": "errors",
     "symbology": "model",
+    "accept": "errors ingest lake model receipts symbology universe vendor",
     "vendor": "errors lake model symbology",
     "universe": "errors lake model symbology vendor",
     "ticks": "errors lake model symbology",
@@ -34,15 +35,16 @@ ARROWS: dict[str, str] = {
     "definitions": "defs settings",
     "simulator": "errors model",
     "demo": "defs errors lake model read receipts settings simulator",
-    "cli": "defs demo errors lake model operate read receipts settings simulator ticks universe vendor",
+    "cli": "accept defs demo errors lake model operate read receipts settings simulator ticks universe vendor",
     "__main__": "cli",
 }
 # Modules that are functions of their arguments: no I/O, no Dagster, no clock, no environment.
 PURE = """
     errors model symbology
+    accept.about_files accept.about_metadata accept.assumption accept.evidence
     checks.rules ingest.assess lake.base lake.keys operate.automation read.arguments read.completeness
     receipts.consistency receipts.evidence receipts.receipt settings.faults ticks.rules
-    universe.listing universe.rules universe.waivers vendor.instrument_definitions vendor.metadata
+    universe.listing universe.rules universe.waivers vendor.answer vendor.instrument_definitions vendor.metadata
 """
 # What they may use: values, text, dates. Whatever reads a clock, a file or a socket is not among them.
 _STANDARD = """

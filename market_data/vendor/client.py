@@ -35,7 +35,7 @@ from market_data.model.limits import DEFAULT_FILES_AT_ONCE
 from market_data.model.tick_file import TickFile
 from market_data.model.venues import exchange_id_of
 from market_data.vendor.downloads import Downloaded, HeldFile, NotOffered, Unchanged
-from market_data.vendor.transport import EnvironmentTransport
+from market_data.vendor.transport import USER_AGENT, EnvironmentTransport
 from market_data.vendor.wire import (
     ABSENT_STATUSES,
     BROKEN_ANSWERS,
@@ -56,7 +56,6 @@ _LOG = logging.getLogger(__name__)
 # They print addresses, reasons and cookies as the vendor sends them, which may repeat the key.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("aiohttp").setLevel(logging.ERROR)
-_USER_AGENT = "market-data/0.1 (Dagster ingestion of tick files)"
 _ATTEMPTS = 5
 # doubled after each attempt: a request waits about 8 s in all; longer outages are the re-run sensor's
 _FIRST_WAIT_SECONDS = 0.5
@@ -123,7 +122,7 @@ class TardisClient:
         self._patience_seconds = patience_seconds
         self._http = httpx.AsyncClient(
             transport=EnvironmentTransport(connections),
-            headers={"User-Agent": _USER_AGENT} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            headers={"User-Agent": USER_AGENT} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             timeout=httpx.Timeout(patience_seconds, connect=min(10, patience_seconds), pool=None),
             follow_redirects=True,
             max_redirects=_MAX_REDIRECTS,

@@ -16,6 +16,8 @@ from httpx_aiohttp import AiohttpTransport
 
 from market_data.errors import ConfigurationError
 
+# The vendor turns away what many programs call themselves.
+USER_AGENT = "market-data/0.1 (Dagster ingestion of tick files)"
 _PROXY_SCHEMES = {"http", "https"}
 
 

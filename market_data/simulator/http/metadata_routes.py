@@ -15,6 +15,9 @@ from market_data.simulator.vendor.instrument_metadata import instrument_json, in
 from market_data.simulator.vendor.metadata import Json, exchange_json, exchanges_json, key_info_json
 from market_data.simulator.vendor.vendor import NO_KEY, WRONG_KEY, KeyState, Refusal
 
+# Its instruments are shown without a key (docs.tardis.dev, "Instruments metadata API").
+_OPEN_EXCHANGE = "bitmex"
+
 
 class MetadataRoutes:
     """Answers about exchanges, instruments and keys."""
@@ -36,7 +39,9 @@ class MetadataRoutes:
 
     async def get_instruments(self, request: web.Request, attempt: Attempt) -> web.StreamResponse:
         """Answer `/instruments/:exchange`, with its `filter`."""
-        exchange = self._refuse_key(request) or self._vendor.find_exchange(request.match_info["exchange"])
+        is_open = request.match_info["exchange"] == _OPEN_EXCHANGE
+        refusal = None if is_open else self._refuse_key(request)
+        exchange = refusal or self._vendor.find_exchange(request.match_info["exchange"])
         if isinstance(exchange, Refusal):
             return error_answer(exchange)
         try:
@@ -49,7 +54,9 @@ class MetadataRoutes:
 
     async def get_instrument(self, request: web.Request, attempt: Attempt) -> web.StreamResponse:
         """Answer `/instruments/:exchange/:symbol`; the symbol is matched in any case."""
-        exchange = self._refuse_key(request) or self._vendor.find_exchange(request.match_info["exchange"])
+        is_open = request.match_info["exchange"] == _OPEN_EXCHANGE
+        refusal = None if is_open else self._refuse_key(request)
+        exchange = refusal or self._vendor.find_exchange(request.match_info["exchange"])
         if isinstance(exchange, Refusal):
             return error_answer(exchange)
         symbol = request.match_info["symbol"]
