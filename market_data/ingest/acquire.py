@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -80,7 +81,7 @@ def open_pools(files_at_once: int) -> Iterator[Pools]:
 
 @dataclass(slots=True)
 class Acquirer:
-    """What every file of a venue-day is acquired with. `known_keys`: instrument keys by vendor symbol."""
+    """What every file of a venue-day is acquired with; `known_keys` and `expiries` are by vendor symbol."""
 
     lake: TickLake
     client: TardisClient
@@ -88,6 +89,7 @@ class Acquirer:
     budget: Budget
     pools: Pools
     known_keys: Mapping[str, str]
+    expiries: Mapping[str, datetime]
     sizes: Mapping[DataType, SizeLimits]
     rules: Mapping[DataType, tuple[Rule, ...]]
     is_near_bound: bool
@@ -153,7 +155,7 @@ class Acquirer:
             self.budget.give_back(acquired.parked.scratch_bytes)
 
     async def _rebuild(self, attempt: Attempt, file: FileEvidence) -> Acquired:
-        tick_file = _tick_file(attempt, file)
+        tick_file = self._tick_file(attempt, file)
         stat = attempt.observed[raw_key(attempt.unit, file.vendor_symbol)]
         folder = self._new_path(".raw")
         with scratch_errors(str(tick_file), folder):
@@ -194,7 +196,7 @@ class Acquirer:
                 self.budget.give_back(fetch.share)
 
     async def _fetch(self, attempt: Attempt, file: FileEvidence, fetch: _Fetch, *, is_refresh: bool) -> Acquired:
-        tick_file = _tick_file(attempt, file)
+        tick_file = self._tick_file(attempt, file)
         held = HeldFile(file.size_bytes, file.etag, file.x_md5) if is_refresh and file.size_bytes is not None else None
         most_bytes = self.sizes[tick_file.unit.data_type].max_csv_bytes
         answer = await self.client.download(tick_file, fetch.body, admit=fetch.admit, held=held, most_bytes=most_bytes)
@@ -295,6 +297,12 @@ class Acquirer:
     def _take_raw(self, body: Path, crc32c: str, key: str, if_generation: int) -> ObjectStat:
         return self.lake.take_file(body, key, crc32c=crc32c, if_generation=if_generation, content_type=GZIP_CONTENT)
 
+    def _tick_file(self, attempt: Attempt, file: FileEvidence) -> TickFile:
+        expires_at = self.expiries.get(file.vendor_symbol)
+        return TickFile(
+            attempt.unit, file.vendor_symbol, file.instrument_type, file.instrument_key, expires_at=expires_at
+        )
+
     def _new_path(self, suffix: str) -> Path:
         # names instead of folders: making and removing those costs more than a small file's decoding
         return self.scratch / f"{next(self._numbers)}{suffix}"
@@ -336,10 +344,6 @@ def _gone_on_failure(path: Path) -> Iterator[None]:
             shutil.rmtree(path)
         path.unlink(missing_ok=True)
         raise
-
-
-def _tick_file(attempt: Attempt, file: FileEvidence) -> TickFile:
-    return TickFile(attempt.unit, file.vendor_symbol, file.instrument_type, file.instrument_key)
 
 
 def _answered(file: FileEvidence, answer: Downloaded) -> FileEvidence:

@@ -182,6 +182,7 @@ class _Work:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         if self._is_cancelled:  # before there was a task to cancel
             return
+        listed = self._day.universe.listed
         async with open_client() as client:
             acquirer = Acquirer(
                 lake=self._lake,
@@ -189,7 +190,8 @@ class _Work:
                 scratch=scratch,
                 budget=budget,
                 pools=pools,
-                known_keys={item.vendor_symbol: item.instrument_key for item in self._day.universe.listed},
+                known_keys={item.vendor_symbol: item.instrument_key for item in listed},
+                expiries={item.vendor_symbol: item.parsed.expiry for item in listed if item.parsed.expiry},
                 sizes=self._day.limits.sizes,
                 rules=self._day.rules,
                 is_near_bound=self._day.is_near_bound,

@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from threading import Barrier
 
@@ -425,3 +425,18 @@ def test_a_symbol_too_long_for_a_name_fails_alone(lake: TickLake, vendor: Vendor
     assert error is not None
     assert "the symbol makes an object name of 308 bytes" in error
     assert "leave it out with `exclude`" in error
+
+
+@pytest.mark.parametrize("day", [DAY - timedelta(days=1), DAY, DAY + timedelta(days=30)])
+def test_rows_after_a_contract_has_expired_are_kept_and_warned_of(lake: TickLake, vendor: Vendor, day: date) -> None:
+    wanted = Selection((TRADES,), include=("BTCUSD_240927",))
+    plan = plan_day(lake, vendor, wanted, venue="BINANCE-DELIVERY")
+    (contract,) = plan.universe.selected
+    expired = replace(contract, parsed=replace(contract.parsed, expiry=datetime.combine(day, time(8), UTC)))
+    universe = replace(plan.universe, listed=(expired,), selected=(expired,))
+    receipt = run_day(lake, vendor, replace(plan, universe=universe))[TRADES].receipt
+    (file,) = receipt.files
+    assert receipt.is_complete
+    assert file.stats is not None
+    assert (file.stats.counts["rows_after_expiry"] > 0) == (day <= DAY)
+    assert [finding.rule for finding in file.findings] == ["after_expiry"] * (day <= DAY)
