@@ -34,7 +34,7 @@ NULLABLE = {
     "book_ticker": {"ask_amount", "ask_price", "bid_price", "bid_amount"},
     "derivative_ticker": set(HEADERS["derivative_ticker"].split(",")[4:]),
     "liquidations": {"id"},
-    "options_chain": set(HEADERS["options_chain"].split(",")[7:]),
+    "options_chain": set(HEADERS["options_chain"].split(",")[4:]),  # rows without terms are counted
 }
 TEXT = {"exchange", "symbol", "id", "side", "type", "underlying_index"}
 TIMES = {"timestamp", "local_timestamp", "funding_timestamp", "expiration"}
