@@ -67,7 +67,7 @@ class Filled:
         self.failed = failed
 
 
-@pytest.fixture(scope="module", params=["file", "gs"])
+@pytest.fixture(scope="module", params=["file", pytest.param("gs", marks=pytest.mark.long)])
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     folder = tmp_path_factory.mktemp("samples")
     (folder / "venues.yaml").write_text(VENUES_FILE)
