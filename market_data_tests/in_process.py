@@ -96,12 +96,14 @@ class Project:
         )
         assert execute_run(InMemoryJob(job), run, self.instance).success
 
-    def look(self, sensor: str) -> dg.SensorResult | dg.SkipReason:
+    def look(self, sensor: str, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
         """Let a sensor look once."""
         definitions = build_definitions(self.settings())
         (definition,) = (item for item in definitions.sensors or () if item.name == sensor)
         assert isinstance(definition, dg.SensorDefinition)
-        with dg.build_sensor_context(self.instance, resources=dict(definitions.resources or {})) as context:
+        with dg.build_sensor_context(
+            self.instance, cursor=cursor, resources=dict(definitions.resources or {})
+        ) as context:
             result = definition(context)
         assert isinstance(result, dg.SensorResult | dg.SkipReason)
         return result

@@ -47,6 +47,12 @@ def known_exchanges(evidence: Evidence) -> Seen:
 
 
 @assumption("C", each_venue)
+def readable(venue: VenueSeen) -> Seen:
+    """What the vendor says of a venue can be read, and has a free day."""
+    yield venue.error is None, f"{venue.venue}: {venue.error}"
+
+
+@assumption("C", each_venue)
 def details(venue: VenueSeen) -> Seen:
     """/exchanges/:exchange is open, with `datasets`."""
     details = venue.details.value
@@ -64,6 +70,11 @@ def instruments(venue: VenueSeen) -> Seen:
 @assumption("R", each_venue)
 def symbol_rows(venue: VenueSeen) -> Seen:
     """A row has id, type, dataTypes, availableSince, availableTo."""
+    symbols = venue.datasets.get("symbols")
+    rows = symbols if isinstance(symbols, list) else []
+    if venue.datasets:
+        is_list = isinstance(symbols, list) and len(venue.rows) == len(rows) > 0
+        yield is_list, f"{venue.venue}: `symbols` is no list of objects, or an empty one"
     for row in venue.rows:
         missing = _ROW_FIELDS - {name for name, value in row.items() if value is not None}
         yield not missing, f"{venue.venue}: the row of {row.get('id')!r} has no {', '.join(sorted(missing))}"
@@ -146,6 +157,7 @@ def metadata_time(venue: VenueSeen) -> Seen:
 ASSUMPTIONS: tuple[Assumption, ...] = (
     exchanges,
     known_exchanges,
+    readable,
     details,
     instruments,
     symbol_rows,

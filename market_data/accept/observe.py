@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -15,7 +16,7 @@ from typing import Any
 
 from market_data.accept.evidence import Evidence, FileSeen, VenueSeen
 from market_data.accept.facts import facts_of
-from market_data.errors import MarketDataError
+from market_data.errors import MarketDataError, VendorError
 from market_data.ingest.venue_day import VenueDay, ingest_venue_day
 from market_data.lake.base import TickLake
 from market_data.lake.keys import LAYOUTS
@@ -29,6 +30,7 @@ from market_data.universe.rules import Selection, Universe
 from market_data.vendor.answer import Answer
 from market_data.vendor.client import TardisClient
 from market_data.vendor.probe import Probe
+from market_data.vendor.wire import plain_number
 
 # Files whose headers are looked at, for each venue, data type and day.
 _CANDIDATES = 4
@@ -103,7 +105,9 @@ class _Watch:
 
     def _free_days(self, seen: VenueSeen) -> list[date]:
         details = seen.details.value
-        bounds = export_bounds(seen.venue, details if isinstance(details, dict) else {})
+        if not isinstance(details, dict):
+            raise VendorError(f"no details of the venue: {seen.details}")
+        bounds = export_bounds(seen.venue, details)
         until = min(bounds.exported_until, bounds.ended or bounds.exported_until)
         return list(islice(_first_days_before(until), self.wish.free_days))
 
@@ -174,8 +178,8 @@ def _exactly(symbol: str) -> str:
 
 def _length(file: FileSeen) -> int:
     """Return the length that a file's headers tell, -1 where there is no file or no length."""
-    told = file.answer.headers.get("content-length", "")
-    return int(told) if file.answer.status == _OK and told.isdecimal() else -1
+    told = plain_number(file.answer.headers.get("content-length", ""))
+    return told if file.answer.status == _OK and told is not None else -1
 
 
 def _first_days_before(until: date) -> Iterator[date]:
@@ -230,6 +234,9 @@ def _ended_on_a_first(seen: VenueSeen, until: date) -> tuple[str, date, str] | N
     """Return data type, day and symbol of something whose availability ended on the first day of a month."""
     for row in seen.rows:
         end, types = str(row.get("availableTo"))[:10], row.get("dataTypes")
-        if end.endswith("-01") and end < until.isoformat() and isinstance(types, list) and types:
-            return str(types[0]), date.fromisoformat(end), str(row.get("id"))
+        if not (end.endswith("-01") and isinstance(types, list) and types):
+            continue
+        with suppress(ValueError):  # told elsewhere as no day
+            if (day := date.fromisoformat(end)) < until:
+                return str(types[0]), day, str(row.get("id"))
     return None

@@ -50,7 +50,7 @@ def make_report(judged: Sequence[Judged], evidence: Evidence, about: dict[str, A
         ],
         "refusals": [{"asked": why, "answer": _describe(answer)} for why, answer in evidence.refusals],
     }
-    return json.dumps(document, indent=1, default=str, ensure_ascii=False)
+    return json.dumps(document, indent=1, default=str)
 
 
 def _describe(answer: Answer) -> dict[str, Any]:

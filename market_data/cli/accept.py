@@ -72,7 +72,7 @@ def accept_command(*, venues: tuple[str, ...], free_days: int, largest: bool, mo
             lambda: Probe(settings.api_url),
             lambda: TardisClient(api_url=settings.api_url, datasets_url=settings.datasets_url, api_key=None),
             wish,
-            lambda line: console.print(escape(line)),
+            lambda line: console.print(escape(_fit_for_a_screen(line))),
         )
     judged = judge(evidence, (*about_metadata.ASSUMPTIONS, *about_files.ASSUMPTIONS))
     about = {
@@ -90,12 +90,17 @@ def accept_command(*, venues: tuple[str, ...], free_days: int, largest: bool, mo
         raise SystemExit(1)
 
 
+def _fit_for_a_screen(text: str) -> str:
+    """Return text of the vendor's without what a terminal obeys, or no encoding takes."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
 def _print(console: Console, judged: list[Judged]) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("assumed", "mark", "verdict", "seen", "differences"):
         table.add_column(name, overflow="fold", justify="right" if name == "seen" else "left")
     for item in judged:
-        shown = [escape(words[:300]) for words in item.differences[:_SHOWN]]
+        shown = [escape(_fit_for_a_screen(words[:300])) for words in item.differences[:_SHOWN]]
         more = [f"and {len(item.differences) - _SHOWN} more"] if len(item.differences) > _SHOWN else []
         verdict = f"[{_COLOURS[item.verdict]}]{item.verdict}[/]"
         table.add_row(

@@ -11,7 +11,7 @@ from market_data.defs.executors import build_executor
 from market_data.defs.launches import build_launches
 from market_data.defs.partitions import daily_partitions
 from market_data.defs.resources import build_resources
-from market_data.defs.runs import COVERAGE_JOB, RECHECK_JOB, REFRESH_TAG, UNIVERSE_JOB
+from market_data.defs.runs import ALL_VENUES_JOB, RECHECK_JOB, REFRESH_JOB, REFRESH_TAG
 from market_data.settings.environment import Settings
 
 
@@ -20,7 +20,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     days = daily_partitions(settings.config.start_date, settings.config.end_date)
     # the picture of coverage is of many days: it belongs to no run of one
     venue_assets = dg.AssetSelection.all() - dg.AssetSelection.groups(LAKE_GROUP)
-    job = dg.define_asset_job("all_venues", venue_assets, description="Every asset of every venue.")
+    job = dg.define_asset_job(ALL_VENUES_JOB, venue_assets, description="Every asset of every venue.")
     recheck = dg.define_asset_job(
         RECHECK_JOB,
         dg.AssetSelection.all_asset_checks(),
@@ -29,18 +29,18 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         description="Judges days again by the limits as they are now; asks the vendor for nothing, downloads nothing.",
     )
     refresh = dg.define_asset_job(
-        "refresh",
+        REFRESH_JOB,
         venue_assets,
         tags={REFRESH_TAG: "true"},
         description="Asks the vendor whether files that are held have changed, and replaces those that have.",
     )
     universe = dg.define_asset_job(
-        UNIVERSE_JOB,
+        "combined_universe",
         dg.AssetSelection.assets(UNIVERSE_KEY),
         description="The instruments of all venues on the day as one table, of what the lake holds of each.",
     )
     coverage = dg.define_asset_job(
-        COVERAGE_JOB,
+        "draw_coverage",
         dg.AssetSelection.assets(COVERAGE_KEY),
         description="Draws anew what the lake holds against what is expected; asks the vendor for nothing.",
     )

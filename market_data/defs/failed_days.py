@@ -1,11 +1,13 @@
 """Which failed venue-days are run again, and which are left to people; what the sensor `failed_venue_days` does."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import islice
+from typing import Self
 
 import dagster as dg
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from market_data.checks.rules import LAYOUT_RULE, UNIT_RULES
 from market_data.defs.keys import venue_asset_keys
@@ -42,12 +44,31 @@ _DAYS_A_READ = 50
 _VenueDay = tuple[str, str]
 
 
-class FailedDays:
-    """One look at the venue-days that failed in the last 14 days.
+class Cursor(BaseModel):
+    """What a look leaves to the next one.
 
-    `cursor` remembers the runs that succeeded with a failed check, by `venue|day`, and until when runs were read: a
-    successful run does not show its failed checks in its status. It also remembers where a look that was cut short by
-    `look_seconds`, or had launched enough, is to go on.
+    `failed_checks` are the venue-days whose run succeeded with a failed check, since a successful run does not show its
+    failed checks in its status; `read_until` is until when runs were read for that. `go_on_at` is where a look stopped
+    that was cut short, or had launched enough.
+    """
+
+    read_until: AwareDatetime | None = None
+    failed_checks: list[_VenueDay] = []
+    go_on_at: _VenueDay | None = None
+
+    @classmethod
+    def parse(cls, text: str | None) -> Self:
+        """Return what the last look left; what cannot be read is as if there was none, so that no look fails of it."""
+        try:
+            return cls.model_validate_json(text or "{}")
+        except ValidationError:
+            return cls()
+
+
+class FailedDays:
+    """One look at the venue-days that failed in the last 14 days; after `look_seconds` the rest is for the next one.
+
+    `cursor` is what this look leaves to the next one.
     """
 
     def __init__(
@@ -55,7 +76,7 @@ class FailedDays:
         settings: Settings,
         instance: dg.DagsterInstance,
         lake: TickLake,
-        known: Mapping[str, object],
+        known: Cursor,
         *,
         look_seconds: float = _LOOK_SECONDS,
     ) -> None:
@@ -72,7 +93,7 @@ class FailedDays:
             max_attempts=automation.max_attempts,
         )
         self._ends_at = time.monotonic() + look_seconds
-        self.cursor: dict[str, object] = dict(known)
+        self.cursor = known.model_copy()
 
     def launch(self, now: datetime) -> Iterator[dg.RunRequest | str]:
         """Yield a request for each re-run that is due, and a sentence for each day that is left alone."""
@@ -83,10 +104,10 @@ class FailedDays:
             yield f"nothing is run again today: {error}"
             return
         launched, pairs = 0, self._candidates(now)
-        self.cursor.pop("go_on_at", None)
+        self.cursor.go_on_at = None
         for looked, (venue, day) in enumerate(pairs):
             if launched >= self._settings.config.automation.days_per_check or (looked and self._is_over):
-                self.cursor["go_on_at"] = [venue, day]
+                self.cursor.go_on_at = (venue, day)
                 yield f"the next look goes on with {len(pairs) - looked} more failed venue-days, from {venue} {day}"
                 return
             self._runs.read(islice(dict.fromkeys(day for _, day in pairs[looked:]), _DAYS_A_READ))
@@ -110,34 +131,39 @@ class FailedDays:
         """
         ends: dict[_VenueDay, datetime] = {}
         for record in ended_runs_since(self._instance, now - _LOOK_BACK, [dg.DagsterRunStatus.FAILURE]):
-            if day := day_of(record.dagster_run):
+            if (day := day_of(record.dagster_run)) and self._is_of_a_partition(day, now):
                 for venue in venues_of(record.dagster_run, self._keys):
                     ends[venue, day] = max(ended_at(record), ends.get((venue, day), ended_at(record)))
         for pair in self._days_with_failed_checks(now):
             ends[pair] = max(map(ended_at, self._runs.of(*pair)))
         pairs = sorted(ends, key=lambda pair: (ends[pair], *pair[::-1]))
-        go_on_at = self._known.get("go_on_at")
-        first = pairs.index(pair) if isinstance(go_on_at, list) and (pair := tuple(go_on_at)) in ends else 0
+        stopped_at = self._known.go_on_at
+        first = pairs.index(stopped_at) if stopped_at is not None and stopped_at in ends else 0
         return pairs[first:] + pairs[:first]
 
+    def _is_of_a_partition(self, day: str, now: datetime) -> bool:
+        """Whether there is such a partition: the configuration may have changed since the run."""
+        config = self._settings.config
+        return config.start_date.isoformat() <= day <= config.newest_day(now.date()).isoformat()
+
     def _days_with_failed_checks(self, now: datetime) -> set[_VenueDay]:
-        read_until = datetime.fromisoformat(str(self._known.get("read_until", (now - _LOOK_BACK).isoformat())))
-        remembered = self._known.get("failed_checks", [])
-        pairs = {(str(venue), str(day)) for venue, day in remembered} if isinstance(remembered, list) else set()
-        pairs = {(venue, day) for venue, day in pairs if venue in self._keys}  # the others are configured no more
+        read_until = self._known.read_until or now - _LOOK_BACK
+        # the others are configured no more
+        remembered = self._known.failed_checks
+        pairs = {pair for pair in remembered if pair[0] in self._keys and self._is_of_a_partition(pair[1], now)}
         # a minute of overlap: a run's record is written a little after it ended
         next_from = now - timedelta(minutes=1)
         succeeded = ended_runs_since(self._instance, read_until, [dg.DagsterRunStatus.SUCCESS])
         for record in sorted(succeeded, key=lambda record: record.update_timestamp):
             run, next_from_here = record.dagster_run, record.update_timestamp
-            if day := day_of(run):
+            if (day := day_of(run)) and self._is_of_a_partition(day, now):
                 pairs |= {(venue, day) for venue, keys in self._keys.items() if self._checks.has_failed(run, keys)}
             if self._is_over:
                 next_from = min(next_from, next_from_here)
                 break
-        self.cursor["read_until"] = next_from.isoformat()
+        self.cursor.read_until = next_from
         failed = {pair for pair in pairs if self._has_failed_check(*pair)}
-        self.cursor["failed_checks"] = sorted(failed)
+        self.cursor.failed_checks = sorted(failed)
         return failed
 
     def _has_failed_check(self, venue: str, day: str) -> bool:

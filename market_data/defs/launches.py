@@ -5,14 +5,13 @@ Dagster does not de-duplicate a schedule's requests against a sensor's: the sche
 stopped, and both look at the runs there are.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from market_data.defs.failed_days import FailedDays
+from market_data.defs.failed_days import Cursor, FailedDays
 from market_data.defs.new_days import NewDays
 from market_data.defs.resources import LakeResource, VendorResource
 from market_data.settings.environment import Settings
@@ -41,10 +40,9 @@ def _build_new_days(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg
     def new_days(
         context: dg.SensorEvaluationContext, lake: LakeResource, vendor: VendorResource
     ) -> dg.SensorResult | dg.SkipReason:
-        unanswered = json.loads(context.cursor) if context.cursor else []
-        new = NewDays(settings, context.instance, lake.open(), vendor, unanswered)
+        new = NewDays(settings, context.instance, lake.open(), vendor, (context.cursor or "").split(","))
         found = list(new.launch(datetime.now(UTC)))
-        context.update_cursor(json.dumps(new.unanswered))
+        context.update_cursor(",".join(new.unanswered))
         return _result(found)
 
     return new_days
@@ -81,10 +79,9 @@ def _build_failed_days(settings: Settings, job: UnresolvedAssetJobDefinition) ->
         description="Re-runs failed venue-days with growing waits; lists those it leaves to people.",
     )
     def failed_venue_days(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
-        known = json.loads(context.cursor) if context.cursor else {}
-        failed = FailedDays(settings, context.instance, lake.open(), known)
+        failed = FailedDays(settings, context.instance, lake.open(), Cursor.parse(context.cursor))
         found = list(failed.launch(datetime.now(UTC)))
-        context.update_cursor(json.dumps(failed.cursor))
+        context.update_cursor(failed.cursor.model_dump_json())
         return _result(found)
 
     return failed_venue_days

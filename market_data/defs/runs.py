@@ -8,7 +8,7 @@ attempt at a venue-day: it finds out about a day and fills none.
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -22,8 +22,9 @@ RERUN_TAG = "market_data/rerun"
 # A run with this tag asks the vendor whether files that are held have changed, and replaces those that have.
 REFRESH_TAG = "market_data/refresh"
 RECHECK_JOB = "recheck"
-# Jobs of the lake as a whole: their runs are no attempts at any venue's days.
-UNIVERSE_JOB, COVERAGE_JOB = "combined_universe", "draw_coverage"
+ALL_VENUES_JOB, REFRESH_JOB = "all_venues", "refresh"
+# Without a selection their runs hold every venue; those of other jobs none.
+_JOBS_OF_ALL_VENUES = {ALL_VENUES_JOB, REFRESH_JOB, RECHECK_JOB}
 # In the queue: new days before re-runs before whatever people launch.
 NEW_DAY_PRIORITY, RERUN_PRIORITY = 2, 1
 _PRIORITY_TAG = "dagster/priority"
@@ -52,12 +53,19 @@ class Failure:
     @classmethod
     def parse(cls, text: str) -> "Failure | None":
         """Return what `text` says; None for a text of another kind."""
-        found = re.fullmatch(r"(\w*), (transient|permanent)(?:, not before (\S+))?", text)
+        found = re.match(r"(\w*), (transient|permanent)\b(?:, not before ([^\s,]+))?", text)
         if found is None:
             return None
         error, kind, not_before = found.groups()
-        instant = datetime.fromisoformat(not_before) if not_before else None
-        return cls(error or None, kind == "transient", instant)
+        return cls(error or None, kind == "transient", _instant(not_before))
+
+
+def _instant(text: object) -> datetime | None:
+    try:
+        instant = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 class KnownRuns:
@@ -84,12 +92,11 @@ class KnownRuns:
 def concerns(run: dg.DagsterRun, venue: str) -> bool:
     """Whether a run holds assets or checks of a venue; a run of a whole job holds all of them."""
     group = group_name_of(venue)
-    if run.job_name in {UNIVERSE_JOB, COVERAGE_JOB}:
-        return False
     if VENUE_TAG in run.tags:
-        return venue in run.tags[VENUE_TAG].split(",")
+        return venue in {name.strip().upper() for name in run.tags[VENUE_TAG].split(",")}
     keys = {*(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())}
-    return not keys or any(key.path[0] == group for key in keys)
+    # an instance may run other projects too
+    return any(key.path[0] == group for key in keys) if keys else run.job_name in _JOBS_OF_ALL_VENUES
 
 
 def venues_of(run: dg.DagsterRun, configured: Iterable[str]) -> list[str]:
@@ -104,10 +111,13 @@ def tag_with_venues(instance: dg.DagsterInstance, run: dg.DagsterRun, configured
 
 
 def tag_with_failure(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str, failure: dg.Failure) -> None:
-    """Write how a venue's step failed into its run's tags, where `failure_of` reads it."""
+    """Write how a venue's step failed into its run's tags, where `failure_of` reads it.
+
+    A run that is executed again has the tags of its parent: the run's own id says whose word it is.
+    """
     said = _failure_in(failure.metadata)
     if said is not None:
-        instance.add_run_tags(run.run_id, {f"{_FAILED_TAG}{venue}": said.text})
+        instance.add_run_tags(run.run_id, {f"{_FAILED_TAG}{venue}": f"{said.text}, in run {run.run_id[:8]}"})
 
 
 def is_attempt(run: dg.DagsterRun) -> bool:
@@ -132,8 +142,12 @@ def ended_at(record: dg.RunRecord) -> datetime:
 
 
 def day_of(run: dg.DagsterRun) -> str | None:
-    """Return the partition key of a run, None for a run without one."""
-    return run.tags.get(_PARTITION_TAG)
+    """Return the partition key of a run, None for a run without one, or of one that is no day."""
+    key = run.tags.get(_PARTITION_TAG, "")
+    try:
+        return key if date.fromisoformat(key).isoformat() == key else None
+    except ValueError:
+        return None
 
 
 def ended_runs_since(
@@ -157,7 +171,8 @@ def request_venue_day(
 
 def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str) -> Failure:
     """Return how a run failed for a venue; a run whose process died says nothing, so another attempt may help."""
-    if said := Failure.parse(run.tags.get(f"{_FAILED_TAG}{venue}", "")):
+    told = run.tags.get(f"{_FAILED_TAG}{venue}", "")
+    if told.endswith(f"in run {run.run_id[:8]}") and (said := Failure.parse(told)):
         return said
     records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
     for record in records:
@@ -177,7 +192,7 @@ def _failure_in(metadata: Mapping[str, dg.MetadataValue[Any]]) -> Failure | None
     return Failure(
         str(error.value) if error else None,
         bool(metadata["is_transient"].value),
-        datetime.fromisoformat(str(not_before.value)) if not_before else None,
+        _instant(not_before.value) if not_before else None,
     )
 
 

@@ -16,10 +16,17 @@ from market_data.model.venues import parse_venue
 
 
 def names_of(value: str | Iterable[str] | None) -> list[str]:
-    """Return the names of an argument that takes one, several or None."""
+    """Return the names of an argument that takes one, several or None; raises ConfigurationError (permanent)."""
     if value is None:
         return []
-    return [value] if isinstance(value, str) else list(value)
+    try:
+        names = [value] if isinstance(value, str) else list(value)
+    except TypeError:
+        names = [value]  # type: ignore[list-item]
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"{name!r} is no name: give a text, or several in a list")
+    return names
 
 
 def upper_names_of(value: str | Iterable[str] | None) -> frozenset[str] | None:
@@ -50,7 +57,7 @@ def refuse_unknown_types(types: Collection[str], seen: Collection[str]) -> None:
 
 def to_instant(value: str | date | datetime) -> datetime:
     """Return the instant in UTC; a date is its beginning. Raises ConfigurationError (permanent) for other text."""
-    if not isinstance(value, str | date):
+    if not isinstance(value, str | date) or value != value:  # noqa: PLR0124  pandas' NaT is a datetime
         raise ConfigurationError(f"{value!r} is not a day or an instant: give a date, a datetime or ISO 8601 text")
     if isinstance(value, str):
         try:

@@ -16,6 +16,7 @@ from market_data.receipts.receipt import PublishedObject, Receipt, State
 
 NOT_RUN = "not run"
 _NOT_TAKEN = "not taken: "
+_NOT_REQUESTED = "not requested: "
 _NAMED_FILES = 3  # fit a line
 _BROKEN = "in doubt: a rule"
 _NAMED_LINES = 20
@@ -149,6 +150,11 @@ def describe_remedy(causes: Mapping[DataTypeDay, str]) -> str:
     """Return what can help: a run gives the same ticks again, so it heals no day whose ticks break a rule."""
     judged = [cause for cause in causes.values() if cause.startswith(_BROKEN)]
     choice = 'pass on_incomplete="skip" (leave them out) or "include"'
+    if all(cause.startswith(_NOT_REQUESTED) for cause in causes.values()):
+        return (
+            "Name what the venue lists (`find_instruments` knows), or, where the venues file leaves it out, take it in "
+            f"there and run those days; or {choice}"
+        )
     if all(cause.startswith(_NOT_TAKEN) for cause in causes.values()):
         return (
             "Add that data type to `data_types` of the venue in the venues file, unless it is there by now, and run "
@@ -239,7 +245,7 @@ def _cause_of_instruments(
     groups = {file.instrument_type: file.outcome for file in relevant if file.is_group}
     held = {key: outcomes.get(key, groups.get(parse_instrument_key(key)[1])) for key in own}
     if missing := sorted(key for key, outcome in held.items() if outcome is None):
-        return f"not requested: {', '.join(missing)} (not among the {len(receipt.files)} files of the day)"
+        return f"{_NOT_REQUESTED}{', '.join(missing)} (not among the {len(receipt.files)} files of the day)"
     if absent := sorted(key for key, outcome in held.items() if outcome is Outcome.NOT_OFFERED):
         return f"not offered: {', '.join(absent)}"
     if relevant and all(file.outcome is Outcome.NOT_OFFERED for file in relevant):

@@ -62,7 +62,7 @@ class _Days:
 
 def _days_asked(on: str | date | None, between: tuple[str | date, str | date] | None) -> _Days:
     if between is None:
-        return _Days(to_day(on) if on else None, None)
+        return _Days(to_day(on) if on is not None else None, None)
     if on is not None:
         raise ConfigurationError("give either `on`, one day, or `between`, a start and an end")
     if isinstance(between, str) or len(between) != 2:  # noqa: PLR2004  a pair

@@ -147,8 +147,11 @@ def scan_ticks(
         raise ConfigurationError(
             f"on_incomplete is {on_incomplete!r}; it must be one of {', '.join(get_args(OnIncomplete))}"
         )
-    keys = None if instruments is None else frozenset(to_instrument_key(text) for text in names_of(instruments))
-    types = None if instrument_types is None else frozenset(map(to_instrument_type, names_of(instrument_types)))
+    given = (venues, instruments, base, quote, instrument_types)
+    # an iterator gives its names once
+    venues, instruments, base, quote, instrument_types = (None if it is None else names_of(it) for it in given)
+    keys = None if instruments is None else frozenset(map(to_instrument_key, instruments))
+    types = None if instrument_types is None else frozenset(map(to_instrument_type, instrument_types))
     wanted = Wanted(keys, upper_names_of(base), upper_names_of(quote), types)
     of_keys = {parse_instrument_key(key)[0] for key in keys or ()}
     asked = {parse_venue(name) for name in names_of(venues)} or of_keys
@@ -160,8 +163,7 @@ def scan_ticks(
     if question.since >= question.until:
         raise ConfigurationError(f"start {start} is not before end {end}")
     store = open_to_read(lake)
-    given = (venues, instruments, base, quote, instrument_types)
-    if any(value is not None and not names_of(value) for value in given):
+    if any(names == [] for names in (venues, instruments, base, quote, instrument_types)):
         return _no_rows(question.data_type)  # an empty list asks for nothing
     readable, wanted = _choose_receipts(store, question, on_incomplete)
     for category, text in (
@@ -187,7 +189,10 @@ def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncom
     refuse_unknown_types(question.wanted.instrument_types or (), seen)
     units = question.units(receipts)
     if not units:
-        raise TicksIncomplete(f"the lake {lake.url} holds no {question.data_type} of any venue. Is it the right lake?")
+        raise TicksIncomplete(
+            f"the lake {lake.url} holds no {question.data_type} of any venue. Is it the right lake, and is "
+            f"{question.data_type} among `data_types` in the venues file?"
+        )
     wanted = question.wanted
     if wanted.is_by_asset:
         listings = read_listings(lake, [(unit.venue, unit.day) for unit in units])
@@ -236,7 +241,12 @@ def _unlisted(
 def _describe_no_match(receipts: Sequence[Receipt], wanted: Wanted) -> str | None:
     """Return what to say where whole days hold nothing of the base, quote or instruments asked for; None elsewhere."""
     files = [file for receipt in receipts for file in receipt.files]
-    if wanted.is_all or not files or any(map(wanted.takes, files)):
+    # a grouped file says nothing of what it holds; its parts say their base
+    parts = [item for receipt in receipts for item in receipt.objects if item.instrument_key is None]
+    if wanted.is_all or not files:
+        return None
+    is_one_file_taken = any(wanted.takes(file) for file in files if not (file.is_group and file.has_bytes))
+    if is_one_file_taken or any(map(wanted.takes, parts)):
         return None
     keys = {file.instrument_key for receipt in receipts for file in receipt.files if file.instrument_key}
     pairs = [wanted.attributes.get(key) or base_and_quote(key) for key in keys]

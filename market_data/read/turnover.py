@@ -6,6 +6,7 @@ and linear contracts is of nothing. What cannot be converted is refused by name,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeVar
 
 import polars as pl
@@ -16,6 +17,19 @@ from market_data.model.instruments import INVERSE, OPTION, QUANTO
 _Ticks = TypeVar("_Ticks", pl.DataFrame, pl.LazyFrame)
 _NAMED = 5
 _ADDED = ("quantity", "turnover", "turnover_currency")
+# Whatever columns ticks have, they have none of these.
+_OWN = "market_data.turnover."
+_MOST = 1e300  # is_between takes no NaN for a number
+_UNITS = (
+    "instrument_type",
+    "amount_unit",
+    "contract_kind",
+    "contract_multiplier",
+    "unit_multiple",
+    "price_currency",
+    "quote",
+    "settlement_asset",
+)
 _IS_OPTION = pl.col("instrument_type") == OPTION
 _IN_CONTRACTS = pl.col("amount_unit") == "contracts"
 _IS_QUANTO = _IN_CONTRACTS & ~_IS_OPTION & (pl.col("contract_kind") == QUANTO)
@@ -54,50 +68,79 @@ def with_turnover(ticks: _Ticks, instruments: pl.DataFrame, *, unknown: Literal[
     """
     if unknown not in {"raise", "null"}:
         raise ConfigurationError(f"unknown={unknown!r}: it is 'raise' or 'null'")
+    _refuse_other_frames(ticks, instruments)
     units = instruments.select(
         "instrument_key",
-        "unit_multiple",
-        is_money=_IS_MONEY,
-        is_quanto=_IS_QUANTO,
-        value=_VALUE,
-        turnover_currency=_CURRENCY,
-    )
-    units = units.with_columns(is_known=pl.all_horizontal(pl.all().is_not_null()))
+        pl.col("unit_multiple").alias(_OWN + "multiple"),
+        _IS_MONEY.alias(_OWN + "is_money"),
+        _IS_QUANTO.alias(_OWN + "is_quanto"),
+        _VALUE.alias(_OWN + "value"),
+        _CURRENCY.alias("turnover_currency"),
+    ).unique()
+    if twice := sorted(units.filter(pl.col("instrument_key").is_duplicated())["instrument_key"].unique()):
+        raise ConfigurationError(
+            f"`instruments` says different things of {_names(twice)}: give what find_instruments returns for the days "
+            "of the ticks, and take days with other terms one by one"
+        )
+    is_known = pl.all_horizontal(pl.all().is_not_null()) & pl.col(_OWN + "value").is_between(0, _MOST, closed="none")
+    known = units.filter(is_known)
     if unknown == "raise":
-        _refuse_unknown(ticks.lazy(), units, instruments)
-    known = units.filter("is_known")
-    joined = (
-        ticks.lazy()
-        .drop(_ADDED, strict=False)
-        .join(known.lazy(), on="instrument_key", how="left", maintain_order="left")
-    )
-    amount, price = pl.col("amount") * pl.col("value"), pl.col("price")
-    is_money = pl.col("is_money")
-    quantity = pl.when(is_money & (price > 0)).then(amount / price).when(~is_money & ~pl.col("is_quanto")).then(amount)
+        _refuse_unknown(ticks.lazy(), known, instruments)
+    columns = [name for name in ticks.lazy().collect_schema() if name not in _ADDED]
+    joined = ticks.lazy().select(columns).join(known.lazy(), on="instrument_key", how="left", maintain_order="left")
+    amount, price = pl.col("amount") * pl.col(_OWN + "value"), pl.col("price")
+    is_money, is_quanto = pl.col(_OWN + "is_money"), pl.col(_OWN + "is_quanto")
+    quantity = pl.when(is_money & (price > 0)).then(amount / price).when(~is_money & ~is_quanto).then(amount)
     found = joined.with_columns(
-        quantity=quantity * pl.col("unit_multiple"), turnover=pl.when(is_money).then(amount).otherwise(price * amount)
-    ).select(pl.exclude("unit_multiple", "is_money", "is_quanto", "value", "is_known", *_ADDED), *_ADDED)
+        quantity=quantity * pl.col(_OWN + "multiple"), turnover=pl.when(is_money).then(amount).otherwise(price * amount)
+    ).select(*columns, *_ADDED)
     return found.collect() if isinstance(ticks, pl.DataFrame) else found
 
 
-def _refuse_unknown(ticks: pl.LazyFrame, units: pl.DataFrame, instruments: pl.DataFrame) -> None:
+def _refuse_other_frames(ticks: pl.DataFrame | pl.LazyFrame, instruments: pl.DataFrame) -> None:
+    for name, frame, kinds, needed in (
+        ("ticks", ticks, (pl.DataFrame, pl.LazyFrame), ("instrument_key", "price", "amount")),
+        ("instruments", instruments, (pl.DataFrame,), ("instrument_key", *_UNITS)),
+    ):
+        if not isinstance(frame, kinds):
+            raise ConfigurationError(f"`{name}` is {type(frame).__name__}, not a Polars {kinds[0].__name__}")
+        schema = frame.lazy().collect_schema()
+        if missing := [column for column in needed if column not in schema]:
+            raise ConfigurationError(f"`{name}` has no column {', '.join(missing)}")
+        if schema["instrument_key"] != pl.String():
+            raise ConfigurationError(f"`{name}`: instrument_key is {schema['instrument_key']}, not text")
+
+
+def _refuse_unknown(ticks: pl.LazyFrame, known: pl.DataFrame, instruments: pl.DataFrame) -> None:
     keys = ticks.select(pl.col("instrument_key").unique()).collect()["instrument_key"]
-    if absent := sorted(set(keys) - set(units["instrument_key"])):
+    if keys.null_count():
+        raise ConfigurationError("some ticks have no instrument_key: take them out, or take unknown='null'")
+    if absent := sorted(set(keys) - set(instruments["instrument_key"])):
         raise ConfigurationError(
             f"`instruments` does not hold {_names(absent)}: give what find_instruments returns for the same venues and "
             "days"
         )
-    if not (open_keys := sorted(set(keys) & set(units.filter(~pl.col("is_known"))["instrument_key"]))):
+    if not (open_keys := sorted(set(keys) - set(known["instrument_key"]))):
         return
-    columns = ["amount_unit", "contract_kind", "contract_multiplier", "unit_multiple", "price_currency"]
-    first = instruments.filter(pl.col("instrument_key") == open_keys[0]).select(columns).row(0, named=True)
-    missing = ", ".join(name for name, value in first.items() if value is None)
+    first = instruments.row(by_predicate=pl.col("instrument_key") == open_keys[0], named=True)
     raise ConfigurationError(
-        f"the units of {_names(open_keys)} are not known ({missing} of {open_keys[0]}), so their amounts cannot be "
-        "converted. The contract multiplier comes from the vendor's instrument definitions: run `instruments` of these "
-        "days with a key whose plan has them; leave these instruments out; or take unknown='null', which leaves their "
-        "rows null"
+        f"the units of {_names(open_keys)} are not known (of {open_keys[0]}: {', '.join(_missing_of(first))}), so "
+        "their amounts cannot be converted. Run `instruments` of these days again: an earlier version wrote less, and "
+        "the contract multiplier needs a key whose plan has the vendor's instrument definitions. Or leave these "
+        "instruments out, or take unknown='null', which leaves their rows null"
     )
+
+
+def _missing_of(units: Mapping[str, object]) -> list[str]:
+    """Return which of the units that matter are missing."""
+    needed = ["amount_unit", "unit_multiple"]
+    is_contracts, is_option = units["amount_unit"] == "contracts", units["instrument_type"] == OPTION
+    if is_contracts:
+        needed += ["contract_multiplier", *([] if is_option else ["contract_kind"])]
+    is_money = units["amount_unit"] == "quote" or (units["contract_kind"] == INVERSE and is_contracts and not is_option)
+    is_quanto = is_contracts and not is_option and units["contract_kind"] == QUANTO
+    needed.append("quote" if is_money else "settlement_asset" if is_quanto else "price_currency")
+    return [name for name in needed if units[name] is None] or ["contract_multiplier is not above 0"]
 
 
 def _names(keys: list[str]) -> str:

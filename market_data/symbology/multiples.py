@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 
-_BEFORE = re.compile(r"(10{3,9})([A-Z$]{2,}[A-Z0-9]*)")  # 1000PEPE; 1INCH, 1000X and 100 are names
+_BEFORE = re.compile(r"(10{3,9})([A-Z$][A-Z0-9]*)")  # 1000PEPE, 1000X (of X Empire); 1INCH and 100 are names
 _BEHIND = re.compile(r"([A-Z][A-Z0-9]*?[A-Z])(10{3,9})")  # SHIB1000
-# A million; other names begin with 1M too.
-_MILLIONS = {"1MBABYDOGE", "1MCHEEMS"}
-# File names are upper case: `kPEPE` and `KAITO` both begin with a K. What is in neither table is not known.
-_HYPERLIQUID_THOUSANDS = {"KBONK", "KDOGS", "KFLOKI", "KLUNC", "KNEIRO", "KPEPE", "KSHIB"}
+# Other names begin with 1M, M and K too.
+_NAMED = {
+    **dict.fromkeys(("1MBABYDOGE", "1MCHEEMS", "MBABYDOGE"), 1_000_000),
+    **dict.fromkeys(("KBONK", "KBTT", "KDOGS", "KFLOKI", "KLUNC", "KNEIRO", "KPEPE", "KSHIB", "KSOS"), 1000),
+}
+# File names are upper case: Hyperliquid's `kPEPE` and `KAITO` both begin with a K. What is in no table is not known.
 _HYPERLIQUID_NAMES = {"KAITO", "KAS"}
 
 
@@ -21,10 +23,10 @@ def unit_multiple_of(venue: str, base: str | None) -> int | None:
     """Return how many of the asset one unit of a base is, 1 for the asset itself, None where that is not known."""
     if base is None:
         return None
+    if base in _NAMED:
+        return _NAMED[base]
     if venue == "HYPERLIQUID" and base.startswith("K") and base not in _HYPERLIQUID_NAMES:
-        return 1000 if base in _HYPERLIQUID_THOUSANDS else None
-    if base in _MILLIONS:
-        return 1_000_000
+        return None
     if match := _BEFORE.fullmatch(base):
         return int(match[1])
     match = _BEHIND.fullmatch(base)

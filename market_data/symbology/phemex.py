@@ -4,8 +4,8 @@
 linear. On USD: `BTCUSD` is inverse, every other bare symbol is linear and settled in USD. The venue marks the second
 contract on a pair with a letter, which the key spells as its margin: `UBTCUSD` (API `uBTCUSD`) is BTC-USD@USD,
 `CETHUSD` (API `cETHUSD`, inverse) is ETH-USD@ETH. File names are upper case, so `C…` is a marker only before the
-coins known to have it (`COMPUSD` is COMP), and `U…` only there and before a digit [U]. Amounts are in base, in
-contracts on inverse ones. Source: docs.tardis.dev, "Historical data details": Phemex.
+coins known to have it (`COMPUSD` is COMP), and `U…` only there and before a digit [U]. Amounts are in base, on USD in
+contracts (the vendor's client passes their numbers on). Source: docs.tardis.dev, "Historical data details": Phemex.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ def parse(vendor_symbol: str, instrument_type: str) -> ParsedSymbol | None:
     if base in _COIN_MARGINED:
         return contract(base[1:], quote, base[1:], "contracts", margin=base[1:])
     if base == "UBTC" or (base[0] == "U" and base[1:2].isascii() and base[1:2].isdigit()):
-        return contract(base[1:], quote, quote, "base", margin=quote)
-    return contract(base, quote, base, "contracts") if base == "BTC" else contract(base, quote, quote, "base")
+        return contract(base[1:], quote, quote, "contracts", margin=quote)
+    return contract(base, quote, base if base == "BTC" else quote, "contracts")

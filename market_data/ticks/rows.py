@@ -19,7 +19,6 @@ from market_data.ticks.rules import TickStats
 from market_data.ticks.stats import TickMeter
 
 _MICROSECOND_DIGITS = 16
-_TIMES_OF_THE_DAY = {"timestamp", "local_timestamp"}
 _OTHER_UNITS = {10: "seconds", 13: "milliseconds", 19: "nanoseconds"}  # by digits
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -67,9 +66,13 @@ class TickRows:
         times = batch.select(pl.col(column.name).to_physical() for column in self._times)
         for column in self._times:
             moments = times[column.name]
-            # where a time may be absent, a venue may also send a placeholder such as 0: only the unit is judged there
-            for bound in (moments.max(),) if column.is_nullable else (moments.min(), moments.max()):
-                self._refuse_other_unit(cast("int | None", bound), column)
+            low, high = cast("int | None", moments.min()), cast("int | None", moments.max())
+            if not column.is_nullable:
+                self._refuse_other_unit(low, column)
+                self._refuse_other_unit(high, column)
+            elif low and high and len(str(low)) == len(str(high)) in _OTHER_UNITS:
+                # a venue may send placeholders (0, the year 9999): it is another unit where all of them are of it
+                self._refuse_other_unit(high, column)
         is_other = batch["exchange"] != self._exchange_id
         if is_other.any():
             found = batch["exchange"].filter(is_other)[0]
@@ -100,9 +103,7 @@ class TickRows:
         if value is None:
             return
         digits = len(str(abs(value)))
-        # contracts may expire after the year 2286
-        is_far = column.name not in _TIMES_OF_THE_DAY and digits == _MICROSECOND_DIGITS + 1
-        if (digits != _MICROSECOND_DIGITS and not is_far) or value < 0:
+        if digits != _MICROSECOND_DIGITS or value < 0:
             unit = f", as {_OTHER_UNITS[digits]} have" if digits in _OTHER_UNITS else ""
             raise TickFileInvalid(
                 f"{self._file}: {column.csv_name} {value} has {digits} digits{unit}; the format's times are "

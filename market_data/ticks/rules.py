@@ -22,6 +22,7 @@ from market_data.model.instruments import COMBO, FUTURE, OPTION
 Family = Literal["order", "values", "timing", "book", "identity"]
 FAMILIES: tuple[Family, ...] = ("order", "values", "timing", "book", "identity")
 _DAY_SECONDS = 86_400
+_FEW_ROWS = 100
 
 
 class Severity(StrEnum):
@@ -62,7 +63,7 @@ class Rule:
     """One rule: `abs(value of the statistic) > limit` is a finding of that severity.
 
     It does not hold for files of `exempt_types`, nor on the first or last day of an instrument where `exempt_day` says.
-    The statistic of a rule that `is_flag` is 1 for a file of which it is true.
+    The statistic of a rule that `is_flag` is 1 for a file of which it is true. Below `least_rows` a share says nothing.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Rule:
     exempt_types: frozenset[str] = frozenset()
     exempt_day: Literal["first", "last"] | None = None
     is_flag: bool = False
+    least_rows: int = 0
 
 
 class Finding(Document):
@@ -124,6 +126,7 @@ RULES: tuple[Rule, ...] = (
         "A hundredth of all prices at 0 or less is no accident of the venue's: the column is not the price.",
         _PRICED,
         frozenset({COMBO}),
+        least_rows=_FEW_ROWS,
     ),
     Rule(
         "negative_amount",
@@ -276,6 +279,7 @@ RULES: tuple[Rule, ...] = (
         _ERROR,
         "A book that is crossed most of the day is not a book: sides are swapped, or one is stale.",
         _BOOKS,
+        least_rows=_FEW_ROWS,
     ),
     Rule("locked", "book", "rows_locked", 0.05, _WARN, "A bid equal to the ask should not last.", _BOOKS),
     Rule(
@@ -347,7 +351,7 @@ def judge_ticks(
     for rule in rules:
         value = stats.value(rule.statistic)
         is_exempt = instrument_type in rule.exempt_types or days[rule.exempt_day]
-        if value is None or is_exempt or abs(value) <= rule.limit:
+        if value is None or is_exempt or abs(value) <= rule.limit or stats.rows < rule.least_rows:
             continue
         text = (
             f"{rule.name}: {rule.why}" if rule.is_flag else f"{rule.name}: {_describe(stats, rule, value)}. {rule.why}"

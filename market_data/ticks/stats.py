@@ -38,7 +38,6 @@ _TOP_OF_BOOK = {
 # What a venue still sends while it settles a contract.
 _SETTLING_US = 60_000_000
 _SUMMARIZED_PRICES = ("price", "last_price", "bid_price", "bid_price_0")
-_TERMS = ("type", "strike_price", "expiration")
 _DEARNESS = (ColumnKind.NUMBER, ColumnKind.TIME, ColumnKind.FLAG, ColumnKind.TEXT)
 # of wide books the first levels tell whether a row repeats the one before
 _COMPARED_COLUMNS = 14
@@ -142,12 +141,15 @@ class TickMeter:
             counts = {"rows_without_value": batch.select(pl.all_horizontal(values).sum()).item()}
         elif self._data_type is DataType.OPTIONS_CHAIN:
             volatilities = [pl.col(name) < 0 for name in ("bid_iv", "ask_iv", "mark_iv")]
-            expired = pl.col("local_timestamp").to_physical() > pl.col("expiration").to_physical() + _SETTLING_US
+            expired = pl.col("local_timestamp").to_physical() - _SETTLING_US > pl.col("expiration").to_physical()
+            # a placeholder (0) is no expiry
+            has_terms = pl.col("type").is_in(["call", "put"]) & (pl.col("strike_price") > 0)
+            has_terms &= pl.col("expiration").to_physical() > 0
             counts = {
                 "deltas_out_of_range": _count(batch["delta"].abs() > 1),
                 "volatilities_negative": batch.select(pl.any_horizontal(volatilities).sum()).item(),
-                "rows_without_terms": batch.select(pl.any_horizontal(pl.col(_TERMS).is_null()).sum()).item(),
-                "rows_after_expiry": batch.select(expired.sum()).item(),
+                "rows_without_terms": batch.height - batch.select(has_terms.sum()).item(),
+                "rows_after_expiry": batch.select((expired & has_terms).sum()).item(),
             }
         self._counts.update(counts)
 

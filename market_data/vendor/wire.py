@@ -42,9 +42,9 @@ class Secret:
         self._bytes = key.encode() if len(key) >= self._SHORTEST else b""
 
     def hide(self, text: str) -> str:
-        """Return text of the vendor's that may go anywhere: without the key, and without what no encoding takes."""
-        fit = text.encode("utf-8", "replace").decode()
-        return fit.replace(self._key, "***") if self._key else fit
+        """Return text of the vendor's that may go anywhere: without the key, and without what a terminal obeys."""
+        hidden = text.replace(self._key, "***") if self._key else text
+        return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in hidden)
 
     def is_in(self, data: bytes) -> bool:
         """Whether some bytes repeat the key."""

@@ -78,7 +78,8 @@ def other_vendor(simulator: RunningSimulator) -> Iterator[OtherVendor]:
                 if name.lower() not in own:
                     self.send_header(name, value)
             self.close_connection = "no-length" in reply.headers
-            ending = ("Connection", "close") if self.close_connection else ("Content-Length", str(len(reply.body)))
+            length = reply.headers.get("told-length", str(len(reply.body)))
+            ending = ("Connection", "close") if self.close_connection else ("Content-Length", length)
             self.send_header(*ending)
             self.end_headers()
             self.wfile.write(reply.body)
@@ -280,9 +281,44 @@ def test_a_vendor_that_wants_a_key_for_all_and_one_that_is_not_there_are_told(
     assert "no key" in result.output
     vendor.url = "http://127.0.0.1:1/v1"
     result, report = accept(tmp_path, vendor, "--venue", "coinbase")
-    assert set(different(report)) == {"exchanges", "details", "instruments"}
+    assert set(different(report)) == {"exchanges", "readable", "details", "instruments"}
     verdicts = [item["verdict"] for item in report["assumptions"]]
     assert verdicts.count("not seen") > len(about_files.ASSUMPTIONS) - 3
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda details: details["datasets"].update(symbols=-1), "symbol_rows"),
+        (lambda details: details["datasets"].update(symbols=["a", None]), "symbol_rows"),
+        (lambda details: details["datasets"].update(symbols=[]), "symbol_rows"),
+        (lambda details: details["datasets"].update(exportedUntil="soon"), "readable"),
+        (lambda details: details["datasets"].update(exportedUntil="9999-12-31T00:00:00.000Z"), "readable"),
+        (lambda details: details.pop("datasets"), "readable"),
+        (lambda details: details["datasets"]["symbols"][0].update(availableTo="2020-00-01"), "instants"),
+        (lambda details: details["datasets"]["symbols"][0].update(availableTo="\ud800"), "instants"),
+        (lambda details: details["datasets"]["symbols"][0].update(id={"a": [1]}), "file_names"),
+    ],
+)
+def test_answers_of_another_shape_end_in_a_table_too(
+    tmp_path: Path, vendor: OtherVendor, change: Callable[[Any], object], name: str
+) -> None:
+    def edit(reply: Reply) -> None:
+        details = reply.document
+        change(details)
+        reply.document = details
+
+    vendor.changes = {r"/exchanges/coinbase$": edit}
+    result, report = accept(tmp_path, vendor, "--venue", "coinbase")
+    assert name in different(report)
+    assert isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize("length", ["0" * 4400 + "3", "-1", "²"])
+def test_a_length_that_is_none_is_told(tmp_path: Path, vendor: OtherVendor, length: str) -> None:
+    vendor.changes = {rf"{FREE_DAY}": with_header("told-length", lambda _: length)}
+    _, report = accept(tmp_path, vendor, "--venue", "coinbase")
+    assert "length" in different(report) or "listed_files" in different(report)
 
 
 def test_names_of_assumptions_are_unique_and_each_says_something() -> None:

@@ -16,16 +16,17 @@ def add_failed_runs(instance: dg.DagsterInstance, settings: Settings, days: Sequ
     """Add a failed run of each venue and day, one venue a run, as sensors launch them; answer how many."""
     for day in days:
         for venue in settings.config.venues:
+            run_id = make_new_run_id()
             instance.add_run(
                 dg.DagsterRun(
                     job_name="all_venues",
-                    run_id=make_new_run_id(),
+                    run_id=run_id,
                     status=dg.DagsterRunStatus.FAILURE,
                     asset_selection=frozenset(venue_asset_keys(settings, venue)),
                     tags={
                         "dagster/partition": day.isoformat(),
                         "venue": venue,
-                        f"market_data/failed/{venue}": "VendorUnavailable, transient",
+                        f"market_data/failed/{venue}": f"VendorUnavailable, transient, in run {run_id[:8]}",
                     },
                 )
             )

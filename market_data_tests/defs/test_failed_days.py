@@ -8,8 +8,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.utils import make_new_run_id
 
-from market_data.defs.failed_days import FailedDays
+from market_data.defs.failed_days import Cursor, FailedDays
 from market_data.defs.new_days import NewDays
 from market_data.defs.resources import VendorResource
 from market_data.lake.keys import object_key, receipt_key
@@ -114,7 +115,7 @@ def test_a_run_that_a_person_launched_is_tagged_with_its_venues_and_with_how_eac
     project.run("all_venues", DAY)
     (run,) = project.instance.get_runs()
     assert run.tags["venue"] == "BINANCE,BINANCE-FUTURES"
-    assert run.tags["market_data/failed/BINANCE"] == ", permanent"
+    assert run.tags["market_data/failed/BINANCE"] == f", permanent, in run {run.run_id[:8]}"
     assert "market_data/failed/BINANCE-FUTURES" not in run.tags
     assert "permanent fault" in reason(project.look("failed_venue_days"))
 
@@ -134,7 +135,7 @@ def test_a_look_that_is_cut_short_goes_on_where_it_stopped_until_each_day_had_it
     count = add_failed_runs(project.instance, project.settings(), days)
     now = datetime.now(UTC) + timedelta(minutes=1)
     turns: Counter[tuple[str, str | None]] = Counter()
-    cursor: dict[str, object] = {}
+    cursor = Cursor()
     for _ in range(count):
         look = FailedDays(project.settings(), project.instance, project.lake, cursor, look_seconds=0)
         found = list(look.launch(now))
@@ -178,3 +179,69 @@ def test_a_venue_that_never_answers_holds_up_no_other(project: Project) -> None:
     wait_until(look, "the venue that answers is launched")
     assert set(launched) == {"BINANCE-FUTURES"}
     assert "BINANCE" in stalled
+
+
+CURSORS = [
+    "garbage",
+    "[]",
+    "null",
+    "3",
+    '{"read_until": "nonsense"}',
+    '{"go_on_at": [["BINANCE"], "x"]}',
+    '{"failed_checks": [3]}',
+    '{"failed_checks": [["NONE", "2024-08-08"], ["BINANCE", "no day"]], "of another version": 1}',
+]
+
+
+@pytest.mark.parametrize("cursor", CURSORS)
+@pytest.mark.parametrize("sensor", ["new_days", "failed_venue_days"])
+def test_a_cursor_that_cannot_be_read_is_as_none(project: Project, sensor: str, cursor: str) -> None:
+    add_failed_runs(project.instance, project.settings(), [DAY])
+    assert requested(project.look(sensor, cursor)) == requested(project.look(sensor))
+    assert len(requested(project.look(sensor, cursor))) == 2
+
+
+def add_run(project: Project, job: str, tags: dict[str, str]) -> None:
+    run = dg.DagsterRun(job_name=job, run_id=make_new_run_id(), status=dg.DagsterRunStatus.FAILURE, tags=tags)
+    project.instance.add_run(run)
+
+
+@pytest.mark.parametrize(
+    ("job", "partition"),
+    [
+        ("dbt_daily", "2024-08-08"),
+        ("combined_universe", "2024-08-08"),
+        ("all_venues", "eu-west"),
+        ("all_venues", "20240808"),
+        ("all_venues", "2999-01-01"),
+        ("all_venues", "1900-01-01"),
+        ("all_venues", "2024-08-07|x"),
+    ],
+)
+def test_runs_of_other_projects_and_partitions_are_left_alone(project: Project, job: str, partition: str) -> None:
+    add_run(project, job, {"dagster/partition": partition})
+    assert reason(project.look("failed_venue_days")) == "nothing to do"
+
+
+@pytest.mark.parametrize(
+    ("told", "is_re_run"),
+    [
+        ("VendorAccessDenied, permanent, since monday, in run {run}", False),
+        ("VendorAccessDenied, permanent, in run 00000000", True),  # of the run that it executes again
+        ("VendorQuotaExceeded, transient, not before x, in run {run}", True),
+        ("VendorQuotaExceeded, transient, not before 2999-01-01, in run {run}", False),
+        ("nonsense, in run {run}", True),
+    ],
+)
+def test_what_a_tag_says_of_a_failure_is_believed_of_its_own_run_alone(
+    project: Project, told: str, *, is_re_run: bool
+) -> None:
+    run_id = make_new_run_id()
+    tags = {
+        "dagster/partition": str(DAY),
+        "venue": "binance",
+        "market_data/failed/BINANCE": told.format(run=run_id[:8]),
+    }
+    run = dg.DagsterRun(job_name="all_venues", run_id=run_id, status=dg.DagsterRunStatus.FAILURE, tags=tags)
+    project.instance.add_run(run)
+    assert requested(project.look("failed_venue_days")) == [("BINANCE", str(DAY))] * is_re_run

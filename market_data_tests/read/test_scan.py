@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
 import pytest
 import stamina
@@ -266,6 +267,24 @@ def test_a_path_is_no_lake_and_the_url_is_told(tmp_path: Path) -> None:
         scan_ticks("trades", start=FIRST, end=SECOND, lake=tmp_path)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["base", "venues", "instrument_types", "quote"])
+def test_a_filter_may_be_an_iterator(filled: TickLake, name: str) -> None:
+    names = {"base": ["BTC"], "venues": ["binance"], "instrument_types": ["SPOT_PAIR"], "quote": ["USDT"]}[name]
+    window: dict[str, Any] = {"venues": "binance", name: iter(names)}
+    assert _read(filled, **window).equals(_read(filled, **{"venues": "binance", name: names}))
+    assert _read(filled, **{"venues": "binance", name: iter(names)}).height > 0
+
+
+@pytest.mark.parametrize(
+    "window",
+    [{"base": [None]}, {"base": 5}, {"venues": 5}, {"instruments": [1]}, {"start": pd.NaT}, {"start": 20240808}],
+    ids=str,
+)
+def test_what_is_no_name_and_no_instant_is_refused(filled: TickLake, window: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"is no name: give a text|is not a day or an instant"):
+        _read(filled, **window)
+
+
 def test_an_empty_lake_says_that_it_may_be_the_wrong_one(lake: TickLake) -> None:
     with pytest.raises(TicksIncomplete, match=r"the lake .* holds no trades of any venue. Is it the right lake?"):
         _read(lake)
@@ -279,7 +298,10 @@ def _is_incomplete(lake: TickLake, **filters: Any) -> list[str]:
         _read(lake, **filters)
     head, *lines, remedy = str(caught.value).split("\n")
     assert head.endswith(f"venue-days are not whole in {lake.url}:")
-    assert remedy == 'Run those days, or pass on_incomplete="skip" (leave them out) or "include"'
+    is_left_out = all("not requested: " in line for line in lines)
+    advice = "Name what the venue lists (`find_instruments` knows), or" if is_left_out else "Run those days, or pass"
+    assert remedy.startswith(advice)
+    assert remedy.endswith('pass on_incomplete="skip" (leave them out) or "include"')
     return [line.strip() for line in lines]
 
 

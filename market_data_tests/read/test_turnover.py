@@ -105,11 +105,53 @@ def test_order_and_rows_are_those_of_the_ticks_and_a_lazy_frame_stays_lazy() -> 
 )
 def test_units_that_are_not_known_are_refused_by_name_or_left_null(units: dict[str, Any], missing: str) -> None:
     held = instruments(units, {"amount_unit": "base", "contract_kind": "linear"})
-    with pytest.raises(ConfigurationError, match=rf"the units of 0 are not known \(.*{missing}.* of 0\)"):
+    with pytest.raises(ConfigurationError, match=rf"the units of 0 are not known \(of 0: {missing}\)"):
         with_turnover(trades("0", "1"), held)
     found = with_turnover(trades("0", "1"), held, unknown="null")
     assert found["turnover"].to_list() == [None, 500_000]
     assert with_turnover(trades("1"), held)["turnover"].to_list() == [500_000]  # of those that are asked for
+
+
+@pytest.mark.parametrize(
+    "name", ["value", "unit_multiple", "is_money", "is_quanto", "is_known", "value_right", "quote"]
+)
+def test_columns_of_the_ticks_are_kept_whatever_their_names(name: str) -> None:
+    units, (quantity, turnover, currency) = CASES["linear contracts"]
+    found = with_turnover(trades("0").with_columns(pl.lit(8.0).alias(name)), instruments(units))
+    assert found.columns == ["instrument_key", "price", "amount", name, "quantity", "turnover", "turnover_currency"]
+    assert found.row(0)[3:] == (8.0, pytest.approx(quantity), pytest.approx(turnover), currency)
+
+
+def test_an_instrument_told_twice_counts_once_and_one_told_otherwise_is_refused() -> None:
+    held = instruments({"amount_unit": "base"})
+    assert with_turnover(trades("0"), pl.concat([held, held])).height == 1
+    other = held.with_columns(unit_multiple=pl.lit(1000, pl.Int64))
+    with pytest.raises(ConfigurationError, match="`instruments` says different things of 0"):
+        with_turnover(trades("0"), pl.concat([held, other]))
+
+
+@pytest.mark.parametrize(
+    ("ticks", "words"),
+    [
+        (trades("0").drop("price"), "`ticks` has no column price"),
+        (
+            trades("0").with_columns(pl.lit(None, pl.String).alias("instrument_key")),
+            "some ticks have no instrument_key",
+        ),
+        (trades("0").cast({"instrument_key": pl.Categorical}), "instrument_key is Categorical"),
+        ({"instrument_key": ["0"]}, "`ticks` is dict, not a Polars DataFrame"),
+    ],
+)
+def test_frames_of_another_kind_are_refused_by_name(ticks: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        with_turnover(ticks, instruments({"amount_unit": "base"}))
+
+
+@pytest.mark.parametrize("multiplier", [0.0, -1.0, float("nan")])
+def test_a_multiplier_that_is_none_is_not_known(multiplier: float) -> None:
+    units = {"amount_unit": "contracts", "contract_kind": "linear", "contract_multiplier": multiplier}
+    with pytest.raises(ConfigurationError, match="contract_multiplier is not above 0"):
+        with_turnover(trades("0"), instruments(units))
 
 
 def test_an_instrument_that_is_not_held_and_a_wrong_word_are_refused() -> None:

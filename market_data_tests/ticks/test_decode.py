@@ -419,11 +419,19 @@ def test_an_option_without_its_terms_is_kept_and_counted(bench: Bench, terms: st
     assert decoded.stats.counts["rows_without_terms"] == 2
 
 
-def test_an_expiry_of_another_millennium_is_kept(bench: Bench) -> None:
-    row = f"deribit,BTC-30AUG24-60000-C,{T0},{T0},call,60000,32503680000000000,{',' * 16}"
-    decoded, _ = bench.decode(gzip.compress(_text([row], TABLES[DataType.OPTIONS_CHAIN].csv_header)), GROUP_FILE)
+@pytest.mark.parametrize(
+    "far", ["32503680000000000", "253402214400000000", "9223372036854775807", "0", "1725004800000"]
+)
+def test_one_expiry_of_another_millennium_or_unit_is_kept(bench: Bench, far: str) -> None:
+    rows = [
+        f"deribit,BTC-30AUG24-60000-C,{T0},{T0},call,60000,{expiration},{',' * 16}"
+        for expiration in ("1725004800000000", far)
+    ]
+    decoded, _ = bench.decode(gzip.compress(_text(rows, TABLES[DataType.OPTIONS_CHAIN].csv_header)), GROUP_FILE)
     (item,) = decoded.objects
-    assert str(pl.read_parquet(item.path)["expiration"][0]) == "3000-01-01 00:00:00+00:00"
+    assert pl.read_parquet(item.path)["expiration"].to_physical().to_list() == [1725004800000000, int(far)]
+    assert decoded.stats.counts["rows_after_expiry"] == (far == "1725004800000")
+    assert decoded.stats.counts["rows_without_terms"] == (far == "0")
 
 
 def test_a_damaged_deflate_stream_is_refused(bench: Bench) -> None:

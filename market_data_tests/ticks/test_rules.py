@@ -37,6 +37,8 @@ def clean_ticks(data_type: DataType) -> pl.DataFrame:
             expression = pl.lit("bid" if data_type is DataType.INCREMENTAL_BOOK_L2 else "buy")
         elif column.name == "delta":
             expression = pl.lit(0.5)
+        elif column.name == "type":
+            expression = pl.lit("call")
         columns.append(expression.cast(column.kind.dtype).alias(column.name))
     return pl.select(columns)
 
@@ -81,6 +83,8 @@ FAULTS: list[tuple[str, DataType, list[pl.Expr]]] = [
     ("negative_volatility", DataType.OPTIONS_CHAIN, [set_rows("mark_iv", -1.0, range(3, 4))]),
     ("option_without_terms", DataType.OPTIONS_CHAIN, [set_rows("strike_price", None, range(3, 4))]),
     ("option_without_terms", DataType.OPTIONS_CHAIN, [set_rows("type", None, range(3, 4))]),
+    ("option_without_terms", DataType.OPTIONS_CHAIN, [set_rows("type", "C", range(3, 4))]),
+    ("option_without_terms", DataType.OPTIONS_CHAIN, [set_rows("strike_price", 0.0, range(3, 4))]),
     ("after_expiry", DataType.OPTIONS_CHAIN, [shifted("expiration", -90, range(3, 4))]),
     ("one_sided", DataType.QUOTES, [set_rows("bid_price", None, range(150))]),
     ("clock_skew", DataType.TRADES, [shifted("timestamp", -30, range(ROWS))]),
@@ -115,6 +119,13 @@ def test_a_single_price_of_nothing_keeps_nobody_from_reading(tmp_path: Path) -> 
     ticks = clean_ticks(DataType.TRADES).with_columns(set_rows("price", 0.0, range(3, 4)))
     stats = measure(ticks, DataType.TRADES, tmp_path)
     assert [finding.severity for finding in judge_ticks(stats, PERPETUAL, rules_for(DataType.TRADES, {}))] == ["warn"]
+
+
+def test_of_a_few_rows_a_single_wrong_price_is_no_error(tmp_path: Path) -> None:
+    few = clean_ticks(DataType.LIQUIDATIONS).head(3).with_columns(set_rows("price", 0.0, range(1)))
+    stats = measure(few, DataType.LIQUIDATIONS, tmp_path)
+    found = judge_ticks(stats, PERPETUAL, rules_for(DataType.LIQUIDATIONS, {}))
+    assert {finding.rule: finding.severity for finding in found} == {"price_not_positive": "warn"}
 
 
 @pytest.mark.parametrize("side", ["bid", "ask"])
