@@ -17,7 +17,7 @@ from market_data.checks.facts import observe_unit
 from market_data.checks.rules import UNIT_RULES, judge_layout
 from market_data.ingest.venue_day import UnitResult, VenueDay, ingest_venue_day
 from market_data.lake.base import ObjectStat, TickLake
-from market_data.lake.keys import LAYOUTS, object_key, raw_key
+from market_data.lake.keys import LAYOUTS, LEASE_PREFIX, object_key, raw_key
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.receipts.evidence import FileEvidence
@@ -120,9 +120,11 @@ def stats_of(lake: TickLake) -> list[ObjectStat]:
 
 
 def contents_of(lake: TickLake) -> dict[str, object]:
-    """Return what a lake holds, receipts without what may differ between two equal runs."""
+    """Return what a lake holds, receipts without what may differ between two equal runs; not who lives, or died."""
     contents: dict[str, object] = {}
     for stat in stats_of(lake):
+        if stat.key.startswith(LEASE_PREFIX):
+            continue
         data = lake.get_bytes(stat.key)[0]
         contents[stat.key] = _lasting(json.loads(data)) if stat.key.startswith("receipt/") else data
     return contents
@@ -166,7 +168,7 @@ def find_falsehoods(lake: TickLake) -> list[str]:
     for receipt in receipts_of(lake):
         named |= published_keys(receipt)
         named |= {
-            raw_key(receipt.unit, file.vendor_symbol): (file.size_bytes, file.crc32c)
+            raw_key(receipt.unit, file.vendor_symbol, file.raw_id): (file.size_bytes, file.crc32c)
             for file in receipt.files
             if file.outcome in {Outcome.STORED, Outcome.VENDOR_EMPTY}
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from urllib.parse import unquote
 
@@ -18,4 +19,7 @@ def parse_object_key(key: str) -> tuple[str, PublishedName]:
         raise ValueError(f"{key!r} is not the object key of a published file")
     values = {partition: unquote(value) for partition, value in pairs.items()}
     unit = DataTypeDay(values["venue"], DataType(values["data_type"]), date.fromisoformat(values["date"]))
-    return layout, PublishedName(unit, values["instrument_type"], unquote(file_name.removesuffix(".parquet")))
+    stem, _, content_id = file_name.removesuffix(".parquet").rpartition(".")
+    if not re.fullmatch("[0-9a-f]{16}", content_id):
+        stem, content_id = file_name.removesuffix(".parquet"), ""
+    return layout, PublishedName(unit, values["instrument_type"], unquote(stem), content_id or None)

@@ -5,6 +5,7 @@ What a symbol's vendor bytes and its decoded objects are is fixed by the symbol 
 
 from __future__ import annotations
 
+import io
 import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -13,18 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import google_crc32c
-
 from market_data.ingest.assess import PublicationTarget, WantedUnit
 from market_data.ingest.begin import begin
 from market_data.ingest.publish import Attempt
 from market_data.lake.base import ObjectStat, TickLake
-from market_data.lake.checksum import encode_crc32c
-from market_data.lake.keys import LAYOUTS, object_key, raw_key
+from market_data.lake.checksum import describe_content
+from market_data.lake.keys import LAYOUTS, object_key, raw_key, receipt_key
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import Receipt
+from market_data.receipts.store import save_receipt
 from market_data.ticks.decode import DecodedObject
 from market_data_tests.fakes import InlineExecutor
 
@@ -115,9 +115,9 @@ class Workshop:
         for number, (stem, data) in enumerate(decode(symbol, decoder_version).items()):
             path = self.new_folder() / f"{symbol}-{decoder_version}-{number}"
             path.write_bytes(data)
-            crc32c = encode_crc32c(google_crc32c.value(data))
+            crc32c, content_id = describe_content(io.BytesIO(data))
             file = make_tick_file(symbol)
-            yield DecodedObject(path, stem, file.instrument_type, file.instrument_key, 1, len(data), crc32c)
+            yield DecodedObject(path, stem, file.instrument_type, file.instrument_key, 1, len(data), crc32c, content_id)
 
     def run(self, lake: TickLake, writer: Writer) -> Receipt:
         """Do one attempt as ingest does it; raises what `publish` raises."""
@@ -151,9 +151,9 @@ class Workshop:
 
     def _acquire(self, attempt: Attempt, file: FileEvidence, writer: Writer) -> FileEvidence:
         symbol = file.vendor_symbol
-        data, key = vendor_bytes(symbol), raw_key(attempt.unit, symbol)
-        if attempt.has_raw(symbol) and attempt.lake.get_bytes(key)[0] == data:
-            return _stored(file, attempt.observed[key])
+        data, raw = vendor_bytes(symbol), attempt.raw_of(file)
+        if raw is not None and attempt.lake.get_bytes(raw.key)[0] == data:
+            return _stored(file, raw)
         if symbol in writer.failing:
             return file.model_copy(update={"outcome": Outcome.FAILED, "error": "the vendor failed"})
         if symbol == NOT_OFFERED:
@@ -177,6 +177,22 @@ def _stored(file: FileEvidence, stat: ObjectStat) -> FileEvidence:
     return file.model_copy(update=facts)
 
 
+def as_an_earlier_version(lake: TickLake, receipt: Receipt) -> Receipt:
+    """Give the published objects plain names, as versions before content ids did."""
+    objects = []
+    for item in receipt.objects:
+        plain = item.changed(content_id=None)
+        keys = {layout: object_key(layout, plain.name(UNIT)) for layout in item.generations}
+        copies = {layout: lake.copy(item.object_keys(UNIT)[layout], key) for layout, key in keys.items()}
+        for key in item.object_keys(UNIT).values():
+            lake.delete(key)
+        objects.append(plain.changed(generations={layout: stat.generation for layout, stat in copies.items()}))
+    earlier = receipt.changed(objects=tuple(objects), min_reader_version=1, min_writer_version=1)
+    stat = lake.stat(receipt_key(UNIT))
+    save_receipt(lake, earlier, stat.generation if stat else 0)
+    return earlier
+
+
 def contents(lake: TickLake, prefixes: Iterable[str] = ("ticks/", "raw/")) -> dict[str, bytes]:
     """Give every object below the prefixes."""
     return {stat.key: lake.get_bytes(stat.key)[0] for prefix in prefixes for stat in lake.list_objects(prefix)}
@@ -186,7 +202,7 @@ def find_falsehoods(lake: TickLake, receipt: Receipt) -> set[str]:
     """Give the keys of which the receipt says what is not so: published objects, and raw objects it has proof of."""
     described = {object_key(layout, item.name(UNIT)): item for item in receipt.objects for layout in item.generations}
     stored = {
-        raw_key(UNIT, file.vendor_symbol): file
+        raw_key(UNIT, file.vendor_symbol, file.raw_id): file
         for file in receipt.files
         if file.outcome in {Outcome.STORED, Outcome.VENDOR_EMPTY}
     }

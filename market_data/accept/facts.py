@@ -28,7 +28,7 @@ def facts_of(lake: TickLake, unit: DataTypeDay, symbol: str, receipt: Receipt) -
     if evidence is None or evidence.outcome is not Outcome.STORED:
         return {}
     with tempfile.TemporaryDirectory(prefix="market_data-") as folder:
-        path = lake.fetch_file(raw_key(unit, symbol), Path(folder))
+        path = lake.fetch_file(raw_key(unit, symbol, evidence.raw_id), Path(folder))
         with path.open("rb") as source:
             facts: dict[str, str | float] = {"md5": hashlib.file_digest(source, "md5").hexdigest()}
         text = b"".join(_beginning(path))

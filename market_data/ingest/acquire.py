@@ -24,8 +24,8 @@ from market_data.errors import RefreshFailed, TickFileInvalid, VendorError
 from market_data.ingest.publish import Attempt
 from market_data.ingest.scratch import Budget, Parked
 from market_data.lake.base import GZIP_CONTENT, ObjectStat, TickLake
+from market_data.lake.checksum import content_id_of
 from market_data.lake.disk import scratch_errors
-from market_data.lake.keys import raw_key
 from market_data.model.data_types import DataType
 from market_data.model.limits import SizeLimits
 from market_data.model.tick_file import Outcome, TickFile
@@ -108,9 +108,9 @@ class Acquirer:
         local disk, not the lake.
         """
         self._refuse_long_names(attempt, file)
-        if attempt.has_raw(file.vendor_symbol):
+        if (raw := attempt.raw_of(file)) is not None:
             try:
-                return await self._rebuild(attempt, file)
+                return await self._rebuild(attempt, file, raw)
             except TickFileInvalid:
                 # what the lake holds is damaged, or this decoder knows better: ask the vendor again
                 if not may_download():
@@ -154,9 +154,8 @@ class Acquirer:
         if acquired.parked is not None:
             self.budget.give_back(acquired.parked.scratch_bytes)
 
-    async def _rebuild(self, attempt: Attempt, file: FileEvidence) -> Acquired:
+    async def _rebuild(self, attempt: Attempt, file: FileEvidence, stat: ObjectStat) -> Acquired:
         tick_file = self._tick_file(attempt, file)
-        stat = attempt.observed[raw_key(attempt.unit, file.vendor_symbol)]
         folder = self._new_path(".raw")
         with scratch_errors(str(tick_file), folder):
             folder.mkdir()
@@ -167,8 +166,9 @@ class Acquirer:
             decoded = await self._decode(tick_file, path, stat.size_bytes)
             if attempt.work.is_takeover:  # as with published objects: void what the other writer may still write
                 put = partial(self._put_raw, path)
-                stat = await self._on(self.pools.io, attempt.put_raw, file, put)
-            acquired = await self._keep(attempt, self._stored(file, tick_file, decoded, stat), decoded, share)
+                stat = await self._on(self.pools.io, attempt.put_raw, file, put, file.raw_id)
+            evidence = self._stored(file, tick_file, decoded, stat, file.raw_id)
+            acquired = await self._keep(attempt, evidence, decoded, share)
             share -= acquired.parked.scratch_bytes if acquired.parked else 0
             return acquired
         finally:
@@ -213,8 +213,11 @@ class Acquirer:
             decoded = await self._decode(tick_file, fetch.body, answer.size_bytes)
         except TickFileInvalid as error:
             raise _BadBody(error, answer.crc32c) from error
-        stat = await self._on(self.pools.io, attempt.put_raw, file, partial(self._take_raw, fetch.body, answer.crc32c))
-        evidence = self._stored(_answered(file.superseded(), answer), tick_file, decoded, stat)
+        # beside what is held, so that a run that dies here leaves the day as it was
+        raw_id = await self._on(self.pools.cpu, content_id_of, fetch.body) if is_refresh and file.has_bytes else None
+        put = partial(self._take_raw, fetch.body, answer.crc32c)
+        stat = await self._on(self.pools.io, attempt.put_raw, file, put, raw_id)
+        evidence = self._stored(_answered(file.superseded(), answer), tick_file, decoded, stat, raw_id)
         acquired = await self._keep(attempt, evidence, decoded, fetch.share)
         return replace(acquired, downloaded_bytes=answer.size_bytes)
 
@@ -276,9 +279,14 @@ class Acquirer:
             return decode_tick_file(source, tick_file, rows, self.known_keys, target)
 
     def _stored(
-        self, file: FileEvidence, tick_file: TickFile, decoded: DecodedFile | None, stat: ObjectStat
+        self,
+        file: FileEvidence,
+        tick_file: TickFile,
+        decoded: DecodedFile | None,
+        stat: ObjectStat,
+        raw_id: str | None,
     ) -> FileEvidence:
-        stored = file.stored(size_bytes=stat.size_bytes, crc32c=stat.crc32c, generation=stat.generation)
+        stored = file.stored(size_bytes=stat.size_bytes, crc32c=stat.crc32c, generation=stat.generation, raw_id=raw_id)
         if decoded is None:
             return stored
         findings = judge_ticks(

@@ -1,6 +1,6 @@
 """What has to be done for a unit: from its receipt, what is wanted, and what was observed in the lake. Pure.
 
-Objects named by a committed receipt without a claim can be kept; after a takeover nothing is (see `publish.py`).
+After a takeover every file is decoded again, for the sake of its raw object (see `publish.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from market_data.lake.base import ObjectStat
-from market_data.lake.keys import failed_key, raw_key, raw_prefix
+from market_data.lake.keys import failed_key, is_raw_with_id, raw_key, raw_prefix
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import PublishedObject, Receipt
@@ -105,7 +105,7 @@ def _is_published(known: Receipt, observed: Mapping[str, ObjectStat], target: Pu
 
 def _has_proof(unit: DataTypeDay, file: FileEvidence, observed: Mapping[str, ObjectStat]) -> bool:
     if file.has_bytes:
-        stat = observed.get(raw_key(unit, file.vendor_symbol))
+        stat = observed.get(raw_key(unit, file.vendor_symbol, file.raw_id))
         return stat is not None and (stat.size_bytes, stat.crc32c) == (file.size_bytes, file.crc32c)
     return file.is_accounted
 
@@ -117,8 +117,19 @@ def is_object_held(unit: DataTypeDay, item: PublishedObject, observed: Mapping[s
 
 
 def unnamed_objects(receipt: Receipt, observed: Mapping[str, ObjectStat]) -> list[ObjectStat]:
-    """Return the observed objects that the receipt does not name: published, staged, or kept aside for no reason."""
-    named = {key for item in receipt.objects for key in item.object_keys(receipt.unit).values()}
-    named |= {failed_key(receipt.unit, file.vendor_symbol) for file in receipt.open_files}
-    folder = raw_prefix(receipt.unit)
-    return [stat for key, stat in observed.items() if key not in named and not key.startswith(folder)]
+    """Return the observed objects that the receipt does not name: published, staged, or kept aside for no reason.
+
+    Of raw ones only those that were replaced, or were to replace others: the rest are the vendor's bytes of files that
+    nobody asks for any more.
+    """
+    unit = receipt.unit
+    named = {key for item in receipt.objects for key in item.object_keys(unit).values()}
+    named |= {failed_key(unit, file.vendor_symbol) for file in receipt.open_files}
+    named |= {raw_key(unit, file.vendor_symbol, file.raw_id) for file in receipt.files}
+    replaced = {raw_key(unit, file.vendor_symbol) for file in receipt.files if file.raw_id}
+    folder = raw_prefix(unit)
+    return [
+        stat
+        for key, stat in observed.items()
+        if key not in named and (not key.startswith(folder) or key in replaced or is_raw_with_id(key))
+    ]

@@ -68,5 +68,5 @@ def _settled_checksums(receipt: Receipt) -> dict[str, tuple[int, str]]:
     }
     for file in receipt.files:
         if file.generation is not None and file.crc32c is not None:
-            settled[raw_key(receipt.unit, file.vendor_symbol)] = (file.generation, file.crc32c)
+            settled[raw_key(receipt.unit, file.vendor_symbol, file.raw_id)] = (file.generation, file.crc32c)
     return settled

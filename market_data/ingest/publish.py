@@ -1,22 +1,24 @@
-"""One writer's attempt at one unit (venue, data type, day): claim its receipt, write its objects, commit.
+"""One writer's attempt at one unit (venue, data type, day): claim its receipt, write its objects, commit, delete.
 
-Order of every attempt: read the receipt, observe the objects, claim the receipt, write objects, commit the receipt.
-Each write is conditional on the generation that was observed *before* the claim, and each step of the receipt on the
-generation read. Why two writers, or one that was killed and lives on, cannot spoil a committed unit:
+Order of every attempt: read the receipt, observe the objects, claim the receipt, write objects, commit the receipt,
+delete. Each step of the receipt is conditional on the generation read. The name of a published object holds the id of
+its content, so an object that is there is right, whoever wrote it, and the commit alone switches readers over. Why two
+writers, or one that was killed and lives on, cannot spoil a committed unit:
 
-- A writer that loses its claim (another one changed the receipt) holds only generations observed before its own claim.
-- A writer that finds a claim it did not make, or a publication left `replacing`, takes over: it writes every object it
-  will name anew, after its own claim. From then on no older writer holds a generation that still matches, so the older
-  one's writes are refused.
-- Objects named by a committed receipt without a claim were settled that way before, and are kept as they are. Nothing
-  else is kept, however right its bytes look: an older writer may be about to replace or to delete it.
-- Objects are kept in all layouts or written anew in all: on a local lake a copy carries its source's generation, so a
-  copy of a kept object could bear the very generation that an older writer still holds for that key.
-- When a write is refused, the writer first observes the object again, *then* confirms that the claim is still its own,
-  and writes on that condition; a newer claim made after that confirmation voids it.
-
-- After the commit, whatever was observed in the unit's folders and is not named is deleted, on the generation observed;
-  whoever names such a key later has written it anew, so a late delete is refused.
+- Nobody writes other bytes under a name. A writer that lost its claim may still put an object: it is one that nobody
+  names, or the same bytes.
+- Only a writer whose commit has succeeded deletes, and only what it observed before its claim and what its receipt does
+  not name, on the generation observed. So what may still be deleted late is what some committed receipt did not name.
+- An object that the receipt read at the claim names is kept as it is: no late delete can be on its way, for whoever
+  committed that receipt named it too. Any other object that is found under a name that is needed is never adopted: it
+  is written again, the same bytes, on the generation observed, in all layouts. From then on a late delete is refused.
+  (On a local lake a copy carries its source's generation: the source is written anew, so its copies are new as well.)
+- When such a write is refused, the writer first observes the object again, *then* confirms that the claim is still its
+  own, and writes on that condition.
+- Bytes that the vendor has changed lie beside the former ones, under a name with their id, until the commit: killed
+  before it, the unit is as it was. Other raw objects have plain names. A writer that finds a claim it did not make, or
+  a publication that an earlier version left `replacing`, decodes every file again and writes its raw object anew, after
+  its own claim: from then on no older writer holds a generation that still matches.
 
 A killed attempt leaves a claim and maybe objects that nobody names: the next run takes over and removes them. Readers
 only see what a receipt in state `committed` names.
@@ -51,6 +53,7 @@ from market_data.receipts.store import save_receipt
 from market_data.ticks.decode import DecodedObject
 
 _WRITE_ATTEMPTS = 5
+_SOME_ID = "0" * 16
 
 
 @dataclass(slots=True)
@@ -73,15 +76,16 @@ class Attempt:
         """The unit that is at work."""
         return self.receipt.unit
 
-    def has_raw(self, vendor_symbol: str) -> bool:
-        """Whether the vendor's bytes of a file are in the lake (puts are whole, and only verified bytes are put)."""
-        return raw_key(self.unit, vendor_symbol) in self.observed
+    def raw_of(self, file: FileEvidence) -> ObjectStat | None:
+        """Return the vendor's bytes of a file in the lake (puts are whole, and only verified bytes are put)."""
+        return self.observed.get(raw_key(self.unit, file.vendor_symbol, file.raw_id))
 
     def object_keys(self, file: FileEvidence) -> tuple[str, ...]:
-        """Return the keys that a file of one instrument will have: raw, and published; of a grouped one, raw alone."""
-        keys = [raw_key(self.unit, file.vendor_symbol)]
+        """Return what the keys of a file of one instrument will be like: raw, and published; of a group, raw alone."""
+        keys = [raw_key(self.unit, file.vendor_symbol, _SOME_ID)]
         if file.instrument_key is not None:
-            name = PublishedName(self.unit, file.instrument_type, parse_instrument_key(file.instrument_key)[2])
+            symbol = parse_instrument_key(file.instrument_key)[2]
+            name = PublishedName(self.unit, file.instrument_type, symbol, _SOME_ID)
             keys += [object_key(layout, name) for layout in self.target.layouts]
         return tuple(keys)
 
@@ -96,16 +100,16 @@ class Attempt:
         executor: Executor,
         now: Callable[[], datetime],
     ) -> Receipt:
-        """Write the objects of the decoded files into every layout and commit; `decoded` is by vendor symbol."""
+        """Write the objects of the decoded files into every layout, commit, and delete what nobody names any more.
+
+        `decoded` is by vendor symbol.
+        """
         files = self.receipt.with_evidence(evidence)
         symbols = {file.vendor_symbol for file in files.files if file.outcome is Outcome.STORED}
         kept = [item for item in self.receipt.objects if item.vendor_symbol in symbols - decoded.keys()]
         new = [(symbol, item) for symbol, items in decoded.items() for item in items]
         named = {item.name(self.unit): item for item in self.receipt.objects}
-        settled = self._settled_objects(named)
-        if self._changes_named_objects(new):
-            self.save(files.replacing())
-        written = list(executor.map(lambda pair: self._keep_or_write(named, settled, *pair), new))
+        written = list(executor.map(lambda pair: self._keep_or_write(named, *pair), new))
         committed = files.committed(
             [*kept, *written],
             decoder_version=self.target.decoder_version,
@@ -116,9 +120,11 @@ class Attempt:
         list(executor.map(self._delete, unnamed_objects(self.receipt, self.observed)))
         return self.receipt
 
-    def put_raw(self, file: FileEvidence, put: Callable[[str, int], ObjectStat]) -> ObjectStat:
+    def put_raw(
+        self, file: FileEvidence, put: Callable[[str, int], ObjectStat], raw_id: str | None = None
+    ) -> ObjectStat:
         """Store the vendor's bytes of a file through `put(key, if_generation)`."""
-        return self._write(raw_key(self.unit, file.vendor_symbol), put)
+        return self._write(raw_key(self.unit, file.vendor_symbol, raw_id), put)
 
     def keep_aside(self, file: FileEvidence, body: Path) -> None:
         """Keep the bytes that were refused for a file, instead of those kept before."""
@@ -130,34 +136,13 @@ class Attempt:
         self.lake.take_file(item.path, key, crc32c=item.crc32c, content_type=PARQUET_CONTENT)
         return replace(item, staged_key=key)
 
-    def _changes_named_objects(self, new: Sequence[tuple[str, DecodedObject]]) -> bool:
-        crc32c_by_name = {item.name(self.unit): item.crc32c for item in self.receipt.objects}
-        names = {_planned(symbol, item).name(self.unit): item.crc32c for symbol, item in new}
-        return bool(self.receipt.objects) and (
-            self.work.is_takeover or any(crc32c_by_name.get(name, crc) != crc for name, crc in names.items())
-        )
-
-    def _settled_objects(self, named: Mapping[PublishedName, PublishedObject]) -> dict[PublishedName, PublishedObject]:
-        """Return the objects that can be kept: named without a claim, and in every layout as they were described."""
-        if self.work.is_takeover:
-            return {}
-        return {
-            name: item
-            for name, item in named.items()
-            if tuple(item.generations) == self.target.layouts and is_object_held(self.unit, item, self.observed)
-        }
-
     def _keep_or_write(
-        self,
-        named: Mapping[PublishedName, PublishedObject],
-        settled: Mapping[PublishedName, PublishedObject],
-        vendor_symbol: str,
-        item: DecodedObject,
+        self, named: Mapping[PublishedName, PublishedObject], vendor_symbol: str, item: DecodedObject
     ) -> PublishedObject:
         planned = _planned(vendor_symbol, item)
         name = planned.name(self.unit)
         keys = {layout: object_key(layout, name) for layout in self.target.layouts}
-        if name in settled and settled[name].crc32c == item.crc32c:
+        if name in named and self._is_held(named[name]):
             generations = {layout: self.observed[key].generation for layout, key in keys.items()}
         else:
             generations = self._write_object(item, keys)
@@ -166,6 +151,10 @@ class Attempt:
         if item.staged_key is not None:
             self.lake.delete(item.staged_key)
         return published
+
+    def _is_held(self, item: PublishedObject) -> bool:
+        """Whether an object that the receipt names is in every layout as it says, and in no other."""
+        return tuple(item.generations) == self.target.layouts and is_object_held(self.unit, item, self.observed)
 
     def _write_object(self, item: DecodedObject, keys: Mapping[str, str]) -> dict[str, int]:
         source, generations = item.staged_key, {}
@@ -227,5 +216,6 @@ def _planned(vendor_symbol: str, item: DecodedObject) -> PublishedObject:
         rows=item.rows,
         size_bytes=item.size_bytes,
         crc32c=item.crc32c,
+        content_id=item.content_id,
         generations={},
     )

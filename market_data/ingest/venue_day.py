@@ -30,6 +30,7 @@ from market_data.errors import (
 from market_data.ingest.acquire import Acquired, Acquirer, Pools, open_pools
 from market_data.ingest.assess import PublicationTarget, WantedUnit
 from market_data.ingest.begin import begin
+from market_data.ingest.lease import Lease, LeaseWatch
 from market_data.ingest.progress import UNTRIED, Progress
 from market_data.ingest.publish import Attempt
 from market_data.ingest.scratch import Budget, open_scratch
@@ -207,6 +208,7 @@ class _Units:
         self._day = venue_day
         self._acquirer = acquirer
         self._writer = uuid4().hex
+        self._lease = Lease(lake, self._writer)
         self._stop: MarketDataError | None = None
         self._progress = Progress(f"{venue_day.universe.venue} {venue_day.universe.day}")
         self._slots = Slots(venue_day.limits.files_at_once, venue_day.data_types)
@@ -221,9 +223,12 @@ class _Units:
     async def run(self, put: Callable[[UnitResult], None]) -> None:
         """Run all units to their end; results go to `put`."""
         await self._look_at_quota()
-        async with self._progress.told(), asyncio.TaskGroup() as group:
-            for data_type in self._day.data_types:
-                group.create_task(self._run_unit(data_type, put))
+        try:
+            async with self._progress.told(), asyncio.TaskGroup() as group:
+                for data_type in self._day.data_types:
+                    group.create_task(self._run_unit(data_type, put))
+        finally:
+            await self._lease.end()
         await self._on_unit_thread(self._quota.save)
 
     async def _run_unit(self, data_type: DataType, put: Callable[[UnitResult], None]) -> None:
@@ -240,13 +245,18 @@ class _Units:
                 return
 
     async def _wait_for_other_writer(self, unit: DataTypeDay) -> None:
-        """Let the run that took the unit over finish; raises LakeConflict (transient) when it takes too long.
+        """Let the run that took the unit over finish, or die; raises LakeConflict (transient) when it takes too long.
 
-        Taking over in turn would let neither of two runs end.
+        Taking over from one that lives would let neither of two runs end.
         """
+        watch: LeaseWatch | None = None
         for _ in range(_OTHER_WRITER_POLLS):
             receipt, _ = await self._on_unit_thread(load_receipt, self._lake, unit)
             if receipt is None or receipt.claim in {None, self._writer}:
+                return
+            if watch is None or watch.writer != receipt.claim:
+                watch = LeaseWatch(self._lake, receipt.claim)
+            if await self._on_unit_thread(watch.is_dead):
                 return
             await asyncio.sleep(_OTHER_WRITER_POLL_SECONDS)
         waited_seconds = _OTHER_WRITER_POLLS * _OTHER_WRITER_POLL_SECONDS
@@ -258,6 +268,7 @@ class _Units:
         work = attempt.work
         if work.is_current:
             return UnitResult(attempt.receipt, True, 0, 0, time.monotonic() - started)
+        self._lease.begin()
         files = {file.vendor_symbol: file for file in (*work.to_rebuild, *work.to_refresh, *work.to_acquire)}
         self._progress.expect(len(files))
         async with asyncio.TaskGroup() as group:
@@ -305,7 +316,7 @@ class _Units:
 
     async def _obtain(self, attempt: Attempt, file: FileEvidence) -> Acquired:
         """Acquire a file that is wanted; what goes wrong with it stands in its evidence."""
-        if self._stop is not None and not attempt.has_raw(file.vendor_symbol):
+        if self._stop is not None and attempt.raw_of(file) is None:
             return self._left_untried(file)
         if why := unreadable_files(self._day.universe, attempt.unit.data_type).get(file.vendor_symbol):
             return Acquired(_failed(file, VendorError(f"{attempt.unit} {file.vendor_symbol}: {why}")))

@@ -12,8 +12,8 @@ from market_data.model.document import FormatVersions
 
 _Versioned = TypeVar("_Versioned", bound=FormatVersions)
 
-READER_VERSION = 1
-WRITER_VERSION = 1
+READER_VERSION = 2
+WRITER_VERSION = 2
 
 
 def parse_document(model: type[_Versioned], data: bytes, uri: str) -> _Versioned:

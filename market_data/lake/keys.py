@@ -28,9 +28,11 @@ PARTITION_KEYS: tuple[PartitionKey, ...] = get_args(PartitionKey)
 
 ORIGIN_KEY = "origin.json"
 UNIVERSE_PREFIX = "universe/"
+LEASE_PREFIX = "lease/"
 PROBE_PREFIX = "probe/"  # what `market-data doctor` writes and takes away
 _UNIVERSE_KEY = re.compile(r"universe/date=(?P<day>\d{4}-\d\d-\d\d)/venue=(?P<venue>[^/]+)/instruments\.parquet")
 _RECEIPT_KEY = re.compile(r"receipt/venue=[^/]+/data_type=[^/]+/date=(?P<day>\d{4}-\d\d-\d\d)\.json")
+_RAW_WITH_ID = re.compile(r"\.[0-9a-f]{16}\.csv\.gz$")
 _TICKS = "ticks"
 _PARQUET = ".parquet"
 
@@ -43,11 +45,15 @@ def _encode(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PublishedName:
-    """What an object key of a published file says: its unit, its instrument type and its stem (not encoded)."""
+    """What an object key of a published file says: its unit, its instrument type, its stem (not encoded), its content.
+
+    `content_id` is None of files that a version before 2026-11-27 published: those are overwritten in place.
+    """
 
     unit: DataTypeDay
     instrument_type: str
     stem: str
+    content_id: str | None = None
 
     def partition_values(self) -> dict[PartitionKey, str]:
         """Return the value of each partition key."""
@@ -66,7 +72,8 @@ def known_layouts(layouts: Iterable[str]) -> tuple[str, ...]:
 
 def object_key(layout: str, name: PublishedName) -> str:
     """Return the object key of a published file in a layout."""
-    return f"{object_prefix(layout, name.unit, name.instrument_type)}{_encode(name.stem)}{_PARQUET}"
+    content = f".{name.content_id}" if name.content_id else ""
+    return f"{object_prefix(layout, name.unit, name.instrument_type)}{_encode(name.stem)}{content}{_PARQUET}"
 
 
 def object_prefix(layout: str, unit: DataTypeDay, instrument_type: str) -> str:
@@ -86,9 +93,15 @@ def raw_prefix(unit: DataTypeDay) -> str:
     return f"raw/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
 
 
-def raw_key(unit: DataTypeDay, vendor_symbol: str) -> str:
-    """Return the object key of the vendor's bytes of one tick file."""
-    return f"{raw_prefix(unit)}{_encode(vendor_symbol)}.csv.gz"
+def raw_key(unit: DataTypeDay, vendor_symbol: str, raw_id: str | None = None) -> str:
+    """Return the object key of the vendor's bytes of one tick file; those that replaced others have an id in it."""
+    content = f".{raw_id}" if raw_id else ""
+    return f"{raw_prefix(unit)}{_encode(vendor_symbol)}{content}.csv.gz"
+
+
+def is_raw_with_id(key: str) -> bool:
+    """Whether an object key is that of bytes which were to replace others."""
+    return _RAW_WITH_ID.search(key) is not None
 
 
 def failed_prefix(unit: DataTypeDay) -> str:
@@ -165,6 +178,11 @@ def asked_of_answer(key: str) -> date | None:
     """Return the day on which the vendor gave the answer that is kept under an object key, None for other keys."""
     name = key.rpartition("/")[2]
     return _day(name.removeprefix("asked=").removesuffix(".json.gz")) if name.startswith("asked=") else None
+
+
+def lease_key(writer: str) -> str:
+    """Return the object key under which one run says that it lives."""
+    return f"{LEASE_PREFIX}{writer}.json"
 
 
 def quota_prefix(day: date) -> str:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 # How many rows, bytes, attempts: sums of thousands of them are 64-bit integers too.
 Count = Annotated[int, Field(ge=0, lt=2**48)]
 Generation = Annotated[int, Field(ge=0, lt=2**63)]
+# 64 bits of a content's hash.
+ContentId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 # What JSON can say: it has no infinity, and would say null.
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 # A symbol, a stem, a type: never nothing.

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
-from market_data.model.document import Count, Document, Finite, Generation, Name, is_known, open_words, or_unknown
+from market_data.model.document import (
+    ContentId,
+    Count,
+    Document,
+    Finite,
+    Generation,
+    Name,
+    is_known,
+    open_words,
+    or_unknown,
+)
 from market_data.model.instruments import InstrumentKey
 from market_data.model.tick_file import Outcome, TickFile
 from market_data.ticks.rules import RULE_NAMES, Finding, TickStats
@@ -26,7 +36,8 @@ class FileEvidence(Document):
 
     Times are UTC microsecond instants, sizes bytes of the vendor's gzip, `crc32c` base64 as GCS prints it. `error` is
     also the reason of a waiver and the words of an absence. `is_provisional`: the vendor said that it has no such file
-    when the day had just been exported, so it is asked again. `previous`: what a refresh replaced, oldest first.
+    when the day had just been exported, so it is asked again. `previous`: what a refresh replaced, oldest first;
+    `raw_id` is then part of the name of the vendor's bytes, which lie beside the former ones until the commit.
     """
 
     vendor_symbol: Name
@@ -40,6 +51,7 @@ class FileEvidence(Document):
     size_bytes: Count | None = None
     crc32c: str | None = None
     generation: Generation | None = None
+    raw_id: ContentId | None = None
     rows: Count | None = None
     first_local_timestamp: datetime | None = None
     last_local_timestamp: datetime | None = None
@@ -110,13 +122,14 @@ class FileEvidence(Document):
         """Return the evidence with what the answer's headers say of the body."""
         return self.changed(etag=etag, last_modified=last_modified, x_md5=x_md5)
 
-    def stored(self, *, size_bytes: int, crc32c: str | None, generation: int) -> Self:
+    def stored(self, *, size_bytes: int, crc32c: str | None, generation: int, raw_id: str | None = None) -> Self:
         """Return the evidence of a file whose bytes are proven and kept, and which has no rows, as far as is known."""
         return self.changed(
             outcome=Outcome.VENDOR_EMPTY,
             size_bytes=size_bytes,
             crc32c=crc32c,
             generation=generation,
+            raw_id=raw_id,
             rows=0,
             first_local_timestamp=None,
             last_local_timestamp=None,

@@ -4,19 +4,16 @@ States (they speak of the publication; `files` speaks of the expected set):
 
     open        nothing is published
     committed   every object named in `objects` is in the lake as described
-    replacing   named objects are being overwritten: readers must not use them
+    replacing   an earlier version overwrote named objects, and died at it: readers must not use them
 
     absent -> open          a writer claims the unit and freezes the expected set
     open -> committed       all files are accounted for and all objects are written
-    committed -> committed  files were added, or an attempt failed: what was published stays as it is
-    committed -> replacing  named objects are about to change
-    replacing -> committed  they are all written
+    committed -> committed  other objects are named; or an attempt failed: what was published stays as it is
+    replacing -> committed  they are all written, under names of their own
 
 Writers. `claim` names the writer at work; every change of a receipt is conditional on the generation that was read, so
-of two writers one wins each step. A writer that finds another's claim (or a publication that was left `replacing`)
-cannot know whether that one is dead, so it takes over: it then writes every object anew instead of trusting what is
-there, which voids the generations that the other writer may still hold. (`publish.py` carries this out and says why it
-is sound.)
+of two writers one wins each step. A writer that finds another's claim cannot know whether that one is dead, so it takes
+over. (`publish.py` carries this out and says why it is sound.)
 """
 
 from __future__ import annotations
@@ -30,6 +27,7 @@ from typing import Annotated, Literal, Self
 from market_data.lake.keys import PublishedName, known_layouts, object_key
 from market_data.model.data_types import DataType
 from market_data.model.document import (
+    ContentId,
     Count,
     Document,
     FormatVersions,
@@ -43,6 +41,8 @@ from market_data.model.instruments import InstrumentKey
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence, expected_file
 
+# The version of the format since which names of published files hold their content's id.
+NAMED_BY_CONTENT = 2
 # Fields that may differ between two equal runs; everything else must be equal.
 VOLATILE_FIELDS = frozenset(
     {
@@ -71,7 +71,10 @@ class State(StrEnum):
 
 
 class PublishedObject(Document):
-    """One published file: the same bytes in every layout; `generations` is by layout."""
+    """One published file: the same bytes in every layout; `generations` is by layout.
+
+    `content_id` is part of its name in the lake; None of what an earlier version published, which has a plain name.
+    """
 
     vendor_symbol: Name
     instrument_type: Name
@@ -80,11 +83,12 @@ class PublishedObject(Document):
     rows: Count
     size_bytes: Count
     crc32c: str
+    content_id: ContentId | None = None
     generations: Mapping[str, Generation]
 
     def name(self, unit: DataTypeDay) -> PublishedName:
         """Return what the object's keys say."""
-        return PublishedName(unit, self.instrument_type, self.stem)
+        return PublishedName(unit, self.instrument_type, self.stem, self.content_id)
 
     def object_keys(self, unit: DataTypeDay) -> dict[str, str]:
         """Return its object key in each layout that this version knows."""
@@ -233,10 +237,6 @@ class Receipt(FormatVersions):
         """Return the receipt with exactly these files waived, by vendor symbol; what is stored needs no waiver."""
         return self.changed(files=tuple(_waive(file, reasons) for file in self.files))
 
-    def replacing(self) -> Self:
-        """Return the receipt while its named objects are overwritten."""
-        return self.changed(state=State.REPLACING)
-
     def released(self) -> Self:
         """Return the receipt after an attempt that could not publish; what was published stays."""
         return self.changed(claim=None)
@@ -244,13 +244,18 @@ class Receipt(FormatVersions):
     def committed(
         self, objects: Iterable[PublishedObject], *, decoder_version: str, layouts: tuple[str, ...], at: datetime
     ) -> Self:
-        """Return the receipt of a whole publication."""
+        """Return the receipt of a whole publication; versions that know plain names alone can make nothing of it."""
+        objects = tuple(sorted(objects, key=lambda item: (item.vendor_symbol, item.stem)))
+        is_by_content = any(item.content_id for item in objects) or any(file.raw_id for file in self.files)
+        format_version = NAMED_BY_CONTENT if is_by_content else 1
         return self.changed(
+            min_reader_version=max(self.min_reader_version, format_version),
+            min_writer_version=max(self.min_writer_version, format_version),
             state=State.COMMITTED,
             claim=None,
             decoder_version=decoder_version,
             layouts=layouts,
-            objects=tuple(sorted(objects, key=lambda item: (item.vendor_symbol, item.stem))),
+            objects=objects,
             committed_at=at,
         )
 

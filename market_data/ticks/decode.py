@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 
 from market_data.errors import MarketDataError, ScratchError, TickFileInvalid
-from market_data.lake.checksum import compute_crc32c
+from market_data.lake.checksum import describe_content
 from market_data.lake.disk import describe_full_disk
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, DataType, TableSpec
 from market_data.model.instruments import file_symbol, format_instrument_key, parse_instrument_key
@@ -53,7 +53,7 @@ _PARQUET_OF_PARTS = _ParquetOptions(compression="zstd", compression_level=1, row
 
 @dataclass(frozen=True, slots=True)
 class DecodedObject:
-    """One Parquet file: its rows, bytes and base64 CRC32C, and the name it is to be published under.
+    """One Parquet file: its rows, bytes, base64 CRC32C and content id, and the name it is to be published under.
 
     It is on local disk at `path`, unless it waits in the lake under `staged_key`.
     """
@@ -65,6 +65,7 @@ class DecodedObject:
     rows: int
     size_bytes: int
     crc32c: str
+    content_id: str
     staged_key: str | None = None
 
 
@@ -228,7 +229,7 @@ def _parts(target: Path, number: int) -> list[Path]:
 
 def _describe(path: Path, stem: str, instrument_type: str, instrument_key: str | None) -> DecodedObject:
     with path.open("rb") as source:
-        crc32c = compute_crc32c(source)
+        crc32c, content_id = describe_content(source)
     return DecodedObject(
         path=path,
         stem=stem,
@@ -237,6 +238,7 @@ def _describe(path: Path, stem: str, instrument_type: str, instrument_key: str |
         rows=pl.scan_parquet(path, glob=False).select(pl.len()).collect().item(),
         size_bytes=path.stat().st_size,
         crc32c=crc32c,
+        content_id=content_id,
     )
 
 

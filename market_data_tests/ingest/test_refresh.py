@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from market_data.ingest.venue_day import UnitResult, VenueDay
 from market_data.lake.base import TickLake
 from market_data.lake.keys import raw_key
-from market_data.model.tick_file import Outcome
+from market_data.lake.open import open_lake
+from market_data.model.tick_file import DataTypeDay, Outcome
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.store import load_receipt
+from market_data.universe.rules import Selection
+from market_data_tests.fakes import SteppedLake
 from market_data_tests.ingesting import (
+    DAY,
     QUOTES,
     SPOT,
     TRADES,
     Vendor,
+    contents_of,
     file_of,
     find_falsehoods,
     is_proven,
@@ -78,10 +88,54 @@ def test_other_bytes_of_the_same_rows_replace_the_raw_file_and_no_published_one(
     result = _refresh(lake, vendor, plan)
     (replaced,) = result.replaced
     assert replaced.previous[0].crc32c != replaced.crc32c
-    stat = lake.stat(raw_key(result.receipt.unit, "BTCUSDT"))
+    stat = lake.stat(raw_key(result.receipt.unit, "BTCUSDT", replaced.raw_id))
     assert stat is not None
     assert stat.crc32c == replaced.crc32c
+    assert lake.stat(raw_key(result.receipt.unit, "BTCUSDT")) is None  # the former bytes
     assert {stat.key: stat for stat in stats_of(lake) if stat.key.startswith("ticks/")} == published
+
+
+class Killed(BaseException):
+    """Nothing in the product catches it."""
+
+
+def test_a_refresh_that_dies_at_any_moment_keeps_the_old_day_and_later_its_facts(
+    tmp_path: Path, vendor: Vendor
+) -> None:
+    """Every call to the lake is the last one of some run."""
+
+    def held_day(name: str) -> tuple[TickLake, VenueDay, FileEvidence]:
+        lake = open_lake((tmp_path / name).as_uri())
+        vendor.recover()
+        plan = plan_day(lake, vendor, Selection((TRADES,), include=("BTCUSDT", "ETHUSDT")))
+        before = file_of(run_day(lake, vendor, plan)[TRADES].receipt, "BTCUSDT")
+        vendor.spoil("two_members", match="*/trades/*/BTCUSDT.csv.gz")
+        return lake, replace(plan, is_refresh=True), before
+
+    lake, plan, before = held_day("undisturbed")
+    (past,) = file_of(run_day(lake, vendor, plan)[TRADES].receipt, "BTCUSDT").previous
+    assert past.crc32c == before.crc32c
+    wanted = contents_of(lake)
+    for calls in itertools.count(1):
+        lake, plan, before = held_day(f"killed after {calls}")
+        left = itertools.count(calls, -1)
+
+        def die(left: Iterator[int] = left) -> None:
+            if next(left) <= 0:
+                raise Killed
+
+        try:
+            run_day(SteppedLake(lake, die), vendor, plan)
+        except Killed:
+            assert find_falsehoods(lake) == []
+            receipt, _ = load_receipt(lake, DataTypeDay("BINANCE", TRADES, DAY))
+            assert receipt is not None
+            assert receipt.is_complete  # read as it was, or as it is now
+            run_day(lake, vendor, plan)
+            assert contents_of(lake) == wanted, f"after {calls} calls"
+        else:
+            break
+    assert calls > 10
 
 
 @pytest.mark.parametrize(

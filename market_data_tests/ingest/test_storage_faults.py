@@ -275,7 +275,8 @@ def test_another_decoder_replaces_every_object_although_the_store_fails(
     with store.watched(), another_decoder():
         run_day(store.lake(), vendor, replace(plan, decoder_version="next"))
     ticks = {key: data for key, data in contents_of(store.lake()).items() if key.startswith("ticks/")}
-    assert [key for key, data in ticks.items() if data == wanted[key]] == []
+    assert ticks
+    assert ticks.keys() & wanted.keys() == set()  # other bytes have other names, and the former ones are gone
     assert store.unused_faults() == []
     assert is_proven(store.lake(), plan)
 

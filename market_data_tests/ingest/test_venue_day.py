@@ -423,7 +423,7 @@ def test_a_symbol_too_long_for_a_name_fails_alone(lake: TickLake, vendor: Vendor
     assert outcomes_of(receipt) == dict.fromkeys(SPOT, Outcome.STORED) | {"X" * 300: Outcome.FAILED}
     error = file_of(receipt, "X" * 300).error
     assert error is not None
-    assert "the symbol makes an object name of 308 bytes" in error
+    assert "the symbol makes an object name of 325 bytes" in error
     assert "leave it out with `exclude`" in error
 
 

@@ -132,7 +132,7 @@ def test_a_publication_that_is_being_replaced_is_neither_complete_nor_incomplete
     lake: TickLake, vendor: RunningSimulator
 ) -> None:
     receipt = ingest_day(lake, vendor, "BINANCE", WHOLE, SPOT)[TRADES]
-    lake.put_bytes(receipt.replacing().model_dump_json().encode(), receipt_key(receipt.unit))
+    lake.put_bytes(receipt.changed(state=State.REPLACING).model_dump_json().encode(), receipt_key(receipt.unit))
     row = _unit(measure_coverage(lake, WANTED, [WHOLE]), TRADES, WHOLE)
     assert (row["state"], row["expected"], row["stored"]) == ("replacing", 3, 3)
     assert row["cause"] == "its files are being rewritten, or a run died while it did; run the day again"

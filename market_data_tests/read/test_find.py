@@ -20,6 +20,7 @@ from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.read import NothingMatchesWarning
 from market_data.read.find import find_instruments, held_universes
+from market_data.receipts.receipt import State
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.universe.rules import Selection
@@ -113,9 +114,11 @@ def test_a_grouped_file_holds_the_instruments_of_its_base(filled: TickLake) -> N
     assert set(others["trades"]) == {1}
 
 
-def test_a_replaced_publication_holds_nothing_until_it_is_committed(vendor: RunningSimulator, lake: TickLake) -> None:
+def test_a_day_that_an_earlier_version_left_half_overwritten_holds_nothing(
+    vendor: RunningSimulator, lake: TickLake
+) -> None:
     receipt = ingest_day(lake, vendor, "BINANCE", FIRST, SPOT)[TRADES]
-    lake.put_bytes(receipt.replacing().model_dump_json().encode(), receipt_key(receipt.unit))
+    lake.put_bytes(receipt.changed(state=State.REPLACING).model_dump_json().encode(), receipt_key(receipt.unit))
     row = find_instruments(lake=lake, text="BTCUSDT")["days_held"][0]
     assert (row["trades"], row["quotes"]) == (0, 1)
 

@@ -12,7 +12,7 @@ from market_data.lake.keys import PublishedName
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence, expected_file
-from market_data.receipts.receipt import VOLATILE_FIELDS, PublishedObject, Receipt, lasting_facts
+from market_data.receipts.receipt import VOLATILE_FIELDS, PublishedObject, Receipt, State, lasting_facts
 
 UNIT = DataTypeDay("BINANCE", DataType.TRADES, date(2024, 8, 8))
 EMPTY = Receipt(origin="https://vendor.example", venue=UNIT.venue, data_type=UNIT.data_type, day=UNIT.day)
@@ -164,18 +164,11 @@ def test_a_release_gives_back_the_claim_and_nothing_else() -> None:
     assert after.state == "committed"
 
 
-def test_replacing_keeps_the_claim_and_the_names_of_what_is_overwritten() -> None:
-    before = committed(A).claimed_by("two", [A], "config")
-    after = before.replacing()
-    assert after == before.model_copy(update={"state": "replacing"})
-    assert (after.claim, after.objects) == ("two", before.objects)
-
-
 def test_a_day_is_complete_only_when_committed_without_open_files() -> None:
     whole = committed(A)
     assert whole.is_complete
     assert not whole.claimed_by("two", [A, B], "config").is_complete
-    assert not whole.replacing().is_complete
+    assert not whole.changed(state=State.REPLACING).is_complete
     assert not EMPTY.claimed_by("me", [A], "config").with_evidence([evidence(A)]).is_complete
     assert committed().is_complete
 
@@ -186,7 +179,7 @@ def test_a_publication_is_of_one_decoder_and_one_list_of_layouts() -> None:
     assert not whole.is_published_by("2", LAYOUTS)
     assert not whole.is_published_by("1", LAYOUTS[:1])
     assert not whole.is_published_by("1", LAYOUTS[::-1])
-    assert not whole.replacing().is_published_by("1", LAYOUTS)
+    assert not whole.changed(state=State.REPLACING).is_published_by("1", LAYOUTS)
     assert not EMPTY.is_published_by("1", LAYOUTS)
 
 
