@@ -12,8 +12,9 @@ from market_data.defs.resources import VendorResource
 from market_data.defs.runs import NEW_DAY_PRIORITY, KnownRuns, is_attempt, request_venue_day
 from market_data.errors import MarketDataError, VendorQuotaExceeded
 from market_data.lake.base import TickLake
-from market_data.lake.keys import day_of_receipt, receipt_prefix
+from market_data.lake.keys import day_of_receipt
 from market_data.operate.automation import choose_new_days
+from market_data.receipts.store import list_receipts
 from market_data.settings.environment import Settings
 from market_data.universe.listing import export_bounds
 from market_data.vendor.quota import refuse_beyond_quota
@@ -21,6 +22,7 @@ from market_data.vendor.quota import refuse_beyond_quota
 # Dagster ends a look after 60 s and forgets all of it.
 _ASK_SECONDS = 20.0
 _LISTS_AT_ONCE = 16
+_LISTED = timedelta(days=45)
 
 
 class NewDays:
@@ -56,7 +58,13 @@ class NewDays:
             return
         newest = config.newest_day(now.date())
         with ThreadPoolExecutor(_LISTS_AT_ONCE) as pool:
-            tried = dict(zip(config.venues, pool.map(self._newest_tried, config.venues), strict=True))
+            tried = dict(
+                zip(
+                    config.venues,
+                    pool.map(lambda venue: self._newest_tried(venue, now.date()), config.venues),
+                    strict=True,
+                )
+            )
         behind = [venue for venue, day in tried.items() if day is None or day < newest]
         # the first of those without an answer may have held the connections that the others waited for
         again = [venue for venue in reversed(self.unanswered) if venue in behind]
@@ -81,10 +89,14 @@ class NewDays:
         if not days:
             yield f"{venue}: the vendor has exported the days before {until}, and all of them were launched"
 
-    def _newest_tried(self, venue: str) -> date | None:
-        prefix = receipt_prefix(venue, self._settings.config.venues[venue].data_types[0])
-        days = (day_of_receipt(stat.key) for stat in self._lake.list_objects(prefix))
-        return max((day for day in days if day), default=None)
+    def _newest_tried(self, venue: str, today: date) -> date | None:
+        """Return the newest day that has a receipt; the newest weeks alone are listed where they have one."""
+        data_type, newest = self._settings.config.venues[venue].data_types[0], date.max
+        for first in (today - _LISTED, date.min):
+            days = (day_of_receipt(stat.key) for stat in list_receipts(self._lake, venue, data_type, first, newest))
+            if found := max((day for day in days if day), default=None):
+                return found
+        return None
 
     def _is_tried(self, venue: str, day: date) -> bool:
         return any(is_attempt(record.dagster_run) for record in self._runs.of(venue, day.isoformat()))

@@ -26,9 +26,9 @@ only see what a receipt in state `committed` names.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -52,6 +52,7 @@ from market_data.receipts.receipt import PublishedObject, Receipt
 from market_data.receipts.store import save_receipt
 from market_data.ticks.decode import DecodedObject
 
+_LOG = logging.getLogger(__name__)
 _WRITE_ATTEMPTS = 5
 _SOME_ID = "0" * 16
 
@@ -203,8 +204,12 @@ class Attempt:
         return receipt
 
     def _delete(self, stat: ObjectStat) -> None:
-        with suppress(LakeConflict):  # changed since: it is another writer's now
+        try:
             self.lake.delete(stat.key, if_generation=stat.generation)
+        except LakeConflict:
+            pass  # changed since: it is another writer's now
+        except LakeError as error:  # the day is committed all the same; the next run of it tries again
+            _LOG.warning("what no receipt names any more stays: %s", error)
 
 
 def _planned(vendor_symbol: str, item: DecodedObject) -> PublishedObject:

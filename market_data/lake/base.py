@@ -64,6 +64,10 @@ class TickLake(ABC):
         GCS always fills `crc32c`. A local lake fills it only when asked: it reads the bytes, once per inode.
         """
 
+    def list_between(self, prefix: str, first: str, before: str) -> list[ObjectStat]:
+        """List the objects of a folder with `first <= key < before`, sorted by key; GCS is asked for no others."""
+        return [stat for stat in self.list_objects(prefix) if first <= stat.key < before]
+
     @abstractmethod
     def get_bytes(self, key: str) -> tuple[bytes, ObjectStat]:
         """Read a whole small object with the stat of exactly these bytes. `LakeObjectMissing` (permanent)."""

@@ -90,11 +90,20 @@ class GcsLake(CopyingLake):
     def list_objects(self, prefix: str, *, with_crc32c: bool = False) -> list[ObjectStat]:
         """See `TickLake.list_objects`: the CRC32C comes with every listing."""
         del with_crc32c
+        return self._list(prefix)
+
+    def list_between(self, prefix: str, first: str, before: str) -> list[ObjectStat]:
+        """See `TickLake.list_between`."""
+        bounds = {"start_offset": self._name_start + first, "end_offset": self._name_start + before}
+        return [stat for stat in self._list(prefix, **bounds) if first <= stat.key < before]
+
+    def _list(self, prefix: str, **bounds: str) -> list[ObjectStat]:
         with self._named_errors(f"list {check_prefix(prefix) or 'the lake'}"):
             blobs = list(
                 self._client().list_blobs(
                     self._bucket_name,
                     prefix=self._name_start + prefix,
+                    **bounds,
                     fields="items(name,size,generation,crc32c),nextPageToken",
                     retry=self._retry,
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -10,7 +11,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from market_data.errors import LakeError, LakeObjectMissing
-from market_data.lake.base import JSON_CONTENT, READERS, TickLake
+from market_data.lake.base import JSON_CONTENT, READERS, ObjectStat, TickLake
 from market_data.lake.format import parse_document
 from market_data.lake.keys import (
     receipt_key,
@@ -41,9 +42,19 @@ def load_receipt(lake: TickLake, unit: DataTypeDay) -> tuple[Receipt | None, int
 
 def save_receipt(lake: TickLake, receipt: Receipt, if_generation: int) -> int:
     """Write a receipt on condition that nobody did since; return its generation. Raises LakeConflict (transient)."""
-    data = receipt.model_dump_json(indent=1).encode()
+    data = _document_of(receipt)
     stat = lake.put_bytes(data, receipt_key(receipt.unit), if_generation=if_generation, content_type=JSON_CONTENT)
     return stat.generation
+
+
+def _document_of(receipt: Receipt) -> bytes:
+    """Return the document of a receipt, without what says nothing: most of its fields are at their defaults."""
+    text = receipt.model_dump_json(exclude_defaults=True)
+    missing = {name for name in _ALWAYS_THERE if getattr(receipt, name) == Receipt.model_fields[name].default}
+    if missing:
+        document = json.loads(text) | json.loads(receipt.model_dump_json(include=missing))
+        text = json.dumps(document, separators=(",", ":"))
+    return text.encode()
 
 
 def parse_receipt(data: bytes, uri: str) -> Receipt:
@@ -79,6 +90,13 @@ def _of_unit(receipt: Receipt, unit: DataTypeDay, uri: str) -> Receipt:
     return receipt
 
 
+def list_receipts(lake: TickLake, venue: str, data_type: DataType, first: date, last: date) -> list[ObjectStat]:
+    """Return what lies where the receipts of days, both included, are kept; raises LakeError of any kind."""
+    units = (DataTypeDay(venue, data_type, first), DataTypeDay(venue, data_type, last))
+    first_key, last_key = map(receipt_key, units)
+    return lake.list_between(receipt_prefix(venue, data_type), first_key, f"{last_key}\0")
+
+
 _T = TypeVar("_T")
 
 
@@ -92,8 +110,10 @@ def map_receipts(
     load_lake_document(lake)  # refuses what a later version keeps from this one
     pairs = [(venue, data_type) for venue, data_types in wanted.items() for data_type in data_types]
     units = {receipt_key(unit): unit for day in days for unit in (DataTypeDay(*pair, day) for pair in pairs)}
+    of_days = sorted({unit.day for unit in units.values()})
     with ThreadPoolExecutor(READERS) as pool:
-        listings = pool.map(lake.list_objects, [receipt_prefix(*pair) for pair in pairs])
+        asked = [(*pair, of_days[0], of_days[-1]) for pair in pairs if of_days]
+        listings = pool.map(lambda of: list_receipts(lake, *of), asked)
         keys = [stat.key for stats in listings for stat in stats if stat.key in units]
         results = pool.map(lambda key: use(_load(lake, key, units[key])), keys)
         return {units[key]: result for key, result in zip(keys, results, strict=True)}

@@ -180,6 +180,28 @@ def test_objects_no_longer_named_are_deleted_only_after_the_commit(lake: TickLak
     assert_published(lake, V2, workshop)
 
 
+class UndeletableLake(SteppedLake):
+    """A bucket with a retention lock, or an account without the right to delete."""
+
+    def delete(self, key: str, *, if_generation: int | None = None) -> None:
+        raise LakeError(f"{self.uri(key)}: deleting {if_generation} is not allowed")
+
+
+def test_a_bucket_that_refuses_to_delete_fails_no_commit_and_is_swept_later(
+    lake: TickLake, workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = workshop.run(lake, V1)
+    locked = UndeletableLake(lake, lambda: None)
+    second = workshop.run(locked, V2)
+    assert second.is_complete
+    assert receipt_of(lake) == second
+    assert "what no receipt names any more stays" in caplog.text
+    assert all(lake.stat(key) for key in keys_of(first, "BTCUSDT"))
+    assert workshop.run(locked, V2).objects == second.objects
+    workshop.run(lake, V2)
+    assert_published(lake, V2, workshop)
+
+
 def test_a_layout_that_is_dropped_is_removed_and_one_that_is_added_is_filled(
     lake: TickLake, workshop: Workshop
 ) -> None:

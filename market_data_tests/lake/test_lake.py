@@ -82,6 +82,16 @@ def test_a_listing_is_recursive_sorted_by_key_and_stops_at_the_prefix(lake: Tick
     assert lake.list_objects("nothing/") == []
 
 
+def test_a_listing_between_two_keys_takes_the_first_and_not_the_last(lake: TickLake) -> None:
+    keys = [f"a/day={number:02d}.json" for number in range(1, 9)]
+    for key in [*keys, "a/copy of day=03.json", "b/day=03.json"]:
+        lake.put_bytes(key.encode(), key)
+    found = lake.list_between("a/", keys[2], keys[5])
+    assert [stat.key for stat in found] == keys[2:5]
+    assert lake.list_between("a/", keys[2], f"{keys[2]}\0") == [stat for stat in found if stat.key == keys[2]]
+    assert lake.list_between("a/", "a/day=99", "a/day=999") == lake.list_between("none/", "none/a", "none/b") == []
+
+
 def test_a_listing_with_crc32c_says_what_each_stat_says(lake: TickLake) -> None:
     lake.put_bytes(b"one", "x/1")
     lake.copy("x/1", "x/2")

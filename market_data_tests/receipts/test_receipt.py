@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 from pydantic import ValidationError
 
-from market_data.lake.keys import PublishedName
+from market_data.lake.keys import PublishedName, receipt_key
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence, expected_file
 from market_data.receipts.receipt import VOLATILE_FIELDS, PublishedObject, Receipt, State, lasting_facts
+from market_data.receipts.store import load_receipt, save_receipt
+from market_data_tests.fakes import MemoryLake
 
 UNIT = DataTypeDay("BINANCE", DataType.TRADES, date(2024, 8, 8))
 EMPTY = Receipt(origin="https://vendor.example", venue=UNIT.venue, data_type=UNIT.data_type, day=UNIT.day)
@@ -229,6 +232,21 @@ def test_lasting_facts_leave_out_every_volatile_field_at_any_depth() -> None:
     text = repr(lasting_facts(documents[0]))
     assert not [name for name in VOLATILE_FIELDS if f"'{name}'" in text]
     assert lasting_facts(committed(A).model_dump(mode="json")) != lasting_facts(committed(B).model_dump(mode="json"))
+
+
+@pytest.mark.parametrize(
+    "receipt", [EMPTY, committed(), committed(A), committed(A).claimed_by("two", [A, B], "config")]
+)
+def test_a_receipt_is_kept_without_its_defaults_and_is_read_as_it_was(receipt: Receipt) -> None:
+    lake = MemoryLake()
+    later = receipt.model_validate({**receipt.model_dump(), "later": {"anything": [1]}})
+    save_receipt(lake, later, 0)
+    data, _ = lake.get_bytes(receipt_key(receipt.unit))
+    assert load_receipt(lake, receipt.unit)[0] == later
+    document = json.loads(data)
+    assert {"state", "files", "objects", "layouts", "later"} <= document.keys()
+    assert "null" not in data.decode()
+    assert len(data) < 0.7 * len(later.model_dump_json(indent=1))
 
 
 def test_a_receipt_survives_its_own_json() -> None:
