@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import warnings
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
 
@@ -15,6 +17,7 @@ from market_data.errors import TicksIncomplete
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
+from market_data.model.venues import EXCHANGE_IDS, parse_venue
 from market_data.read import NothingMatchesWarning, find_instruments, scan_ticks
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.universe.rules import Selection
@@ -41,26 +44,44 @@ def filled(simulator: RunningSimulator, tmp_path_factory: pytest.TempPathFactory
     return lake
 
 
-def keys_read(lake: TickLake, **filters: Any) -> set[str]:
+def keys_read(lake: TickLake, day: date = DAY, **filters: Any) -> set[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NothingMatchesWarning)
-        scan = scan_ticks("trades", start=DAY, end=NEXT, lake=lake, **filters)
+        scan = scan_ticks("trades", start=day, end=day + timedelta(days=1), lake=lake, **filters)
     return set(scan.select("instrument_key").unique().collect()["instrument_key"])
+
+
+def assert_read_as_found(lake: TickLake, venue: str, day: date) -> None:
+    """Whatever base and quote there are, what is read is what is found of it."""
+    whole = keys_read(lake, day, venues=venue)
+    assert whole
+    known = find_instruments(venues=venue, on=day, lake=lake)
+    assert whole <= set(known["instrument_key"])
+    pairs = known.filter(pl.col("instrument_key").is_in(whole)).select("base", "quote").unique().rows(named=True)
+    asked = [{name: asset} for name in ("base", "quote") for asset in known[name].drop_nulls().unique()]
+    for filters in [*asked, *pairs]:
+        wanted = {name: asset for name, asset in filters.items() if asset is not None}
+        found = set(find_instruments(venues=venue, on=day, lake=lake, **wanted)["instrument_key"])
+        assert keys_read(lake, day, venues=venue, **wanted) == found & whole, wanted
 
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_bases_and_quotes_are_those_of_the_universe(filled: TickLake, venue: str) -> None:
-    whole = keys_read(filled, venues=venue)
-    assert whole
-    known = find_instruments(venues=venue, on=DAY, lake=filled)
-    for name in ("base", "quote"):
-        for asset in known[name].drop_nulls().unique().to_list():
-            found = set(find_instruments(venues=venue, on=DAY, lake=filled, **{name: asset})["instrument_key"])
-            assert keys_read(filled, venues=venue, **{name: asset}) == found & whole
-    pair = known.filter(pl.col("instrument_key").is_in(whole)).row(0, named=True)
-    both = {"base": pair["base"], "quote": pair["quote"]}
-    found = set(find_instruments(venues=venue, lake=filled, **both)["instrument_key"])
-    assert keys_read(filled, venues=venue, **both) == found & whole
+    assert_read_as_found(filled, venue, DAY)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("exchange", EXCHANGE_IDS)
+def test_bases_and_quotes_of_every_venue_are_those_of_its_last_universe(tmp_path: Path, exchange: str) -> None:
+    lake = open_lake((tmp_path / "lake").as_uri())
+    with run_simulator(SimulatorOptions(clock="2026-11-22T07:00:00Z", scale=0.02)) as running:
+        datasets = httpx.get(f"{running.api_url}/exchanges/{exchange}", trust_env=False).json()["datasets"]
+        last = max(row["availableTo"] for row in datasets["symbols"])[:10]
+        day = date.fromisoformat(last) - timedelta(days=1)
+        for groups in ((), ("OPTIONS",)):
+            wanted = Selection((DataType.TRADES,), max_instruments=None if groups else 40, prefer_grouped=groups)
+            ingest_day(lake, running, parse_venue(exchange), day, wanted)
+    assert_read_as_found(lake, parse_venue(exchange), day)
 
 
 @pytest.mark.parametrize("name", ["venues", "instruments", "base", "quote", "instrument_types"])
