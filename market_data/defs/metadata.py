@@ -165,7 +165,9 @@ def describe_open_files(venue: str, day: date, results: Sequence[UnitResult]) ->
     if len(opened) > _NAMED_FILES:
         lines.append(f"- ... and {len(opened) - _NAMED_FILES} more: see the receipts")
     lines += ["", *_explain(opened, is_transient=is_transient)]
+    classes = Counter(file.error_class or "NotTried" for _, file in opened)
     metadata: Metadata = {
+        "error": dg.MetadataValue.text(classes.most_common(1)[0][0]),
         "is_transient": dg.MetadataValue.bool(is_transient),
         "open files": _files_table([file for _, file in opened[:_NAMED_FILES]]),
     }

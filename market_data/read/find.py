@@ -65,7 +65,7 @@ def _days_asked(on: str | date | None, between: tuple[str | date, str | date] | 
         return _Days(to_day(on) if on is not None else None, None)
     if on is not None:
         raise ConfigurationError("give either `on`, one day, or `between`, a start and an end")
-    if isinstance(between, str) or len(between) != 2:  # noqa: PLR2004  a pair
+    if not isinstance(between, tuple | list) or len(between) != 2:  # noqa: PLR2004  a pair
         raise ConfigurationError(
             f"between is {between!r}; it is a start and an end, such as ('2024-08-01', '2024-09-01')"
         )
@@ -111,6 +111,8 @@ def find_instruments(
     Raises ConfigurationError (permanent) for an unknown venue, type or date, LakeFormatTooNew (permanent) for what a
     later version wrote, LakeUnavailable (transient) where the store does not answer.
     """
+    if text is not None and not isinstance(text, str):
+        raise ConfigurationError(f"text is {text!r}; it is a part of an instrument key or vendor symbol, or a glob")
     store = open_to_read(lake)
     load_lake_document(store)  # before the universes, as `map_receipts` does before receipts
     asked = None if venues is None else sorted({parse_venue(name) for name in names_of(venues)})

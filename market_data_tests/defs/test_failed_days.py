@@ -115,7 +115,7 @@ def test_a_run_that_a_person_launched_is_tagged_with_its_venues_and_with_how_eac
     project.run("all_venues", DAY)
     (run,) = project.instance.get_runs()
     assert run.tags["venue"] == "BINANCE,BINANCE-FUTURES"
-    assert run.tags["market_data/failed/BINANCE"] == f", permanent, in run {run.run_id[:8]}"
+    assert run.tags["market_data/failed/BINANCE"] == f"VendorAccessDenied, permanent, in run {run.run_id[:8]}"
     assert "market_data/failed/BINANCE-FUTURES" not in run.tags
     assert "permanent fault" in reason(project.look("failed_venue_days"))
 

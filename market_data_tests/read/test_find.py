@@ -150,6 +150,14 @@ def test_an_unknown_name_is_refused_with_the_known_ones(filled: TickLake) -> Non
         find_instruments(lake=filled, venues="binanze")
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"text": 3}, {"between": 3}, {"between": "2024-08-08"}, {"base": [1]}, {"on": ""}, {"expiry": 0}], ids=str
+)
+def test_what_cannot_be_meant_is_refused(filled: TickLake, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        find_instruments(lake=filled, **wrong)
+
+
 def test_days_that_the_lake_does_not_know_are_told_with_those_it_does(filled: TickLake) -> None:
     with pytest.warns(NothingMatchesWarning, match="on 2020-01-01; it holds 2 days, 2024-08-08 to 2024-08-09"):
         found = find_instruments(lake=filled, on=date(2020, 1, 1))
