@@ -134,8 +134,10 @@ class FailedDays:
             if (day := day_of(record.dagster_run)) and self._is_of_a_partition(day, now):
                 for venue in venues_of(record.dagster_run, self._keys):
                     ends[venue, day] = max(ended_at(record), ends.get((venue, day), ended_at(record)))
-        for pair in self._days_with_failed_checks(now):
-            ends[pair] = max(map(ended_at, self._runs.of(*pair)))
+        self._remember_failed_checks(now)
+        remembered = self.cursor.failed_checks
+        self._runs.read(day for _, day in remembered)
+        ends |= {pair: max(map(ended_at, self._runs.of(*pair)), default=now) for pair in remembered}
         pairs = sorted(ends, key=lambda pair: (ends[pair], *pair[::-1]))
         stopped_at = self._known.go_on_at
         first = pairs.index(stopped_at) if stopped_at is not None and stopped_at in ends else 0
@@ -146,7 +148,8 @@ class FailedDays:
         config = self._settings.config
         return config.start_date.isoformat() <= day <= config.newest_day(now.date()).isoformat()
 
-    def _days_with_failed_checks(self, now: datetime) -> set[_VenueDay]:
+    def _remember_failed_checks(self, now: datetime) -> None:
+        """Add what runs that have succeeded since the last look say; `_decide` forgets what is healed."""
         read_until = self._known.read_until or now - _LOOK_BACK
         # the others are configured no more
         remembered = self._known.failed_checks
@@ -162,9 +165,10 @@ class FailedDays:
                 next_from = min(next_from, next_from_here)
                 break
         self.cursor.read_until = next_from
-        failed = {pair for pair in pairs if self._has_failed_check(*pair)}
-        self.cursor.failed_checks = sorted(failed)
-        return failed
+        self.cursor.failed_checks = sorted(pairs)
+
+    def _forget_failed_checks(self, venue: str, day: str) -> None:
+        self.cursor.failed_checks = [pair for pair in self.cursor.failed_checks if pair != (venue, day)]
 
     def _has_failed_check(self, venue: str, day: str) -> bool:
         """Whether a check of a venue-day failed when it was last executed.
@@ -182,6 +186,8 @@ class FailedDays:
     def _decide(self, venue: str, day: str, now: datetime) -> dg.RunRequest | str | None:
         records = self._runs.of(venue, day)
         attempts = [record for record in records if is_attempt(record.dagster_run)]
+        if not attempts:
+            self._forget_failed_checks(venue, day)
         if not attempts or any(is_live(record, now) for record in records):
             return None
         newest = attempts[0]
@@ -192,6 +198,7 @@ class FailedDays:
         # a run of several venues fails for all when one does
         is_doubtful = is_success or len(venues_of(newest.dagster_run, self._keys)) > 1
         if is_doubtful and self._is_whole(venue, day, is_success=is_success):
+            self._forget_failed_checks(venue, day)
             return None
         failure = failure_of(self._instance, newest.dagster_run, venue)
         failed = FailedDay(

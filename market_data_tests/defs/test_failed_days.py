@@ -181,6 +181,32 @@ def test_a_venue_that_never_answers_holds_up_no_other(project: Project) -> None:
     assert "BINANCE" in stalled
 
 
+def test_failed_checks_are_remembered_over_looks_that_are_cut_short_and_forgotten_when_healed(project: Project) -> None:
+    for day in (DAY, LATEST):
+        assert project.run("all_venues", day).success
+        receipt = project.receipt("BINANCE", DataType.TRADES, day)
+        project.lake.delete(object_key("by_type", receipt.objects[0].name(receipt.unit)))
+        assert project.run("recheck", day).success
+    now, cursor, found = datetime.now(UTC) + timedelta(minutes=1), Cursor(), set()
+
+    def look(cursor: Cursor) -> tuple[Cursor, list[dg.RunRequest | str]]:
+        look = FailedDays(project.settings(), project.instance, project.lake, cursor, look_seconds=0)
+        said = list(look.launch(now))
+        return Cursor.parse(look.cursor.model_dump_json()), said
+
+    for _ in range(20):
+        cursor, said = look(cursor)
+        found |= {item.partition_key for item in said if isinstance(item, dg.RunRequest)}
+    assert found == {str(DAY), str(LATEST)}
+    assert [venue for venue, _ in cursor.failed_checks] == ["BINANCE"] * 2
+    for day in (DAY, LATEST):
+        assert project.run("all_venues", day).success
+    now += timedelta(minutes=1)
+    for _ in range(20):
+        cursor, _ = look(cursor)
+    assert cursor.failed_checks == []
+
+
 CURSORS = [
     "garbage",
     "[]",
