@@ -208,7 +208,10 @@ class Attempt:
             self.lake.delete(stat.key, if_generation=stat.generation)
         except LakeConflict:
             pass  # changed since: it is another writer's now
-        except LakeError as error:  # the day is committed all the same; the next run of it tries again
+        except LakeError as error:
+            if error.is_transient:
+                raise
+            # a lock, or a right that is missing: the day is committed all the same, and the next run of it tries again
             _LOG.warning("what no receipt names any more stays: %s", error)
 
 

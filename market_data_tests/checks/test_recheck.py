@@ -60,7 +60,8 @@ def forget_statistics(lake: TickLake, unit: DataTypeDay, *symbols: str) -> None:
     files = json.loads(lake.get_bytes(receipt_key(unit))[0])["files"]
     for file in files:
         if not symbols or file["vendor_symbol"] in symbols:
-            del file["stats"], file["findings"]
+            del file["stats"]
+            file.pop("findings", None)  # not written where there is none
     spoil_receipt(lake, unit, files=files)
 
 

@@ -111,7 +111,8 @@ def test_ticks_that_no_rule_looked_at_read_with_a_warning(tmp_path: Path, simula
     unit = DataTypeDay("BINANCE", DataType.TRADES, DAY_DATE)
     document = json.loads(lake.get_bytes(receipt_key(unit))[0])
     for file in document["files"]:
-        del file["stats"], file["findings"]  # as a version without rules wrote it
+        del file["stats"]  # as a version without rules wrote it
+        file.pop("findings", None)  # not written where there is none
     lake.put_bytes(json.dumps(document).encode(), receipt_key(unit))
     receipt, _ = load_receipt(lake, unit)
     assert receipt is not None
