@@ -147,6 +147,15 @@ RULES: tuple[Rule, ...] = (
         _ALL,
     ),
     Rule(
+        "rounded",
+        "values",
+        "cells_rounded",
+        0,
+        _WARN,
+        "A number of 2^53 or more is the nearest double, and may not be what the vendor wrote: its text is below raw/.",
+        _ALL,
+    ),
+    Rule(
         "unknown_side",
         "values",
         "sides_unknown",

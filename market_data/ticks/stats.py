@@ -43,6 +43,7 @@ _DEARNESS = (ColumnKind.NUMBER, ColumnKind.TIME, ColumnKind.FLAG, ColumnKind.TEX
 _COMPARED_COLUMNS = 14
 _SAMPLED_DELAYS = 20_000
 _MICROSECONDS = 1e6
+_BEYOND_INTEGERS = 2.0**53
 _DAY_SECONDS = 86_400
 
 
@@ -99,6 +100,8 @@ class TickMeter:
             self._lowest = min(self._lowest, cast("float", batch[self._price].min()))
             self._highest = max(self._highest, cast("float", batch[self._price].max()))
         self._counts["cells_not_finite"] += sum(_count_not_finite(batch[name]) for name in self._numbers)
+        if rounded := sum(_count_rounded(batch[name]) for name in self._numbers):
+            self._counts["cells_rounded"] += rounded
         self._nulls.update({name: batch[name].null_count() for name in self._nullable})
         self._rows += batch.height
         self._last_row = batch.tail(1)
@@ -211,6 +214,14 @@ def _count(flags: pl.Series) -> int:
 def _count_not_finite(numbers: pl.Series) -> int:
     # a sum is one fast pass, and finite unless a cell is not (or the sum overflows)
     return 0 if math.isfinite(numbers.sum()) else _count(~numbers.is_finite())
+
+
+def _count_rounded(numbers: pl.Series) -> int:
+    """Return how many cells are integers that a double may not hold: of 2^53 and more."""
+    # as above, one fast pass tells that there is none
+    if abs(float(numbers.sum())) < _BEYOND_INTEGERS:
+        return 0
+    return _count(numbers.is_finite() & (numbers.abs() >= _BEYOND_INTEGERS))
 
 
 def _count_repeated(rows: pl.DataFrame, columns: Iterable[str]) -> int:

@@ -72,6 +72,8 @@ FAULTS: list[tuple[str, DataType, list[pl.Expr]]] = [
     ("negative_amount", DataType.QUOTES, [set_rows("ask_amount", -0.1, range(3, 4))]),
     ("not_finite", DataType.TRADES, [set_rows("price", float("nan"), range(3, 4))]),
     ("not_finite", DataType.OPTIONS_CHAIN, [set_rows("mark_iv", float("inf"), range(3, 4))]),
+    ("rounded", DataType.TRADES, [set_rows("amount", 9007199254740993.0, range(3, 4))]),
+    ("rounded", DataType.OPTIONS_CHAIN, [set_rows("rho", -1e16, range(3, 4))]),
     ("unknown_side", DataType.INCREMENTAL_BOOK_L2, [set_rows("side", "buy", range(3, 4))]),
     ("empty_row", DataType.QUOTES, NOTHING),
     (
@@ -147,6 +149,12 @@ def test_rows_of_a_contract_that_has_expired_are_counted_but_not_those_of_its_se
         assert meter.stats().counts["rows_after_expiry"] == late
         findings = judge_ticks(meter.stats(), FUTURE, rules_for(DataType.TRADES, {}))
         assert [finding.rule for finding in findings] == ["after_expiry"] * bool(late)
+
+
+def test_what_is_no_number_is_not_one_that_was_rounded(tmp_path: Path) -> None:
+    cells = [set_rows("amount", float("nan"), range(3)), set_rows("price", float("inf"), range(3, 4))]
+    counts = measure(clean_ticks(DataType.TRADES).with_columns(cells), DataType.TRADES, tmp_path).counts
+    assert (counts["cells_not_finite"], counts.get("cells_rounded")) == (4, None)
 
 
 def test_rows_with_one_side_are_counted_as_such(tmp_path: Path) -> None:
