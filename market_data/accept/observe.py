@@ -64,7 +64,8 @@ def observe(
     refusals: list[tuple[str, Answer]] = []
     for venue in wish.venues:
         for seen, probed, refused in watch.look_at(venue):
-            taken = [watch.take(seen, file) for file in probed]
+            chosen = watch.choose(probed)
+            taken = [watch.take(seen.universe, file) if seen.universe and file in chosen else file for file in probed]
             venues.append(seen)
             files += taken
             refusals += refused
@@ -131,30 +132,22 @@ class _Watch:
                     for file, answer in zip(candidates, answers, strict=True)
                 ]
             refusals = await _ask_for_refusals(probe, client, seen, universe) if is_first else []
-        return replace(seen, universe=universe), self._choose(found), refusals
+        return replace(seen, universe=universe), found, refusals
 
-    def _choose(self, found: Sequence[FileSeen]) -> list[FileSeen]:
-        """Mark, of each data type, the file to take: the shortest or the longest that is short enough."""
-        chosen: set[tuple[str, str]] = set()
-        for data_type in DataType:
-            fit = [file for file in found if file.data_type == data_type and 0 <= _length(file) <= self.wish.most_bytes]
-            if fit:
-                best = (max if self.wish.has_largest else min)(fit, key=_length)
-                chosen.add((best.data_type, best.symbol))
-        return [
-            replace(file, facts={"chosen": "yes"}) if (file.data_type, file.symbol) in chosen else file
-            for file in found
-        ]
+    def choose(self, found: Sequence[FileSeen]) -> list[FileSeen]:
+        """Return, of each data type, the file to take: the shortest or the longest that is short enough."""
+        by_length = max if self.wish.has_largest else min
+        fit = [file for file in found if 0 <= _length(file) <= self.wish.most_bytes]
+        of_types = ([file for file in fit if file.data_type == data_type] for data_type in DataType)
+        return [by_length(files, key=_length) for files in of_types if files]
 
-    def take(self, seen: VenueSeen, file: FileSeen) -> FileSeen:
-        """Take a chosen file through the pipeline; give what became of it."""
-        if not file.facts or seen.universe is None:
-            return replace(file, facts={})
+    def take(self, listed: Universe, file: FileSeen) -> FileSeen:
+        """Take a file through the pipeline; give what became of it."""
         data_type, unit = DataType(file.data_type), DataTypeDay(file.venue, DataType(file.data_type), file.day)
         selection = Selection((data_type,), include=(_exactly(file.symbol),), prefer_grouped=())
         if file.symbol in GROUP_TYPES:
             selection = Selection((data_type,), (GROUP_TYPES[file.symbol],), prefer_grouped=(file.symbol,))
-        universe = _narrowed(seen.universe, selection)
+        universe = _narrowed(listed, selection)
         venue_day = VenueDay(universe, selection, (data_type,), LAYOUTS[:1], "accept", "accept")
         (result,) = ingest_venue_day(self.lake, self.open_client, venue_day)
         evidence = next((item for item in result.receipt.files if item.vendor_symbol == file.symbol), None)

@@ -12,9 +12,8 @@ from market_data.defs.resources import VendorResource
 from market_data.defs.runs import NEW_DAY_PRIORITY, KnownRuns, is_attempt, request_venue_day
 from market_data.errors import MarketDataError, VendorQuotaExceeded
 from market_data.lake.base import TickLake
-from market_data.lake.keys import day_of_receipt
 from market_data.operate.automation import choose_new_days
-from market_data.receipts.store import list_receipts
+from market_data.receipts.store import days_with_receipts
 from market_data.settings.environment import Settings
 from market_data.universe.listing import export_bounds
 from market_data.vendor.quota import refuse_beyond_quota
@@ -91,11 +90,10 @@ class NewDays:
 
     def _newest_tried(self, venue: str, today: date) -> date | None:
         """Return the newest day that has a receipt; the newest weeks alone are listed where they have one."""
-        data_type, newest = self._settings.config.venues[venue].data_types[0], date.max
+        data_type = self._settings.config.venues[venue].data_types[0]
         for first in (today - _LISTED, date.min):
-            days = (day_of_receipt(stat.key) for stat in list_receipts(self._lake, venue, data_type, first, newest))
-            if found := max((day for day in days if day), default=None):
-                return found
+            if days := days_with_receipts(self._lake, venue, data_type, first):
+                return days[-1]
         return None
 
     def _is_tried(self, venue: str, day: date) -> bool:

@@ -17,12 +17,11 @@ import polars as pl
 
 from market_data.errors import ConfigurationError
 from market_data.lake.base import TickLake
-from market_data.lake.keys import day_of_receipt, receipt_prefix
 from market_data.model.data_types import DataType
 from market_data.model.limits import MEGABYTE
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.receipt import Receipt, State
-from market_data.receipts.store import map_receipts
+from market_data.receipts.store import days_with_receipts, map_receipts
 from market_data.universe.answers import VendorAnswer
 from market_data.universe.listing import ExportBounds
 from market_data.universe.rules import Selection, expected_tick_files, instruments_on
@@ -273,7 +272,7 @@ class _Sizes:
 
 def _measure_sizes(lake: TickLake, venue: str, data_type: DataType, days: Sequence[date]) -> _Sizes:
     """Return the sizes on the held days that are nearest to the days asked for."""
-    held = _held_days(lake, venue, data_type)
+    held = days_with_receipts(lake, venue, data_type)
     first, last = min(days), max(days)
     nearest = sorted(held, key=lambda day: (max(first - day, day - last, timedelta()), day))[:_SIZED_FROM_DAYS]
     receipts = list(map_receipts(lake, {venue: [data_type]}, nearest, lambda receipt: receipt).values())
@@ -291,8 +290,3 @@ def _measure_sizes(lake: TickLake, venue: str, data_type: DataType, days: Sequen
         {kind: fmean(sizes) for kind, sizes in by_kind.items()},
         published_bytes / raw_bytes if raw_bytes else None,
     )
-
-
-def _held_days(lake: TickLake, venue: str, data_type: DataType) -> list[date]:
-    keys = [stat.key for stat in lake.list_objects(receipt_prefix(venue, data_type))]
-    return [day for day in map(day_of_receipt, keys) if day is not None]

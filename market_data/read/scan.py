@@ -20,9 +20,7 @@ from market_data.lake.keys import (
     ORIGIN_KEY,
     PARTITION_KEYS,
     PublishedName,
-    day_of_receipt,
     object_key,
-    receipt_prefix,
 )
 from market_data.lake.open import polars_storage_options
 from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
@@ -53,7 +51,7 @@ from market_data.read.completeness import (
 from market_data.read.opening import open_to_read
 from market_data.read.universes import read_listings
 from market_data.receipts.receipt import Receipt
-from market_data.receipts.store import map_receipts
+from market_data.receipts.store import days_with_receipts, map_receipts
 
 OnIncomplete = Literal["raise", "skip", "include"]
 _NEAREST = 3
@@ -199,7 +197,7 @@ def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncom
         wanted = replace(wanted, attributes={key: assets for it in listings.values() for key, assets in it.items()})
     causes = find_causes(units, receipts, wanted, _unlisted(lake, receipts, wanted))
     if causes:
-        not_run = {unit.venue for unit, cause in causes.items() if cause == NOT_RUN}
+        not_run = [unit for unit, cause in causes.items() if cause == NOT_RUN]
         causes = with_types_not_taken(causes, _types_taken(lake, not_run))
         text = describe_causes(causes, len(units), lake.url)
         if on_incomplete == "raise":
@@ -208,13 +206,13 @@ def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncom
     return choose_readable(units, receipts, causes, has_incomplete=on_incomplete == "include"), wanted
 
 
-def _types_taken(lake: TickLake, venues: Iterable[str]) -> dict[tuple[str, date], list[DataType]]:
-    """Return the data types that were run of venues, by venue and day."""
+def _types_taken(lake: TickLake, units: Sequence[DataTypeDay]) -> dict[tuple[str, date], list[DataType]]:
+    """Return the data types that were run of the units' venues, by venue and day."""
     taken: dict[tuple[str, date], list[DataType]] = {}
-    for venue, data_type in product(sorted(venues), DataType):
-        for stat in lake.list_objects(receipt_prefix(venue, data_type)):
-            if day := day_of_receipt(stat.key):
-                taken.setdefault((venue, day), []).append(data_type)
+    days = sorted(unit.day for unit in units)
+    for venue, data_type in product(sorted({unit.venue for unit in units}), DataType):
+        for day in days_with_receipts(lake, venue, data_type, days[0], days[-1]):
+            taken.setdefault((venue, day), []).append(data_type)
     return taken
 
 

@@ -14,6 +14,7 @@ from market_data.errors import LakeError, LakeObjectMissing
 from market_data.lake.base import JSON_CONTENT, READERS, ObjectStat, TickLake
 from market_data.lake.format import parse_document
 from market_data.lake.keys import (
+    day_of_receipt,
     receipt_key,
     receipt_prefix,
 )
@@ -95,6 +96,14 @@ def list_receipts(lake: TickLake, venue: str, data_type: DataType, first: date, 
     units = (DataTypeDay(venue, data_type, first), DataTypeDay(venue, data_type, last))
     first_key, last_key = map(receipt_key, units)
     return lake.list_between(receipt_prefix(venue, data_type), first_key, f"{last_key}\0")
+
+
+def days_with_receipts(
+    lake: TickLake, venue: str, data_type: DataType, first: date = date.min, last: date = date.max
+) -> list[date]:
+    """Return the days, sorted, of which the lake has receipts; raises LakeError of any kind."""
+    days = (day_of_receipt(stat.key) for stat in list_receipts(lake, venue, data_type, first, last))
+    return sorted(day for day in days if day is not None)
 
 
 _T = TypeVar("_T")
