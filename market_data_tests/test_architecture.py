@@ -26,12 +26,13 @@ ARROWS: dict[str, str] = {
     "ticks": "errors lake model symbology",
     "lake": "errors model",
     "receipts": "errors lake model ticks",
-    "ingest": "errors lake model receipts ticks universe vendor",
-    "checks": "errors lake model receipts ticks",
-    "read": "errors lake model receipts settings universe",
-    "operate": "errors lake model receipts universe vendor",
+    "index": "errors lake model receipts ticks universe",
+    "ingest": "errors index lake model receipts ticks universe vendor",
+    "checks": "errors index lake model receipts ticks",
+    "read": "errors index lake model receipts settings universe",
+    "operate": "errors index lake model receipts universe vendor",
     "settings": "errors lake model ticks universe",
-    "defs": "checks errors ingest lake model operate receipts settings ticks universe vendor",
+    "defs": "checks errors index ingest lake model operate receipts settings ticks universe vendor",
     "definitions": "defs settings",
     "simulator": "errors model",
     "demo": "defs errors lake model read receipts settings simulator",
@@ -42,7 +43,7 @@ ARROWS: dict[str, str] = {
 PURE = """
     errors model symbology
     accept.about_files accept.about_metadata accept.assumption accept.evidence
-    checks.rules ingest.assess lake.base lake.keys operate.automation read.arguments read.completeness
+    checks.rules index.unit ingest.assess lake.base lake.keys operate.automation read.arguments read.completeness
     receipts.consistency receipts.evidence receipts.receipt settings.faults ticks.rules
     universe.listing universe.rules universe.waivers vendor.answer vendor.instrument_definitions vendor.metadata
 """
@@ -156,7 +157,7 @@ def test_no_arrow_of_the_table_belongs_to_a_room_that_is_gone() -> None:
 def test_rooms_form_no_circle() -> None:
     order = list(TopologicalSorter(arrows()).static_order())
     # as the data flow, and what puts things together at the end
-    story = ["errors", "model", "lake", "receipts", "ingest", "defs", "definitions"]
+    story = ["errors", "model", "lake", "receipts", "index", "ingest", "defs", "definitions"]
     assert sorted(story, key=order.index) == story
 
 
@@ -223,9 +224,9 @@ def test_a_package_that_reaches_outside_is_imported_only_in_its_home(package: st
 # Folders of object keys.
 FOLDERS = (
     *("raw/", "ticks/", "receipt/", "universe/", "universe_of_all_venues/", "vendor/", "failed/", "staging/", "quota/"),
-    "probe/",
+    *("probe/", "index/", "lease/"),
 )
-PARTITIONS = ("venue=", "date=", "data_type=", "instrument_type=", "asked=", "fetched_on=")
+PARTITIONS = ("venue=", "date=", "data_type=", "instrument_type=", "asked=", "fetched_on=", "month=")
 
 
 def _is_key_part(text: str) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from market_data.errors import LakeConflict
+from market_data.index.store import save_part
 from market_data.lake.base import TickLake
 from market_data.lake.format import ensure_writable
 from market_data.lake.keys import object_key, receipt_key
@@ -57,7 +58,7 @@ def recheck_unit(lake: TickLake, unit: DataTypeDay, rules: Iterable[Rule]) -> Re
     changed = tuple(file.vendor_symbol for file, before in pairs if file != before)
     if changed:
         try:
-            save_receipt(lake, judged, generation)
+            save_part(lake, judged, save_receipt(lake, judged, generation))
         except LakeConflict as error:
             raise LakeConflict(f"{unit}: a run changed it while it was judged anew: do so again ({error})") from error
     return Rechecked(judged, changed)

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from market_data.model.instruments import INVERSE, LINEAR, QUANTO
-from market_data.operate.coverage import COMPLETE, FILE_COUNTS, NOT_RUN, SIZES, STATES
+from market_data.model.tick_file import Outcome
+from market_data.operate.coverage import COMPLETE, DELETED, FILE_COUNTS, NOT_RUN, SIZES, STATES
 from market_data.operate.plan import Plan
 
 _ALWAYS_SHOWN = ("complete", "expected", "stored", "rows")
@@ -92,8 +93,10 @@ def _coverage_cells(row: Mapping[str, int], counts: Sequence[str]) -> list[str]:
 
 
 def _describe_counts(totals: Mapping[str, int]) -> str:
-    units = ", ".join(f"{totals[name]:,} {name.replace('_', ' ')}" for name in STATES)
-    files = " + ".join(f"{totals[name]:,} {name.replace('_', ' ')}" for name in FILE_COUNTS[1:])
+    rare = {DELETED, Outcome.REMOVED.value}
+    told = {name: f"{totals[name]:,} {name.replace('_', ' ')}" for name in totals if totals[name] or name not in rare}
+    units = ", ".join(told[name] for name in STATES if name in told)
+    files = " + ".join(told[name] for name in FILE_COUNTS[1:] if name in told)
     return f"Units (venue, data type, day): {units}.\nFiles: {totals['expected']:,} expected = {files}."
 
 
@@ -116,7 +119,7 @@ def describe_waivers(frame: pl.DataFrame) -> Iterator[str]:
 def describe_gaps(frame: pl.DataFrame) -> Iterator[str]:
     """Yield a line for each unit that is incomplete or replacing, then one for each stretch of days not run."""
     for row in frame.filter(~pl.col("state").is_in([COMPLETE, NOT_RUN])).to_dicts():
-        opened = row["failed"] + row["open"]
+        opened = row["failed"] + row["open"] + row["removed"]
         counts = f"{opened} of {row['expected']} files open: " if opened else ""
         unit = f"{row['venue']} {row['data_type']} {row['day']}"
         yield f"{unit} {row['state']}: {counts}{row['cause'].removeprefix(unit).lstrip()}"

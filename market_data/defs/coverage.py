@@ -14,6 +14,7 @@ from market_data.errors import ConfigurationError, MarketDataError
 from market_data.model.limits import MEGABYTE
 from market_data.operate.coverage import (
     COMPLETE,
+    DELETED,
     FILE_COUNTS,
     INCOMPLETE,
     NOT_RUN,
@@ -77,10 +78,11 @@ def describe_coverage(frame: pl.DataFrame) -> dict[str, Any]:
     picture = base64.b64encode(draw_coverage(frame)).decode()
     metadata: dict[str, Any] = {
         "verdict": f"{units[COMPLETE]:,} of {frame.height:,} complete (venue, data type, day); {units[INCOMPLETE]:,} "
-        f"incomplete, {units[REPLACING]:,} being replaced, {units[NOT_RUN]:,} not run",
+        f"incomplete, {units[REPLACING]:,} being replaced, {units[NOT_RUN]:,} not run"
+        + (f", {units[DELETED]:,} deleted" if units[DELETED] else ""),
         "picture": dg.MetadataValue.md(f"![Coverage by venue, data type and day](data:image/png;base64,{picture})"),
     }
-    unsound = frame.filter(pl.col("state").is_in([INCOMPLETE, REPLACING]))
+    unsound = frame.filter(pl.col("state").is_in([INCOMPLETE, REPLACING, DELETED]))
     if not unsound.is_empty():
         columns = ["venue", "data_type", "day", "state", "expected", "failed", "open", "cause"]
         metadata["incomplete"] = _table(unsound.select(columns))
@@ -91,6 +93,7 @@ def describe_coverage(frame: pl.DataFrame) -> dict[str, Any]:
         "units incomplete": units[INCOMPLETE],
         "units replacing": units[REPLACING],
         "units not run": units[NOT_RUN],
+        "units deleted": units[DELETED],
         **{f"files {name.replace('_', ' ')}": totals[name] for name in FILE_COUNTS},
         "rows": totals["rows"],
         "raw MB": round(float(frame["raw_bytes"].sum()) / MEGABYTE, 3),

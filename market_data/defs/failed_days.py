@@ -26,10 +26,9 @@ from market_data.defs.runs import (
     venues_of,
 )
 from market_data.errors import MarketDataError, VendorQuotaExceeded
+from market_data.index.store import read_heads
 from market_data.lake.base import TickLake
-from market_data.model.tick_file import DataTypeDay
 from market_data.operate.automation import FailedDay, RerunRules, decide_rerun
-from market_data.receipts.store import load_receipt
 from market_data.settings.environment import Settings
 from market_data.vendor.quota import refuse_beyond_quota
 
@@ -221,12 +220,9 @@ class FailedDays:
         return (is_success or self._is_complete(venue, day)) and not self._has_failed_check(venue, day)
 
     def _is_complete(self, venue: str, day: str) -> bool:
-        units = (
-            DataTypeDay(venue, data_type, date.fromisoformat(day))
-            for data_type in self._settings.config.venues[venue].data_types
-        )
-        receipts = (load_receipt(self._lake, unit)[0] for unit in units)
-        return all(receipt is not None and receipt.is_complete for receipt in receipts)
+        data_types = self._settings.config.venues[venue].data_types
+        heads = read_heads(self._lake, {venue: data_types}, [date.fromisoformat(day)])
+        return len(heads) == len(data_types) and all(head.is_complete for head in heads.values())
 
     def _count_attempts(self, venue: str, newest_first: list[dg.RunRecord]) -> tuple[int, int]:
         """Count the automatic re-runs since the last success: those that found the vendor ready, and all of them.

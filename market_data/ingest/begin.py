@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from market_data.errors import LakeError
+from market_data.index.store import ensure_part
 from market_data.ingest.assess import PublicationTarget, WantedUnit, assess
 from market_data.ingest.publish import Attempt
 from market_data.lake.base import ObjectStat, TickLake
@@ -23,7 +24,7 @@ from market_data.receipts.store import load_receipt
 
 
 def begin(lake: TickLake, wanted: WantedUnit, target: PublicationTarget, writer: str) -> Attempt:
-    """Read, observe and claim a unit; nothing is written when the unit is published whole and current.
+    """Read, observe and claim a unit; of one that is whole and current nothing is written but what the index lacks.
 
     Raises LakeConflict (transient) when another writer claims at the same moment, LakeError (permanent) when the unit
     was filled from another origin, LakeFormatTooNew (permanent) when a later version must write it.
@@ -37,7 +38,9 @@ def begin(lake: TickLake, wanted: WantedUnit, target: PublicationTarget, writer:
     observed = _observe(lake, known, wanted, target)
     work = assess(known, wanted, observed, target, writer)
     attempt = Attempt(lake, target, writer, work, observed, known, generation)
-    if not work.is_current:
+    if work.is_current:
+        ensure_part(lake, known, generation)
+    else:
         attempt.save(work.claimed)
     return attempt
 

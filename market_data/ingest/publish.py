@@ -20,6 +20,8 @@ writers, or one that was killed and lives on, cannot spoil a committed unit:
   a publication that an earlier version left `replacing`, decodes every file again and writes its raw object anew, after
   its own claim: from then on no older writer holds a generation that still matches.
 
+The index's part of the receipt is written last: it names the receipt's generation, so an old one is not believed.
+
 A killed attempt leaves a claim and maybe objects that nobody names: the next run takes over and removes them. Readers
 only see what a receipt in state `committed` names.
 """
@@ -35,6 +37,7 @@ from functools import partial
 from pathlib import Path
 
 from market_data.errors import LakeConflict, LakeError
+from market_data.index.store import save_part
 from market_data.ingest.assess import PublicationTarget, Work, is_object_held, unnamed_objects
 from market_data.lake.base import GZIP_CONTENT, PARQUET_CONTENT, ObjectStat, TickLake
 from market_data.lake.keys import (
@@ -92,7 +95,9 @@ class Attempt:
 
     def release(self, evidence: Iterable[FileEvidence]) -> Receipt:
         """Keep what is proven and give the claim back; what was published before stays as it is."""
-        return self.save(self.receipt.with_evidence(evidence).released())
+        self.save(self.receipt.with_evidence(evidence).released())
+        save_part(self.lake, self.receipt, self.generation)
+        return self.receipt
 
     def publish(
         self,
@@ -118,6 +123,7 @@ class Attempt:
             at=now(),
         )
         self.save(committed)
+        save_part(self.lake, committed, self.generation)
         list(executor.map(self._delete, unnamed_objects(self.receipt, self.observed)))
         return self.receipt
 

@@ -68,6 +68,11 @@ class TickLake(ABC):
         """List the objects of a folder with `first <= key < before`, sorted by key; GCS is asked for no others."""
         return [stat for stat in self.list_objects(prefix) if first <= stat.key < before]
 
+    def list_folders(self, prefix: str) -> list[str]:
+        """List the folders just below a folder (which ends in '/', as they do), sorted; GCS is asked for them alone."""
+        rests = (stat.key.removeprefix(prefix).split("/") for stat in self.list_objects(prefix))
+        return sorted({f"{prefix}{rest[0]}/" for rest in rests if rest[1:]})
+
     @abstractmethod
     def get_bytes(self, key: str) -> tuple[bytes, ObjectStat]:
         """Read a whole small object with the stat of exactly these bytes. `LakeObjectMissing` (permanent)."""

@@ -97,6 +97,16 @@ class GcsLake(CopyingLake):
         bounds = {"start_offset": self._name_start + first, "end_offset": self._name_start + before}
         return [stat for stat in self._list(prefix, **bounds) if first <= stat.key < before]
 
+    def list_folders(self, prefix: str) -> list[str]:
+        """See `TickLake.list_folders`."""
+        with self._named_errors(f"list the folders of {check_prefix(prefix)}"):
+            found = self._client().list_blobs(
+                self._bucket_name, prefix=self._name_start + prefix, delimiter="/", retry=self._retry
+            )
+            for _ in found.pages:  # the folders come with the pages
+                self._has_seen_bucket = True
+        return sorted(name.removeprefix(self._name_start) for name in found.prefixes)
+
     def _list(self, prefix: str, **bounds: str) -> list[ObjectStat]:
         with self._named_errors(f"list {check_prefix(prefix) or 'the lake'}"):
             blobs = list(

@@ -29,9 +29,12 @@ PARTITION_KEYS: tuple[PartitionKey, ...] = get_args(PartitionKey)
 ORIGIN_KEY = "origin.json"
 UNIVERSE_PREFIX = "universe/"
 LEASE_PREFIX = "lease/"
+RECEIPT_PREFIX = "receipt/"
 PROBE_PREFIX = "probe/"  # what `market-data doctor` writes and takes away
 _UNIVERSE_KEY = re.compile(r"universe/date=(?P<day>\d{4}-\d\d-\d\d)/venue=(?P<venue>[^/]+)/instruments\.parquet")
 _RECEIPT_KEY = re.compile(r"receipt/venue=[^/]+/data_type=[^/]+/date=(?P<day>\d{4}-\d\d-\d\d)\.json")
+_VENUE_FOLDER = re.compile(r"receipt/venue=(?P<venue>[^/]+)/")
+_DATA_TYPE_FOLDER = re.compile(r"receipt/venue=[^/]+/data_type=(?P<data_type>[^/]+)/")
 _RAW_WITH_ID = re.compile(r"\.[0-9a-f]{16}\.csv\.gz$")
 _TICKS = "ticks"
 _PARQUET = ".parquet"
@@ -131,7 +134,24 @@ def receipt_key(unit: DataTypeDay) -> str:
 
 def receipt_prefix(venue: str, data_type: DataType) -> str:
     """Return the folder of all receipts of a venue and data type."""
-    return f"receipt/venue={_encode(venue)}/data_type={data_type}/"
+    return f"{venue_receipts_prefix(venue)}data_type={data_type}/"
+
+
+def venue_receipts_prefix(venue: str) -> str:
+    """Return the folder of all receipts of a venue."""
+    return f"{RECEIPT_PREFIX}venue={_encode(venue)}/"
+
+
+def venue_of_folder(folder: str) -> str | None:
+    """Return the venue whose receipts a folder holds, None for what else people keep beside them."""
+    match = _VENUE_FOLDER.fullmatch(folder)
+    return unquote(match["venue"]) if match else None
+
+
+def data_type_of_folder(folder: str) -> DataType | None:
+    """Return the data type whose receipts a venue's folder holds, None for one that this version does not know."""
+    match = _DATA_TYPE_FOLDER.fullmatch(folder)
+    return DataType(match["data_type"]) if match and match["data_type"] in set(DataType) else None
 
 
 def day_of_receipt(key: str) -> date | None:
@@ -157,6 +177,41 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
+
+
+def universe_day_prefix(day: date) -> str:
+    """Return the folder of the venues' instruments on a day; those of a range of days lie between two such folders."""
+    return f"{UNIVERSE_PREFIX}date={day.isoformat()}/"
+
+
+def index_part_prefix(venue: str, data_type: DataType) -> str:
+    """Return the folder of the compact forms of a venue's and data type's receipts."""
+    return f"index/part/venue={_encode(venue)}/data_type={data_type}/"
+
+
+def index_part_key(unit: DataTypeDay) -> str:
+    """Return the object key of the compact form of a unit's receipt."""
+    return f"{index_part_prefix(unit.venue, unit.data_type)}date={unit.day.isoformat()}.parquet"
+
+
+def index_month_prefix(month: date) -> str:
+    """Return the folder of what is compacted of a month, named by its first day."""
+    return f"index/month={month:%Y-%m}/"
+
+
+def index_units_key(month: date) -> str:
+    """Return the object key of the table of all units of a month."""
+    return f"{index_month_prefix(month)}units.parquet"
+
+
+def index_files_key(month: date, venue: str, data_type: DataType) -> str:
+    """Return the object key of the table of a month's tick files of one venue and data type."""
+    return f"{index_month_prefix(month)}venue={_encode(venue)}/data_type={data_type}/files.parquet"
+
+
+def index_instruments_key(month: date, venue: str) -> str:
+    """Return the object key of the table of the instruments that a venue listed on the days of a month."""
+    return f"{index_month_prefix(month)}venue={_encode(venue)}/instruments.parquet"
 
 
 def combined_universe_key(day: date) -> str:

@@ -94,6 +94,11 @@ class LocalLake(TickLake):
                     found.append(_describe_listed(key, path, checksums if with_crc32c else None))
         return sorted(found, key=lambda described: described.key)
 
+    def list_folders(self, prefix: str) -> list[str]:
+        """See `TickLake.list_folders`."""
+        with self._named_errors(f"list the folders of {check_prefix(prefix)}"):
+            return sorted(f"{prefix}{entry.name}/" for entry in _entries(self._root / prefix) if entry.is_dir())
+
     def get_bytes(self, key: str) -> tuple[bytes, ObjectStat]:
         """See `TickLake.get_bytes`."""
         with self._named_errors(f"read {check_key(key)}"):
@@ -284,17 +289,17 @@ class LocalLake(TickLake):
 
 
 def _walk(directory: Path) -> Iterator[Path]:
-    try:
-        entries = list(os.scandir(directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
+    for entry in _entries(directory):
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path))
         elif entry.is_file():
             yield Path(entry.path)
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return [entry for entry in os.scandir(directory) if not entry.name.startswith(".")]
+    return []
 
 
 def _describe(key: str, stream: BinaryIO) -> ObjectStat:

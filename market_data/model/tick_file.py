@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     NOT_OFFERED = "not_offered"  # the vendor says it has no such file
     WAIVED = "waived"  # a person decided that the day stands without it
     FAILED = "failed"  # not obtained, or not what the format says
+    REMOVED = "removed"  # a person took it out of the lake
 
     @property
     def is_accounted(self) -> bool:

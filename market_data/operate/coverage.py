@@ -1,6 +1,6 @@
 """The use case: coverage, expected tick files against held ones, for each venue, data type and day.
 
-All numbers come from the receipts; a unit without one was not run.
+All numbers come from the index of the receipts; a unit without one was not run.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any
 import polars as pl
 
 from market_data.errors import ConfigurationError
+from market_data.index.store import read_heads
+from market_data.index.unit import COUNTS, UnitHead
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
-from market_data.model.document import is_known
 from market_data.model.tick_file import DataTypeDay, Outcome
-from market_data.receipts.receipt import Receipt, State
-from market_data.receipts.store import map_receipts
+from market_data.receipts.receipt import State
 
 _DEFAULT_DAYS = 30
 _NAMED_FILES = 5  # fit a line
 
-COMPLETE, INCOMPLETE, REPLACING, NOT_RUN = "complete", "incomplete", "replacing", "not_run"
-STATES = (COMPLETE, INCOMPLETE, REPLACING, NOT_RUN)
+COMPLETE, INCOMPLETE, REPLACING, NOT_RUN, DELETED = "complete", "incomplete", "replacing", "not_run", "deleted"
+STATES = (COMPLETE, INCOMPLETE, REPLACING, NOT_RUN, DELETED)
 # Files by what became of them; every expected file is counted in exactly one of the others.
-FILE_COUNTS = ("expected", *(outcome.value for outcome in Outcome), "open")
+FILE_COUNTS = ("expected", *COUNTS)
 SIZES = ("rows", "raw_bytes", "published_bytes")
 COVERAGE_SCHEMA = pl.Schema(
     {
@@ -60,13 +60,14 @@ def choose_days(first: date | None, last: date | None, newest: date, *, names: t
 def measure_coverage(lake: TickLake, wanted: Mapping[str, Sequence[DataType]], days: Sequence[date]) -> pl.DataFrame:
     """Return one row for each venue, data type and day, sorted by them; `wanted` is data types by venue.
 
-    `state` is complete (published whole), incomplete, replacing (being rewritten: do not read) or not_run. `expected`
-    is the sum of `stored`, `vendor_empty`, `not_offered`, `waived`, `failed` and `open` (nobody has tried). `rows` and
-    `raw_bytes` are of the vendor's files held; `published_bytes` is one copy (a lake holds one for each layout).
-    `cause` says what is wrong with a unit that is incomplete or replacing, and which files a complete one is waived.
+    `state` is complete (published whole), incomplete, replacing (being rewritten: do not read), not_run, or deleted.
+    `expected` is the sum of `stored`, `vendor_empty`, `not_offered`, `waived`, `failed`, `removed` and `open` (nobody
+    has tried). `rows` and `raw_bytes` are of the vendor's files held; `published_bytes` is one copy (a lake holds one
+    for each layout). `cause` says what is wrong with a unit that is incomplete or replacing, and which files a complete
+    one is waived.
     Raises LakeError of any kind.
     """
-    rows = map_receipts(lake, wanted, days, _describe)
+    rows = {unit: _describe(head) for unit, head in read_heads(lake, wanted, days).items()}
     units = [DataTypeDay(venue, item, day) for venue, items in wanted.items() for item in items for day in days]
     nothing = {"state": NOT_RUN} | dict.fromkeys((*FILE_COUNTS, *SIZES), 0) | {"cause": None}
     documents = [
@@ -97,34 +98,37 @@ def _summarize(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
     return frame.group_by(keys).agg(*states, pl.col(*FILE_COUNTS, *SIZES).sum()).sort(keys)
 
 
-def _describe(receipt: Receipt) -> dict[str, Any]:
-    state = REPLACING if receipt.state == State.REPLACING else COMPLETE if receipt.is_complete else INCOMPLETE
+def _describe(head: UnitHead) -> dict[str, Any]:
+    words = {State.REPLACING.value: REPLACING, State.DELETED.value: DELETED}
+    state = words.get(head.state, COMPLETE if head.is_complete else INCOMPLETE)
     return {
         "state": state,
-        "expected": len(receipt.files),
-        **receipt.counts(),
-        "rows": sum(file.rows or 0 for file in receipt.files),
-        "raw_bytes": sum(file.size_bytes or 0 for file in receipt.files),
-        "published_bytes": sum(item.size_bytes for item in receipt.objects),
-        "cause": _name_waived(receipt) if state == COMPLETE else _cause(receipt),
+        "expected": head.expected,
+        **dict(zip(COUNTS, head.counts, strict=True)),
+        "rows": head.rows,
+        "raw_bytes": head.raw_bytes,
+        "published_bytes": head.published_bytes,
+        "cause": _name_waived(head) if state == COMPLETE else _cause(head),
     }
 
 
-def _name_waived(receipt: Receipt) -> str | None:
-    waived = [f"{file.vendor_symbol} ({file.error})" for file in receipt.files if file.outcome is Outcome.WAIVED]
-    more = f" and {len(waived) - _NAMED_FILES} more" if len(waived) > _NAMED_FILES else ""
-    return f"waived: {', '.join(waived[:_NAMED_FILES])}{more}" if waived else None
+def _name_waived(head: UnitHead) -> str | None:
+    waived = head.count(Outcome.WAIVED)
+    more = f" and {waived - _NAMED_FILES} more" if waived > _NAMED_FILES else ""
+    return f"waived: {', '.join(head.waived_files[:_NAMED_FILES])}{more}" if waived else None
 
 
-def _cause(receipt: Receipt) -> str:
-    if not is_known(receipt.state):
-        word = receipt.state.value
-        return f"its receipt is in the state {word!r}, a word of a later version of market_data: install a newer one"
-    if not receipt.has_known_layouts:
-        return f"its receipt names no layout that this version knows ({', '.join(receipt.layouts) or 'none'})"
-    if receipt.state == State.REPLACING:
+def _cause(head: UnitHead) -> str:
+    if head.state not in set(State):
+        return (
+            f"its receipt is in the state {head.state!r}, a word of a later version of market_data: install a newer one"
+        )
+    if head.deleted:
+        return head.deleted
+    if not head.has_known_layouts:
+        return f"its receipt names no layout that this version knows ({', '.join(head.layouts) or 'none'})"
+    if head.state == State.REPLACING:
         return "its files are being rewritten, or a run died while it did; run the day again"
-    if receipt.doubt and not receipt.open_files:
-        return f"in doubt: {receipt.doubt}"
-    told = next((file.fault for file in receipt.open_files if file.fault), None)
-    return told or "a run is at work, or was stopped before it ended; run the day again"
+    if head.doubt and not head.open_count:
+        return f"in doubt: {head.doubt}"
+    return head.fault or "a run is at work, or was stopped before it ended; run the day again"

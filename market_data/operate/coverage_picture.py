@@ -10,7 +10,7 @@ from datetime import date
 import polars as pl
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from market_data.operate.coverage import COMPLETE, INCOMPLETE, NOT_RUN, REPLACING, STATES, summarize_venue_days
+from market_data.operate.coverage import COMPLETE, DELETED, INCOMPLETE, NOT_RUN, REPLACING, STATES, summarize_venue_days
 
 LARGEST_PICTURE_BYTES = 100_000
 _NOTHING_EXPECTED = "nothing expected"
@@ -18,6 +18,7 @@ _NOTHING_EXPECTED = "nothing expected"
 _COLOURS = {
     INCOMPLETE: "#d1495b",
     REPLACING: "#edae49",
+    DELETED: "#8b93a1",
     NOT_RUN: "#d9dce1",
     COMPLETE: "#2a8c82",
     _NOTHING_EXPECTED: "#b9ded9",
@@ -132,6 +133,7 @@ def _draw_legend(canvas: ImageDraw.ImageDraw, chart: _Chart, font: _Font) -> Non
         INCOMPLETE: f"incomplete {chart.counts[INCOMPLETE]:,}",
         REPLACING: f"replacing {chart.counts[REPLACING]:,}",
         NOT_RUN: f"not run {chart.counts[NOT_RUN]:,}",
+        **({DELETED: f"deleted {chart.counts[DELETED]:,}"} if chart.counts[DELETED] else {}),
     }
     x, y = _MARGIN, _MARGIN + _LINE + 4
     for state, text in texts.items():

@@ -1,7 +1,8 @@
 """The use case: what a backfill would do before anybody starts it, and which days a newer decoder would write anew.
 
 Which files must exist comes from the vendor's own metadata (the answer kept in the lake, or one just asked for), by the
-same rules as the ingestion; what is there already comes from the receipts. Sizes are those of the nearest held days.
+same rules as the ingestion; what is there already comes from the index of the receipts. Sizes are those of the nearest
+held days.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Any
 import polars as pl
 
 from market_data.errors import ConfigurationError
+from market_data.index.store import read_heads, read_units
+from market_data.index.unit import IndexedUnit, UnitHead
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
 from market_data.model.limits import MEGABYTE
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
-from market_data.receipts.receipt import Receipt, State
-from market_data.receipts.store import days_with_receipts, map_receipts
+from market_data.receipts.receipt import State
+from market_data.receipts.store import days_with_receipts
 from market_data.universe.answers import VendorAnswer
 from market_data.universe.listing import ExportBounds
 from market_data.universe.rules import Selection, expected_tick_files, instruments_on
@@ -125,20 +128,16 @@ def find_stale(
     One row for each venue, data type and day, sorted by them; `files` and `raw_bytes` are what is to be decoded.
     """
 
-    def describe(receipt: Receipt) -> dict[str, object] | None:
-        if receipt.state != State.COMMITTED or receipt.is_published_by(decoder_version, layouts):
-            return None
-        reason = f"layouts {', '.join(receipt.layouts)}; now {', '.join(layouts)}"
-        if receipt.decoder_version != decoder_version:
-            reason = f"decoder {receipt.decoder_version}; now {decoder_version}"
-        stored = [file for file in receipt.files if file.outcome is Outcome.STORED]
-        return {"reason": reason, "files": len(stored), "raw_bytes": sum(file.size_bytes or 0 for file in stored)}
+    def describe(head: UnitHead) -> dict[str, object]:
+        reason = f"layouts {', '.join(head.layouts)}; now {', '.join(layouts)}"
+        if head.decoder_version != decoder_version:
+            reason = f"decoder {head.decoder_version}; now {decoder_version}"
+        return {"reason": reason, "files": head.count(Outcome.STORED), "raw_bytes": head.stored_bytes}
 
-    found = map_receipts(lake, wanted, days, describe)
     rows = [
-        {"venue": unit.venue, "data_type": unit.data_type.value, "day": unit.day} | row
-        for unit, row in found.items()
-        if row is not None
+        {"venue": unit.venue, "data_type": unit.data_type.value, "day": unit.day} | describe(head)
+        for unit, head in read_heads(lake, wanted, days).items()
+        if head.state == State.COMMITTED and (head.decoder_version, head.layouts) != (decoder_version, layouts)
     ]
     return pl.DataFrame(rows, schema=STALE_SCHEMA).sort("venue", "data_type", "day")
 
@@ -169,7 +168,8 @@ class _VenueWork:
         self._bounds = self.answer.bounds
         self.missing = {data_type: [] for data_type in self.selection.data_types}
         self.expected = dict.fromkeys(self.selection.data_types, 0)
-        held = map_receipts(self.lake, {self.venue: self.selection.data_types}, self.days, _describe_held)
+        units = read_units(self.lake, {self.venue: self.selection.data_types}, self.days)
+        held = {unit: _describe_held(found) for unit, found in units.items()}
         for day, files_by_type in self._expected_files():
             is_whole = True
             for data_type, files in files_by_type.items():
@@ -239,9 +239,9 @@ def _may_be_listed(row: Mapping[str, Any], first: str, last: str) -> bool:
     return since[:10] <= last and to[:10] > first
 
 
-def _describe_held(receipt: Receipt) -> _Held:
-    accounted = frozenset(file.vendor_symbol for file in receipt.files if file.is_accounted)
-    return _Held(receipt.is_complete, accounted)
+def _describe_held(unit: IndexedUnit) -> _Held:
+    accounted = frozenset(file.vendor_symbol for file in unit.files if file.is_accounted)
+    return _Held(unit.head.is_complete, accounted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,16 +275,16 @@ def _measure_sizes(lake: TickLake, venue: str, data_type: DataType, days: Sequen
     held = days_with_receipts(lake, venue, data_type)
     first, last = min(days), max(days)
     nearest = sorted(held, key=lambda day: (max(first - day, day - last, timedelta()), day))[:_SIZED_FROM_DAYS]
-    receipts = list(map_receipts(lake, {venue: [data_type]}, nearest, lambda receipt: receipt).values())
+    units = list(read_units(lake, {venue: [data_type]}, nearest).values())
     by_symbol: dict[str, list[int]] = defaultdict(list)
     by_kind: dict[tuple[str, bool], list[int]] = defaultdict(list)
-    for file in (file for receipt in receipts for file in receipt.files if file.is_accounted):
+    for file in (file for unit in units for file in unit.files if file.is_accounted):
         size_bytes = file.size_bytes or 0  # an expected file that is not offered costs nothing
         by_symbol[file.vendor_symbol].append(size_bytes)
         by_kind[file.instrument_type, file.is_group].append(size_bytes)
-    whole = [receipt for receipt in receipts if receipt.is_complete]
-    raw_bytes = sum(file.size_bytes or 0 for receipt in whole for file in receipt.files)
-    published_bytes = sum(item.size_bytes for receipt in whole for item in receipt.objects)
+    whole = [unit.head for unit in units if unit.head.is_complete]
+    raw_bytes = sum(head.raw_bytes for head in whole)
+    published_bytes = sum(head.published_bytes for head in whole)
     return _Sizes(
         {symbol: fmean(sizes) for symbol, sizes in by_symbol.items()},
         {kind: fmean(sizes) for kind, sizes in by_kind.items()},

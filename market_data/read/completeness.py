@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from operator import itemgetter
 
-from market_data.model.data_types import DataType
-from market_data.model.document import is_known
+import polars as pl
+
+from market_data.index.unit import IndexedFile, IndexedObject, IndexedUnit, UnitHead
+from market_data.model.data_types import INSTRUMENT_KEY, DataType
 from market_data.model.instruments import parse_instrument_key
 from market_data.model.tick_file import DataTypeDay, Outcome, base_of_part
-from market_data.receipts.evidence import FileEvidence
-from market_data.receipts.receipt import PublishedObject, Receipt, State
+from market_data.receipts.receipt import State
 
 NOT_RUN = "not run"
 _NOT_TAKEN = "not taken: "
 _NOT_REQUESTED = "not requested: "
 _NAMED_FILES = 3  # fit a line
+_KNOWN_SEVERITIES = {"warn", "error"}
 _BROKEN = "in doubt: a rule"
 _NAMED_LINES = 20
 
@@ -50,7 +52,37 @@ class Wanted:
         base, quote = self.attributes.get(instrument_key) or base_and_quote(instrument_key)
         return (self.bases is None or base in self.bases) and (self.quotes is None or quote in self.quotes)
 
-    def takes(self, item: PublishedObject | FileEvidence) -> bool:
+    def chosen_files(self) -> pl.Expr | None:
+        """Return which single files a reader needs to know of, over their instrument keys; None takes all."""
+        key = pl.col(INSTRUMENT_KEY.name)
+        if self.instruments is None:
+            return self._has_assets_in(key) if self.is_by_asset else None
+        if not self.instruments:
+            return pl.lit(value=False)
+        # tables are sorted by it: what is out of this range is not decompressed
+        bounds = pl.lit(min(self.instruments)), pl.lit(max(self.instruments))
+        return key.is_between(*bounds) & key.is_in(sorted(self.instruments))
+
+    def chosen_rows(self) -> pl.Expr:
+        """Return which rows of grouped files, which hold many instruments, are wanted."""
+        key, chosen = pl.col(INSTRUMENT_KEY.name), pl.lit(value=True)
+        if self.instruments is not None:
+            chosen &= key.is_in(sorted(self.instruments))
+        return chosen & self._has_assets_in(key) if self.is_by_asset else chosen
+
+    def _has_assets_in(self, key: pl.Expr) -> pl.Expr:
+        parts = key.str.split(":").list.get(2, null_on_oob=True).str.split("-")
+        is_spelled = pl.lit(value=True)
+        if self.bases is not None:
+            is_spelled &= parts.list.get(0).is_in(sorted(self.bases))
+        if self.quotes is not None:
+            is_spelled &= parts.list.get(1, null_on_oob=True).is_in(sorted(self.quotes))
+        # the universes decide; what they do not know is taken as its key spells it
+        known = list(self.attributes)
+        named = [instrument for instrument in known if self.has_assets(instrument)]
+        return key.is_in(named) | (~key.is_in(known) & is_spelled)
+
+    def takes(self, item: IndexedObject | IndexedFile) -> bool:
         """Whether a file can hold rows that are wanted (a grouped one is filtered by row later)."""
         if self.instrument_types is not None and item.instrument_type not in self.instrument_types:
             return False
@@ -59,26 +91,26 @@ class Wanted:
         is_named = self.instruments is None or item.instrument_key in self.instruments
         return is_named and self.has_assets(item.instrument_key)
 
-    def _takes_group(self, item: PublishedObject | FileEvidence) -> bool:
+    def _takes_group(self, item: IndexedObject | IndexedFile) -> bool:
         if self.instruments is not None:
             types = {parse_instrument_key(key)[1] for key in self.instruments}
             if item.instrument_type not in types:
                 return False
-        base = base_of_part(item.stem) if isinstance(item, PublishedObject) else None
+        base = base_of_part(item.stem) if isinstance(item, IndexedObject) else None
         return self.bases is None or base is None or base in self.bases
 
 
-def missing_instruments(receipt: Receipt, wanted: Wanted) -> frozenset[str]:
+def missing_instruments(unit: IndexedUnit, wanted: Wanted) -> frozenset[str]:
     """Return the instruments of the unit's venue that are asked for and of which no file was expected."""
-    own = {key for key in wanted.instruments or () if parse_instrument_key(key)[0] == receipt.venue}
-    groups = {file.instrument_type for file in receipt.files if file.is_group}
-    held = {file.instrument_key for file in receipt.files}
+    own = {key for key in wanted.instruments or () if parse_instrument_key(key)[0] == unit.head.venue}
+    groups = {file.instrument_type for file in unit.files if file.is_group}
+    held = {file.instrument_key for file in unit.files}
     return frozenset(key for key in own - held if parse_instrument_key(key)[1] not in groups)
 
 
 def find_causes(
-    units: Sequence[DataTypeDay],
-    receipts: Mapping[DataTypeDay, Receipt],
+    asked: Sequence[DataTypeDay],
+    units: Mapping[DataTypeDay, IndexedUnit],
     wanted: Wanted,
     unlisted: Mapping[DataTypeDay, Collection[str]],
 ) -> dict[DataTypeDay, str]:
@@ -86,32 +118,32 @@ def find_causes(
 
     `unlisted` are instruments that their venue did not list on a unit's day: that they lack there is no fault.
     """
-    idle = _idle_days(units, receipts)
-    found = ((unit, cause_of(receipts.get(unit), wanted, unlisted.get(unit, ()))) for unit in units if unit not in idle)
+    idle = _idle_days(asked, units)
+    found = ((unit, cause_of(units.get(unit), wanted, unlisted.get(unit, ()))) for unit in asked if unit not in idle)
     return {unit: cause for unit, cause in found if cause is not None}
 
 
 def choose_readable(
-    units: Sequence[DataTypeDay],
-    receipts: Mapping[DataTypeDay, Receipt],
+    asked: Sequence[DataTypeDay],
+    units: Mapping[DataTypeDay, IndexedUnit],
     causes: Mapping[DataTypeDay, str],
     *,
     has_incomplete: bool,
-) -> list[Receipt]:
-    """Return the receipts of the units that are read: the whole ones, or also what was published of the others."""
-    found = [receipts[unit] for unit in units if unit in receipts and (has_incomplete or unit not in causes)]
-    return [receipt for receipt in found if receipt.is_settled and receipt.has_known_layouts]
+) -> list[IndexedUnit]:
+    """Return the units that are read: the whole ones, or also what was published of the others."""
+    found = [units[unit] for unit in asked if unit in units and (has_incomplete or unit not in causes)]
+    return [unit for unit in found if unit.head.is_settled and unit.head.has_known_layouts]
 
 
-def _idle_days(units: Sequence[DataTypeDay], receipts: Mapping[DataTypeDay, Receipt]) -> set[DataTypeDay]:
+def _idle_days(asked: Sequence[DataTypeDay], units: Mapping[DataTypeDay, IndexedUnit]) -> set[DataTypeDay]:
     """Return the units without rows that are no fault: the venue listed nothing that day, or nothing that is wanted.
 
     A venue of which nothing was expected on any of the days, although it listed instruments, is no such case: whoever
     asks for a data type that it does not have, or that is filtered away, is told so.
     """
-    nothing = {unit for unit in units if unit in receipts and receipts[unit].is_nothing_expected}
-    busy_venues = {unit.venue for unit in units if unit not in nothing}
-    return {unit for unit in nothing if unit.venue in busy_venues or receipts[unit].instruments_listed == 0}
+    nothing = {unit for unit in asked if unit in units and units[unit].head.is_nothing_expected}
+    busy_venues = {unit.venue for unit in asked if unit not in nothing}
+    return {unit for unit in nothing if unit.venue in busy_venues or units[unit].head.instruments_listed == 0}
 
 
 def describe_causes(causes: Mapping[DataTypeDay, str], asked: int, lake_url: str) -> str:
@@ -173,21 +205,25 @@ def _describe_span(days: Sequence[date]) -> str:
     return f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
 
 
-def describe_unchecked(receipts: Iterable[Receipt], wanted: Wanted) -> str | None:
+def describe_unchecked(units: Iterable[IndexedUnit], wanted: Wanted) -> str | None:
     """Return what to say of ticks that no rule has looked at, None where there are none."""
-    unchecked = [receipt.unit for receipt in receipts if any(map(wanted.takes, receipt.unchecked_files))]
+    unchecked = [
+        unit.unit
+        for unit in units
+        if any(file.outcome is Outcome.STORED and not file.is_checked for file in filter(wanted.takes, unit.files))
+    ]
     if not unchecked:
         return None
     text = f"{len(unchecked)} venue-days are unchecked (no rule has looked at their ticks), from {unchecked[0]} on"
     return f"{text}. An earlier version published them"
 
 
-def describe_waived(receipts: Iterable[Receipt], wanted: Wanted) -> str | None:
+def describe_waived(units: Iterable[IndexedUnit], wanted: Wanted) -> str | None:
     """Return what to say of files that are missing on a person's word, None where there are none."""
     waived = [
-        f"  {receipt.unit} {file.vendor_symbol}: {file.error}"
-        for receipt in receipts
-        for file in filter(wanted.takes, receipt.files)
+        f"  {unit.unit} {file.vendor_symbol}: {file.told}"
+        for unit in units
+        for file in filter(wanted.takes, unit.files)
         if file.outcome is Outcome.WAIVED
     ]
     return f"{len(waived)} files are waived, and not in what is read:\n{_some_lines(waived)}" if waived else None
@@ -198,59 +234,69 @@ def _some_lines(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:_NAMED_LINES], *more])
 
 
-def cause_of(receipt: Receipt | None, wanted: Wanted, unlisted: Collection[str] = ()) -> str | None:
+def cause_of(unit: IndexedUnit | None, wanted: Wanted, unlisted: Collection[str] = ()) -> str | None:
     """Return why a unit cannot be read whole under the filters, None when it can."""
-    if receipt is None:
+    if unit is None:
         return NOT_RUN
-    if not receipt.is_settled or not receipt.has_known_layouts:
-        return _cause_of_publication(receipt)
-    relevant = [file for file in receipt.files if wanted.takes(file)]
+    head = unit.head
+    if not head.is_settled or not head.has_known_layouts or head.deleted:
+        return _cause_of_publication(head)
+    relevant = [file for file in unit.files if wanted.takes(file)]
     failed = [file for file in relevant if not file.is_accounted]
-    if failed or receipt.state == State.OPEN:
-        counted = failed or list(receipt.open_files)
-        first = next((file.fault for file in counted if file.fault), "a run is at work, or was stopped before it ended")
-        return f"failed: {len(counted)} of {len(receipt.files)} files open ({_name_some(counted)}): {first}"
-    if receipt.doubt:
-        return f"in doubt: {receipt.doubt}"
-    if not receipt.files:
+    if failed or head.state == State.OPEN:
+        return _cause_of_open_files(head, failed)
+    if head.doubt:
+        return f"in doubt: {head.doubt}"
+    if not head.expected:
         return "not offered: the vendor lists no such file of this venue for this day"
-    return _cause_of_instruments(receipt, relevant, wanted, unlisted) or _cause_of_ticks(relevant)
+    return _cause_of_instruments(unit, relevant, wanted, unlisted) or _cause_of_ticks(relevant)
 
 
-def _cause_of_publication(receipt: Receipt) -> str:
-    if receipt.state == State.REPLACING:
+def _cause_of_open_files(head: UnitHead, failed: Sequence[IndexedFile]) -> str:
+    names = [file.vendor_symbol for file in failed] or head.open_files
+    if failed and all(file.outcome is Outcome.REMOVED for file in failed):
+        return f"{failed[0].told} ({len(failed)} files: {_name_some(names)})"
+    count = len(failed) or head.open_count
+    told = next((file.told for file in failed if file.told), None) if failed else head.fault
+    why = told or "a run is at work, or was stopped before it ended"
+    return f"failed: {count} of {head.expected} files open ({_name_some(names)}): {why}"
+
+
+def _cause_of_publication(head: UnitHead) -> str:
+    if head.deleted:
+        return head.deleted
+    if head.state == State.REPLACING:
         return "replacing: its files are being rewritten, or a run died while it did; run the day again"
-    if receipt.is_settled and not receipt.layouts:
+    if head.is_settled and not head.layouts:
         return "damaged: its receipt names objects and no layout; move it away and run the day again"
-    what = f"layouts {', '.join(receipt.layouts)}" if receipt.is_settled else f"state {receipt.state.value!r}"
+    what = f"layouts {', '.join(head.layouts)}" if head.is_settled else f"state {head.state!r}"
     return f"published by a later version of market_data, whose {what} this one does not know: install a newer one"
 
 
-def _cause_of_ticks(files: Sequence[FileEvidence]) -> str | None:
-    broken = [(file, item) for file in files for item in file.findings if item.severity.is_error]
+def _cause_of_ticks(files: Sequence[IndexedFile]) -> str | None:
+    broken = [file for file in files if file.finding is not None]
     if not broken:
         return None
-    names = _name_some(list({file.vendor_symbol: file for file, _ in broken}.values()))
-    severity = broken[0][1].severity
-    told = "error" if is_known(severity) else f"{severity.value} (a word of a later version of market_data)"
-    return f"{_BROKEN} of severity {told} is broken ({names}): {broken[0][1].text}"
+    names, severity = _name_some([file.vendor_symbol for file in broken]), broken[0].severity
+    told = severity if severity in _KNOWN_SEVERITIES else f"{severity} (a word of a later version of market_data)"
+    return f"{_BROKEN} of severity {told} is broken ({names}): {broken[0].finding}"
 
 
 def _cause_of_instruments(
-    receipt: Receipt, relevant: Sequence[FileEvidence], wanted: Wanted, unlisted: Collection[str]
+    unit: IndexedUnit, relevant: Sequence[IndexedFile], wanted: Wanted, unlisted: Collection[str]
 ) -> str | None:
-    own = {key for key in wanted.instruments or () if parse_instrument_key(key)[0] == receipt.venue} - set(unlisted)
+    own = {key for key in wanted.instruments or () if parse_instrument_key(key)[0] == unit.head.venue} - set(unlisted)
     outcomes = {file.instrument_key: file.outcome for file in relevant if not file.is_group}
     # a grouped file holds whatever traded of its type; an instrument without rows is no fault
     groups = {file.instrument_type: file.outcome for file in relevant if file.is_group}
     held = {key: outcomes.get(key, groups.get(parse_instrument_key(key)[1])) for key in own}
     if missing := sorted(key for key, outcome in held.items() if outcome is None):
-        return f"{_NOT_REQUESTED}{', '.join(missing)} (not among the {len(receipt.files)} files of the day)"
+        return f"{_NOT_REQUESTED}{', '.join(missing)} (not among the {unit.head.expected} files of the day)"
     if absent := sorted(key for key, outcome in held.items() if outcome is Outcome.NOT_OFFERED):
         return f"not offered: {', '.join(absent)}"
     if relevant and all(file.outcome is Outcome.NOT_OFFERED for file in relevant):
-        return f"not offered: the vendor has none of the {len(relevant)} files: {relevant[0].error}"
-    kept_back = [file for file in receipt.unpublished_files if wanted.takes(file)]
+        return f"not offered: the vendor has none of the {len(relevant)} files: {relevant[0].told}"
+    kept_back = [file.vendor_symbol for file in relevant if not file.is_published]
     if kept_back:
         return (
             f"failed: {_name_some(kept_back)} stored but not published, for other files of the day are open, or a run "
@@ -259,8 +305,8 @@ def _cause_of_instruments(
     return None
 
 
-def _name_some(files: Sequence[FileEvidence]) -> str:
-    return ", ".join(file.vendor_symbol for file in files[:_NAMED_FILES]) + (", ..." if files[_NAMED_FILES:] else "")
+def _name_some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED_FILES]) + (", ..." if names[_NAMED_FILES:] else "")
 
 
 def base_and_quote(instrument_key: str) -> tuple[str, str]:

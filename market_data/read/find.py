@@ -8,38 +8,29 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from fnmatch import translate
 
 import polars as pl
 
 from market_data.errors import ConfigurationError
-from market_data.lake.base import READERS, TickLake
-from market_data.lake.keys import UNIVERSE_PREFIX, parse_universe_key
+from market_data.index.instruments import list_universes, read_universes
+from market_data.index.store import read_files_of
+from market_data.index.unit import UnitHead
+from market_data.lake.base import TickLake
 from market_data.lake.origin import load_lake_document
 from market_data.model.data_types import DataType
-from market_data.model.tick_file import base_of_part
 from market_data.model.venues import parse_venue
 from market_data.read.arguments import names_of, refuse_unknown_types, to_day, to_instrument_type, upper_names_of
 from market_data.read.opening import open_to_read
 from market_data.read.scan import NothingMatchesWarning
-from market_data.receipts.receipt import Receipt, State
-from market_data.receipts.store import map_receipts
-from market_data.universe.table import UNIVERSE_SCHEMA, read_universe
+from market_data.receipts.receipt import State
+from market_data.universe.table import UNIVERSE_SCHEMA
 
 _GLOB = re.compile(r"[*?\[]")
-_HELD_SCHEMA = pl.Schema(
-    {
-        "venue": pl.String(),
-        "data_type": pl.String(),
-        "day": pl.Date(),
-        "instrument_key": pl.String(),
-        "instrument_type": pl.String(),
-        "base": pl.String(),
-    }
-)
+_UNIT_SCHEMA = pl.Schema({"venue": pl.String(), "data_type": pl.String(), "day": pl.Date()})
+_HELD_COLUMNS = ("day", "instrument_key", "instrument_type", "stem")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +40,12 @@ class _Days:
     on: date | None
     between: tuple[date, date] | None
 
-    def has(self, day: date) -> bool:
-        return (self.on is None or day == self.on) and (
-            self.between is None or self.between[0] <= day < self.between[1]
-        )
+    @property
+    def bounds(self) -> tuple[date, date]:
+        """The first and the last of them."""
+        if self.on:
+            return self.on, self.on
+        return (self.between[0], self.between[1] - timedelta(days=1)) if self.between else (date.min, date.max)
 
     def __str__(self) -> str:
         if self.on:
@@ -117,10 +110,10 @@ def find_instruments(
     load_lake_document(store)  # before the universes, as `map_receipts` does before receipts
     asked = None if venues is None else sorted({parse_venue(name) for name in names_of(venues)})
     days = _days_asked(on, between)
-    held = [pair for pair in held_universes(store) if not asked or pair[0] in asked]
-    pairs = [(venue, day) for venue, day in held if days.has(day)]
-    if not pairs:
-        warnings.warn(_describe_absence(store.url, asked or (), held, days), NothingMatchesWarning, stacklevel=2)
+    held = {pair: it for pair, it in list_universes(store, *days.bounds).items() if not asked or pair[0] in asked}
+    if not held:
+        every = [pair for pair in list_universes(store) if not asked or pair[0] in asked]
+        warnings.warn(_describe_absence(store.url, asked or (), every, days), NothingMatchesWarning, stacklevel=2)
     wanted_types = None if types is None else frozenset(map(to_instrument_type, names_of(types)))
     filters = _Filters(
         text,
@@ -128,14 +121,11 @@ def find_instruments(
         None if expiry is None else to_day(expiry),
     )
     choose = filters.choose
-    with ThreadPoolExecutor(READERS) as pool:
-        results = list(
-            pool.map(lambda pair: choose(read_universe(store, *pair).with_columns(day=pl.lit(pair[1]))), pairs)
-        )
+    columns = [*UNIVERSE_SCHEMA, "day"]
+    results = [choose(frame.select(columns)) for frame in read_universes(store, held)]
     refuse_unknown_types(wanted_types or (), {name for _, seen in results for name in seen})
     no_rows = pl.DataFrame(schema={**UNIVERSE_SCHEMA, "day": pl.Date()})
     listed = pl.concat([no_rows, *(chosen for chosen, _ in results)])
-    columns = [name for name in listed.columns if name != "day"]
     multiplier = pl.col("contract_multiplier")
     newest = (
         listed.sort("day")
@@ -147,13 +137,7 @@ def find_instruments(
         )
     )
     found = newest.join(_count_held(store, listed), on="instrument_key").sort("instrument_key")
-    return found.select(*columns, pl.col("days_listed").cast(pl.Int64), "days_held")
-
-
-def held_universes(lake: TickLake) -> list[tuple[str, date]]:
-    """Return venue and day of each universe in the lake, sorted."""
-    found = (parse_universe_key(stat.key) for stat in lake.list_objects(UNIVERSE_PREFIX))
-    return sorted(pair for pair in found if pair is not None)
+    return found.select(*UNIVERSE_SCHEMA, pl.col("days_listed").cast(pl.Int64), "days_held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +158,9 @@ class _Filters:
             chosen = chosen.filter(pl.col("expiry").dt.date() == self.expiry)
         if self.text:
             is_named = _name_matcher(self.text)
-            names = zip(chosen["instrument_key"], chosen["vendor_symbol"], strict=True)
-            chosen = chosen.filter(pl.Series([any(map(is_named, pair)) for pair in names], dtype=pl.Boolean()))
+            names = chosen.select("instrument_key", "vendor_symbol").unique()  # the same ones on many days
+            named = pl.Series([any(map(is_named, pair)) for pair in names.iter_rows()], dtype=pl.Boolean())
+            chosen = chosen.join(names.filter(named), on=names.columns, how="semi")
         return chosen, set(universe["instrument_type"].unique())
 
 
@@ -191,17 +176,16 @@ def _count_held(lake: TickLake, listed: pl.DataFrame) -> pl.DataFrame:
     """Return the struct `days_held` for each instrument key."""
     days = listed["day"].unique().to_list()
     wanted = {str(venue): tuple(DataType) for venue in listed["venue"].unique().sort()}
-    found = map_receipts(lake, wanted, days, _held_files)
-    rows = [
-        (unit.venue, unit.data_type.value, unit.day, *file) for unit, files in found.items() for file in sorted(files)
-    ]
-    held = pl.DataFrame(rows, schema=_HELD_SCHEMA, orient="row")
+    keys = listed["instrument_key"].unique()
+    chosen = pl.col("instrument_key").is_in(keys.implode()) if keys.len() else pl.lit(value=False)
+    heads, files = read_files_of(lake, wanted, days, _HELD_COLUMNS, chosen)
+    held = _held_of(heads.values(), files)
+    columns = ["instrument_key", "data_type", "day"]
     single = listed.join(held.drop("instrument_type", "base"), on=["venue", "day", "instrument_key"])
-    groups = held.filter(pl.col("instrument_key") == "").drop("instrument_key")
     # a group is split by base; instruments without a known one are together
+    groups = held.filter(pl.col("instrument_key") == "").drop("instrument_key")
     bases = listed.with_columns(pl.col("base").fill_null(""))
     grouped = bases.join(groups, on=["venue", "day", "instrument_type", "base"])
-    columns = ["instrument_key", "data_type", "day"]
     days_held = pl.concat([single.select(columns), grouped.select(columns)]).unique()
     counts = [(pl.col("data_type") == name).sum().cast(pl.Int64).alias(name) for name in DataType]
     all_keys = listed.select("instrument_key").unique()
@@ -209,14 +193,17 @@ def _count_held(lake: TickLake, listed: pl.DataFrame) -> pl.DataFrame:
     return by_key.select("instrument_key", days_held=pl.struct(pl.col(name).fill_null(0) for name in DataType))
 
 
-def _held_files(receipt: Receipt) -> set[tuple[str, str, str]]:
-    """Return (instrument key, instrument type, base) of what is published; a part of a group has no key but a base."""
-    if receipt.state != State.COMMITTED or not receipt.has_known_layouts:
-        return set()
-    return {
-        (item.instrument_key or "", item.instrument_type, "" if item.instrument_key else base_of_part(item.stem) or "")
-        for item in receipt.objects
-    }
+def _held_of(heads: Iterable[UnitHead], files: pl.DataFrame) -> pl.DataFrame:
+    """Return what is published, one row each; a part of a group has no key but a base."""
+    published = [
+        (head.venue, head.data_type.value, head.day)
+        for head in heads
+        if head.state == State.COMMITTED and head.has_known_layouts
+    ]
+    units = pl.DataFrame(published, schema=_UNIT_SCHEMA, orient="row")
+    held = files.filter(pl.col("stem").is_not_null()).join(units, on=["venue", "data_type", "day"], how="semi")
+    base = pl.when(pl.col("instrument_key") == "").then(pl.col("stem").str.split("~").list.get(0)).otherwise(pl.lit(""))
+    return held.select(*_UNIT_SCHEMA, "instrument_key", "instrument_type", base=base).unique()
 
 
 def _describe_absence(lake_url: str, venues: Sequence[str], held: Sequence[tuple[str, date]], asked: _Days) -> str:

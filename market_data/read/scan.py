@@ -14,6 +14,8 @@ from typing import Literal, get_args
 import polars as pl
 
 from market_data.errors import ConfigurationError, TicksIncomplete
+from market_data.index.store import held_venues, read_units
+from market_data.index.unit import IndexedUnit
 from market_data.lake.base import TickLake
 from market_data.lake.keys import (
     LAYOUTS,
@@ -23,10 +25,10 @@ from market_data.lake.keys import (
     object_key,
 )
 from market_data.lake.open import polars_storage_options
-from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType, parse_data_type
+from market_data.model.data_types import TABLES, DataType, parse_data_type
 from market_data.model.instruments import parse_instrument_key
 from market_data.model.tick_file import DataTypeDay
-from market_data.model.venues import VENUES, parse_venue
+from market_data.model.venues import parse_venue
 from market_data.read.arguments import (
     names_of,
     refuse_unknown_types,
@@ -50,8 +52,7 @@ from market_data.read.completeness import (
 )
 from market_data.read.opening import open_to_read
 from market_data.read.universes import read_listings
-from market_data.receipts.receipt import Receipt
-from market_data.receipts.store import days_with_receipts, map_receipts
+from market_data.receipts.store import days_with_receipts
 
 OnIncomplete = Literal["raise", "skip", "include"]
 _NEAREST = 3
@@ -89,9 +90,9 @@ class _Question:
     def days(self) -> list[date]:
         return list(_days(self.since, self.until))
 
-    def units(self, receipts: Iterable[DataTypeDay]) -> list[DataTypeDay]:
-        """Return the units asked for, by day, then venue; `receipts` are the units the lake has receipts of."""
-        venues = self.venues or sorted({unit.venue for unit in receipts})
+    def units(self, held: Iterable[DataTypeDay]) -> list[DataTypeDay]:
+        """Return the units asked for, by day, then venue; `held` are those the lake has receipts of."""
+        venues = self.venues or sorted({unit.venue for unit in held})
         return [DataTypeDay(venue, self.data_type, day) for day in self.days for venue in venues]
 
 
@@ -114,7 +115,7 @@ def scan_ticks(
     One row is one row of the vendor's file, with `date`, `venue` and `instrument_type` before its columns; rows of one
     file are in the vendor's order, files by day, venue and vendor symbol. Columns, units and source (the vendor's page
     on its CSV files): `market_data/model/data_types.py`, or `market-data schema TYPE`. Nothing is read before the frame
-    is collected, but for the receipts.
+    is collected, but for the index of the receipts.
 
     data_type: one of the vendor's tables, such as `trades`, in any spelling.
     venues: one or several, in any spelling (`binance`, `okex`); None takes those of `instruments`, else every venue
@@ -163,9 +164,9 @@ def scan_ticks(
     store = open_to_read(lake)
     if any(names == [] for names in (venues, instruments, base, quote, instrument_types)):
         return _no_rows(question.data_type)  # an empty list asks for nothing
-    readable, wanted = _choose_receipts(store, question, on_incomplete)
+    readable, wanted = _choose_units(store, question, on_incomplete)
     for category, text in (
-        (NothingMatchesWarning, _describe_no_match(readable, wanted)),
+        (NothingMatchesWarning, _describe_no_match(store, readable, wanted)),
         (UncheckedTicksWarning, describe_unchecked(readable, wanted)),
         (WaivedTicksWarning, describe_waived(readable, wanted)),
     ):
@@ -176,26 +177,26 @@ def scan_ticks(
     return rows.filter(time_of_row >= question.since, time_of_row < question.until)
 
 
-def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncomplete) -> tuple[list[Receipt], Wanted]:
-    """Return the receipts of what is read, in the order of the rows, and the filters with what the universes know.
+def _choose_units(lake: TickLake, question: _Question, on_incomplete: OnIncomplete) -> tuple[list[IndexedUnit], Wanted]:
+    """Return the units that are read, in the order of the rows, and the filters with what the universes know.
 
     What is not whole is refused, or warned of.
     """
-    venues = dict.fromkeys(question.venues or VENUES, (question.data_type,))
-    receipts = map_receipts(lake, venues, question.days, lambda receipt: receipt)
-    seen = {file.instrument_type for receipt in receipts.values() for file in receipt.files}
-    refuse_unknown_types(question.wanted.instrument_types or (), seen)
-    units = question.units(receipts)
+    venues = question.venues or held_venues(lake)
+    wanted = question.wanted
+    if wanted.is_by_asset:
+        listings = read_listings(lake, [(venue, day) for day in question.days for venue in venues])
+        wanted = replace(wanted, attributes={key: assets for it in listings.values() for key, assets in it.items()})
+    held = read_units(lake, _of_type(question.data_type, venues), question.days, wanted.chosen_files())
+    seen = {instrument_type for unit in held.values() for instrument_type in unit.head.instrument_types}
+    refuse_unknown_types(wanted.instrument_types or (), seen)
+    units = question.units(held)
     if not units:
         raise TicksIncomplete(
             f"the lake {lake.url} holds no {question.data_type} of any venue. Is it the right lake, and is "
             f"{question.data_type} among `data_types` in the venues file?"
         )
-    wanted = question.wanted
-    if wanted.is_by_asset:
-        listings = read_listings(lake, [(unit.venue, unit.day) for unit in units])
-        wanted = replace(wanted, attributes={key: assets for it in listings.values() for key, assets in it.items()})
-    causes = find_causes(units, receipts, wanted, _unlisted(lake, receipts, wanted))
+    causes = find_causes(units, held, wanted, _unlisted(lake, held, wanted))
     if causes:
         not_run = [unit for unit, cause in causes.items() if cause == NOT_RUN]
         causes = with_types_not_taken(causes, _types_taken(lake, not_run))
@@ -203,7 +204,7 @@ def _choose_receipts(lake: TickLake, question: _Question, on_incomplete: OnIncom
         if on_incomplete == "raise":
             raise TicksIncomplete(f"{text}\n{describe_remedy(causes)}")
         warnings.warn(text, IncompleteTicksWarning, stacklevel=3)
-    return choose_readable(units, receipts, causes, has_incomplete=on_incomplete == "include"), wanted
+    return choose_readable(units, held, causes, has_incomplete=on_incomplete == "include"), wanted
 
 
 def _types_taken(lake: TickLake, units: Sequence[DataTypeDay]) -> dict[tuple[str, date], list[DataType]]:
@@ -216,18 +217,22 @@ def _types_taken(lake: TickLake, units: Sequence[DataTypeDay]) -> dict[tuple[str
     return taken
 
 
+def _of_type(data_type: DataType, venues: Iterable[str]) -> dict[str, tuple[DataType, ...]]:
+    return dict.fromkeys(venues, (data_type,))
+
+
 def _unlisted(
-    lake: TickLake, receipts: Mapping[DataTypeDay, Receipt], wanted: Wanted
+    lake: TickLake, units: Mapping[DataTypeDay, IndexedUnit], wanted: Wanted
 ) -> dict[DataTypeDay, frozenset[str]]:
     """Return the instruments asked for that their venue did not list on a unit's day, though on another one of these.
 
     One that was listed on none of the days stays a fault: it may be spelled wrongly, or the days may be others.
     """
-    missing = {unit: keys for unit, receipt in receipts.items() if (keys := missing_instruments(receipt, wanted))}
+    missing = {it: keys for it, unit in units.items() if (keys := missing_instruments(unit, wanted))}
     if not missing:
         return {}
     listings = read_listings(lake, [(unit.venue, unit.day) for unit in missing])
-    held = {file.instrument_key for receipt in receipts.values() for file in receipt.files}
+    held = {file.instrument_key for unit in units.values() for file in unit.files}
     known = held.union(*listings.values())
     return {
         unit: frozenset(key for key in keys if key in known and key not in listings[unit.venue, unit.day])
@@ -236,17 +241,19 @@ def _unlisted(
     }
 
 
-def _describe_no_match(receipts: Sequence[Receipt], wanted: Wanted) -> str | None:
+def _describe_no_match(lake: TickLake, units: Sequence[IndexedUnit], wanted: Wanted) -> str | None:
     """Return what to say where whole days hold nothing of the base, quote or instruments asked for; None elsewhere."""
-    files = [file for receipt in receipts for file in receipt.files]
+    if wanted.is_all or not any(unit.head.expected for unit in units):
+        return None
+    files = (file for unit in units for file in unit.files if not (file.is_group and file.has_bytes))
     # a grouped file says nothing of what it holds; its parts say their base
-    parts = [item for receipt in receipts for item in receipt.objects if item.instrument_key is None]
-    if wanted.is_all or not files:
+    parts = (item for unit in units for item in unit.objects if item.instrument_key is None)
+    if any(map(wanted.takes, files)) or any(map(wanted.takes, parts)):
         return None
-    is_one_file_taken = any(wanted.takes(file) for file in files if not (file.is_group and file.has_bytes))
-    if is_one_file_taken or any(map(wanted.takes, parts)):
-        return None
-    keys = {file.instrument_key for receipt in receipts for file in receipt.files if file.instrument_key}
+    # what comes near is not among what was chosen
+    venues = _of_type(units[0].head.data_type, sorted({unit.head.venue for unit in units}))
+    every = read_units(lake, venues, [unit.head.day for unit in units])
+    keys = {file.instrument_key for unit in every.values() for file in unit.files if file.instrument_key}
     pairs = [wanted.attributes.get(key) or base_and_quote(key) for key in keys]
     told = []
     for name, asked, known in (
@@ -258,7 +265,7 @@ def _describe_no_match(receipts: Sequence[Receipt], wanted: Wanted) -> str | Non
         if asked is not None and not asked & known:
             near = sorted({near for text in asked for near in get_close_matches(text, known, _NEAREST, 0.4)})
             told.append(f"{name} {', '.join(sorted(asked))} (near: {', '.join(near[:_NEAREST]) or 'nothing'})")
-    return f"the {len(receipts)} venue-days hold no file of {' and '.join(told) or 'these filters together'}"
+    return f"the {len(units)} venue-days hold no file of {' and '.join(told) or 'these filters together'}"
 
 
 def _no_rows(data_type: DataType) -> pl.LazyFrame:
@@ -267,24 +274,24 @@ def _no_rows(data_type: DataType) -> pl.LazyFrame:
 
 
 def _scan(
-    lake: TickLake, data_type: DataType, receipts: Sequence[Receipt], wanted: Wanted, layout: str | None
+    lake: TickLake, data_type: DataType, units: Sequence[IndexedUnit], wanted: Wanted, layout: str | None
 ) -> pl.LazyFrame:
     objects: list[_Object] = []  # in the order of the rows
-    for receipt in receipts:
-        for item in filter(wanted.takes, receipt.objects):
-            chosen = layout or receipt.known_layouts[0]
-            if chosen not in item.generations:
+    for unit in units:
+        for item in filter(wanted.takes, unit.objects):
+            chosen = layout or unit.head.known_layouts[0]
+            if chosen not in unit.head.layouts:
                 raise ConfigurationError(
-                    f"{receipt.unit} is not published in {chosen!r}, but in {', '.join(receipt.layouts)}"
+                    f"{unit.unit} is not published in {chosen!r}, but in {', '.join(unit.head.layouts)}"
                 )
-            objects.append(_Object(chosen, item.name(receipt.unit), item.instrument_key is None))
+            objects.append(_Object(chosen, item.name(unit.unit), item.instrument_key is None))
     schema = TABLES[data_type].published_schema
     if not objects:
         return _no_rows(data_type)
     # each layout puts the partition keys elsewhere
     scans = [scan.select(*_ADDED_COLUMNS, *schema) for scan in _scans(lake, objects)]
     rows = pl.concat(scans) if len(scans) > 1 else scans[0]
-    return _only_wanted_rows(rows, wanted) if any(item.is_group for item in objects) else rows
+    return rows.filter(wanted.chosen_rows()) if any(item.is_group for item in objects) else rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,25 +324,6 @@ def _scans(lake: TickLake, objects: Sequence[_Object]) -> Iterator[pl.LazyFrame]
         yield scan.with_columns(
             date=pl.lit(unit.day), venue=pl.lit(unit.venue), instrument_type=pl.lit(instrument_type)
         )
-
-
-def _only_wanted_rows(rows: pl.LazyFrame, wanted: Wanted) -> pl.LazyFrame:
-    """Filter the rows of grouped files, which hold many instruments."""
-    key = pl.col(INSTRUMENT_KEY.name)
-    if wanted.instruments is not None:
-        rows = rows.filter(key.is_in(sorted(wanted.instruments)))
-    if not wanted.is_by_asset:
-        return rows
-    parts = key.str.split(":").list.get(2).str.split("-")
-    is_spelled = pl.lit(value=True)
-    if wanted.bases is not None:
-        is_spelled &= parts.list.get(0).is_in(sorted(wanted.bases))
-    if wanted.quotes is not None:
-        is_spelled &= parts.list.get(1, null_on_oob=True).is_in(sorted(wanted.quotes))
-    # the universes decide; what they do not know is taken as its key spells it
-    known = list(wanted.attributes)
-    named = [instrument for instrument in known if wanted.has_assets(instrument)]
-    return rows.filter(key.is_in(named) | (~key.is_in(known) & is_spelled))
 
 
 def _days(since: datetime, until: datetime) -> Iterator[date]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
-from market_data.errors import LakeObjectMissing
-from market_data.lake.base import READERS, TickLake
-from market_data.universe.table import read_universe
+from market_data.index.instruments import list_universes, read_universes
+from market_data.lake.base import TickLake
 
 # (base, quote) by instrument key
 Listing = Mapping[str, tuple[str | None, str | None]]
@@ -16,15 +14,13 @@ Listing = Mapping[str, tuple[str | None, str | None]]
 
 def read_listings(lake: TickLake, pairs: Iterable[tuple[str, date]]) -> dict[tuple[str, date], Listing]:
     """Return what was listed for each venue and day, many read at once; those that the lake has not are left out."""
-    wanted = list(dict.fromkeys(pairs))
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda pair: _read_listing(lake, *pair), wanted)
-        return {pair: listing for pair, listing in zip(wanted, found, strict=True) if listing is not None}
-
-
-def _read_listing(lake: TickLake, venue: str, day: date) -> Listing | None:
-    try:
-        universe = read_universe(lake, venue, day, ("instrument_key", "base", "quote"))
-    except LakeObjectMissing:
-        return None
-    return {key: (base, quote) for key, base, quote in universe.iter_rows()}
+    wanted = set(pairs)
+    if not wanted:
+        return {}
+    days = [day for _, day in wanted]
+    listed = {pair: it for pair, it in list_universes(lake, min(days), max(days)).items() if pair in wanted}
+    listings: dict[tuple[str, date], dict[str, tuple[str | None, str | None]]] = {pair: {} for pair in listed}
+    for frame in read_universes(lake, listed, ("instrument_key", "base", "quote")):
+        for venue, day, key, base, quote in frame.iter_rows():
+            listings[venue, day][key] = (base, quote)
+    return dict(listings)

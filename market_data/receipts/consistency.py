@@ -50,7 +50,7 @@ def _fault_of_key(receipt: Receipt, item: FileEvidence | PublishedObject) -> str
 def _fault_of_rows(file: FileEvidence) -> str | None:
     if file.outcome is Outcome.STORED:
         return None if file.rows else "is stored, and has no rows"
-    is_without = file.outcome in {Outcome.VENDOR_EMPTY, Outcome.NOT_OFFERED, Outcome.WAIVED}
+    is_without = file.outcome in {Outcome.VENDOR_EMPTY, Outcome.NOT_OFFERED, Outcome.WAIVED, Outcome.REMOVED}
     if is_without and (file.rows or file.stats is not None or file.first_local_timestamp is not None):
         return f"is {file.outcome}, and has rows"
     return None

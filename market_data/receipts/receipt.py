@@ -5,11 +5,13 @@ States (they speak of the publication; `files` speaks of the expected set):
     open        nothing is published
     committed   every object named in `objects` is in the lake as described
     replacing   an earlier version overwrote named objects, and died at it: readers must not use them
+    deleted     a person took all of it out of the lake; `removals` says who
 
     absent -> open          a writer claims the unit and freezes the expected set
     open -> committed       all files are accounted for and all objects are written
     committed -> committed  other objects are named; or an attempt failed: what was published stays as it is
     replacing -> committed  they are all written, under names of their own
+    any -> deleted          nothing is named any more; a run of the day brings it back, as if it had been absent
 
 Writers. `claim` names the writer at work; every change of a receipt is conditional on the generation that was read, so
 of two writers one wins each step. A writer that finds another's claim cannot know whether that one is dead, so it takes
@@ -68,6 +70,28 @@ class State(StrEnum):
     OPEN = "open"
     COMMITTED = "committed"
     REPLACING = "replacing"
+    DELETED = "deleted"
+
+
+# What is named can be relied on.
+SETTLED = frozenset({State.OPEN, State.COMMITTED, State.DELETED})
+
+
+class Removal(Document):
+    """What a person took out of the lake: all of a unit, or `instruments` alone; files, rows, and vendor's bytes."""
+
+    at: datetime
+    by: Name
+    reason: str
+    instruments: tuple[InstrumentKey, ...] = ()
+    files: Count
+    rows: Count
+    raw_bytes: Count
+
+    @property
+    def told(self) -> str:
+        """When, by whom and why."""
+        return f"deleted on {self.at:%Y-%m-%d} by {self.by}: {self.reason}"
 
 
 class PublishedObject(Document):
@@ -108,7 +132,8 @@ class Receipt(FormatVersions):
 
     `instruments_listed` is how many instruments the venue listed that day when the expected set was frozen, whatever is
     wanted of them; None where an earlier version wrote the receipt. A day without any has no files, and is whole,
-    unless there is a `doubt`: why the vendor's word that there is nothing is not believed yet.
+    unless there is a `doubt`: why the vendor's word that there is nothing is not believed yet. `removals`, oldest
+    first.
     """
 
     schema_version: int = 1
@@ -126,6 +151,7 @@ class Receipt(FormatVersions):
     claim: str | None = None
     committed_at: datetime | None = None
     doubt: str | None = None
+    removals: tuple[Removal, ...] = ()
 
     @property
     def unit(self) -> DataTypeDay:
@@ -161,7 +187,7 @@ class Receipt(FormatVersions):
     @property
     def is_settled(self) -> bool:
         """Whether what is named can be relied on; not while it is replaced, or in a state of a later version."""
-        return self.state in {State.OPEN, State.COMMITTED}
+        return self.state in SETTLED
 
     @property
     def known_layouts(self) -> tuple[str, ...]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from typing import TypeVar
 
 from pydantic import ValidationError
 
 from market_data.errors import LakeError, LakeObjectMissing
-from market_data.lake.base import JSON_CONTENT, READERS, ObjectStat, TickLake
+from market_data.lake.base import JSON_CONTENT, ObjectStat, TickLake
 from market_data.lake.format import parse_document
 from market_data.lake.keys import (
     day_of_receipt,
     receipt_key,
     receipt_prefix,
 )
-from market_data.lake.origin import load_lake_document
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.consistency import contradiction_of
@@ -78,10 +74,6 @@ def _damaged(uri: str, what: str) -> LakeError:
     )
 
 
-def _load(lake: TickLake, key: str, unit: DataTypeDay) -> Receipt:
-    return _of_unit(parse_receipt(lake.get_bytes(key)[0], lake.uri(key)), unit, lake.uri(key))
-
-
 def _of_unit(receipt: Receipt, unit: DataTypeDay, uri: str) -> Receipt:
     """Return a receipt that is of its key; raises LakeError (permanent) for one that was copied there, or changed."""
     if receipt.unit != unit:
@@ -104,25 +96,3 @@ def days_with_receipts(
     """Return the days, sorted, of which the lake has receipts; raises LakeError of any kind."""
     days = (day_of_receipt(stat.key) for stat in list_receipts(lake, venue, data_type, first, last))
     return sorted(day for day in days if day is not None)
-
-
-_T = TypeVar("_T")
-
-
-def map_receipts(
-    lake: TickLake, wanted: Mapping[str, Iterable[DataType]], days: Iterable[date], use: Callable[[Receipt], _T]
-) -> dict[DataTypeDay, _T]:
-    """Return what `use` makes of each receipt that the lake holds, many read at once; units without one are left out.
-
-    Raises LakeError of any kind.
-    """
-    load_lake_document(lake)  # refuses what a later version keeps from this one
-    pairs = [(venue, data_type) for venue, data_types in wanted.items() for data_type in data_types]
-    units = {receipt_key(unit): unit for day in days for unit in (DataTypeDay(*pair, day) for pair in pairs)}
-    of_days = sorted({unit.day for unit in units.values()})
-    with ThreadPoolExecutor(READERS) as pool:
-        asked = [(*pair, of_days[0], of_days[-1]) for pair in pairs if of_days]
-        listings = pool.map(lambda of: list_receipts(lake, *of), asked)
-        keys = [stat.key for stats in listings for stat in stats if stat.key in units]
-        results = pool.map(lambda key: use(_load(lake, key, units[key])), keys)
-        return {units[key]: result for key, result in zip(keys, results, strict=True)}

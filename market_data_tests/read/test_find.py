@@ -13,13 +13,14 @@ import polars as pl
 import pytest
 
 from market_data.errors import ConfigurationError
+from market_data.index.instruments import list_universes
 from market_data.lake.base import TickLake
 from market_data.lake.keys import receipt_key
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.read import NothingMatchesWarning
-from market_data.read.find import find_instruments, held_universes
+from market_data.read.find import find_instruments
 from market_data.receipts.receipt import State
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
@@ -134,7 +135,7 @@ def test_on_and_between_choose_the_days_looked_at(filled: TickLake) -> None:
 
 
 def test_universes_are_listed_by_venue_and_day(filled: TickLake) -> None:
-    assert held_universes(filled) == [("BINANCE", FIRST), ("BINANCE", SECOND), ("DERIBIT", FIRST)]
+    assert list(list_universes(filled)) == [("BINANCE", FIRST), ("BINANCE", SECOND), ("DERIBIT", FIRST)]
 
 
 def test_nothing_found_has_the_same_columns(filled: TickLake) -> None:

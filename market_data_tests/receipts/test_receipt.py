@@ -202,6 +202,7 @@ def test_counts_name_every_outcome_and_the_files_nobody_has_tried() -> None:
         "not_offered": 1,
         "waived": 0,
         "failed": 1,
+        "removed": 0,
         "open": 1,
     }
 

@@ -1,0 +1,167 @@
+"""The use case: the index of whole months, made from parts (or receipts) and universes; no run waits for it.
+
+For each month: tables of files, then of instruments, then the table of units. Killed anywhere it leaves tables that
+say which receipts they are made from: readers take what is right of them, and the next compaction does the rest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from market_data.errors import LakeConflict
+from market_data.index.instruments import list_universes, month_of_instruments, read_universes
+from market_data.index.store import held_venues, read_files_of, read_if_sound
+from market_data.index.table import (
+    UNITS_SCHEMA,
+    generations_of,
+    month_of_files,
+    read_units_table,
+    units_frame,
+    units_table_of,
+)
+from market_data.index.unit import UnitHead
+from market_data.lake.base import PARQUET_CONTENT, TickLake
+from market_data.lake.keys import (
+    data_type_of_folder,
+    day_of_receipt,
+    index_files_key,
+    index_instruments_key,
+    index_units_key,
+    venue_receipts_prefix,
+)
+from market_data.lake.origin import ensure_lake_writable
+from market_data.model.data_types import DataType
+from market_data.receipts.store import list_receipts
+
+_WRITE_ATTEMPTS = 5
+_Pair = tuple[str, DataType]
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What was written for a month of a venue: units of a data type, or days of instruments (`data_type` is None)."""
+
+    month: date
+    venue: str
+    data_type: DataType | None
+    days: int
+
+
+def compact_index(
+    lake: TickLake,
+    venues: Collection[str] | None = None,
+    first: date = date.min,
+    last: date = date.max,
+    *,
+    is_rebuild: bool = False,
+) -> Iterator[Compacted]:
+    """Bring the months that the days from first to last are in up to date; yield what was written.
+
+    venues: None takes all that the lake holds. `is_rebuild` makes all tables anew, from receipts and universes alone.
+    Raises LakeConflict (transient) where others compact the same month all the time, LakeFormatTooNew (permanent) for
+    a lake that a later version must write, LakeError of any kind.
+    """
+    ensure_lake_writable(lake)
+    asked = held_venues(lake) if venues is None else sorted(venues)
+    start, end = first.replace(day=1), _month_end(last)
+    months: dict[date, dict[_Pair, dict[date, int]]] = defaultdict(dict)
+    for pair in _held_pairs(lake, asked):
+        for stat in list_receipts(lake, *pair, start, end):
+            if (day := day_of_receipt(stat.key)) is not None:
+                months[day.replace(day=1)].setdefault(pair, {})[day] = stat.generation
+    universes = {pair: it for pair, it in list_universes(lake, start, end).items() if pair[0] in set(asked)}
+    for month in sorted({*months, *(day.replace(day=1) for _, day in universes)}):
+        own = {pair: it for pair, it in universes.items() if pair[1].replace(day=1) == month}
+        yield from _compact_instruments(lake, month, own, is_rebuild=is_rebuild)
+        yield from _compact_month(lake, month, months.get(month, {}), asked, is_rebuild=is_rebuild)
+
+
+def _held_pairs(lake: TickLake, venues: Sequence[str]) -> Iterator[_Pair]:
+    for venue in venues:
+        for folder in lake.list_folders(venue_receipts_prefix(venue)):
+            if (data_type := data_type_of_folder(folder)) is not None:
+                yield venue, data_type
+
+
+def _compact_month(
+    lake: TickLake,
+    month: date,
+    listed: Mapping[_Pair, Mapping[date, int]],
+    venues: Collection[str],
+    *,
+    is_rebuild: bool,
+) -> Iterator[Compacted]:
+    table, _ = _load_units(lake, month)
+    known: dict[_Pair, dict[date, int]] = defaultdict(dict)
+    for venue, data_type, day, generation in table.select(*table.columns[:4]).iter_rows():
+        if venue in venues:
+            known[venue, DataType(data_type)][day] = generation
+    changed: dict[_Pair, list[UnitHead]] = {pair: [] for pair in known.keys() - listed.keys()}
+    for venue, data_type in changed:
+        lake.delete(index_files_key(month, venue, data_type))
+    for pair, generations in listed.items():
+        if not is_rebuild and known.get(pair) == generations:
+            continue
+        heads, files = read_files_of(lake, _only(pair), generations, is_from_receipts=is_rebuild)
+        made_from = {unit.day: head.generation for unit, head in heads.items()}
+        lake.put_bytes(month_of_files(files, made_from), index_files_key(month, *pair), content_type=PARQUET_CONTENT)
+        changed[pair] = list(heads.values())
+        yield Compacted(month, *pair, len(heads))
+    if changed:
+        _save_units(lake, month, changed)
+
+
+def _only(pair: _Pair) -> dict[str, tuple[DataType, ...]]:
+    return {pair[0]: (pair[1],)}
+
+
+def _compact_instruments(
+    lake: TickLake, month: date, listed: Mapping[tuple[str, date], int], *, is_rebuild: bool
+) -> Iterator[Compacted]:
+    for venue in sorted({venue for venue, _ in listed}):
+        own = {pair: generation for pair, generation in listed.items() if pair[0] == venue}
+        generations = {day: generation for (_, day), generation in own.items()}
+        key = index_instruments_key(month, venue)
+        if not is_rebuild and read_if_sound(lake, key, generations_of) == generations:
+            continue
+        if frames := list(read_universes(lake, own, is_from_days=is_rebuild)):
+            lake.put_bytes(month_of_instruments(frames, generations), key, content_type=PARQUET_CONTENT)
+            yield Compacted(month, venue, None, len(generations))
+
+
+def _load_units(lake: TickLake, month: date) -> tuple[pl.DataFrame, int]:
+    """Return a month's table of units, empty where it is not there or damaged, with the object's generation."""
+    stat = lake.stat(index_units_key(month))
+    table = read_if_sound(lake, index_units_key(month), read_units_table) if stat else None
+    return (pl.DataFrame(schema=UNITS_SCHEMA) if table is None else table), stat.generation if stat else 0
+
+
+def _save_units(lake: TickLake, month: date, changed: Mapping[_Pair, Sequence[UnitHead]]) -> None:
+    """Put the heads of some venues' data types into the month's table, in place of those it has of them."""
+    new = units_frame(head for heads in changed.values() for head in heads)
+    pairs = pl.DataFrame(
+        [(venue, data_type.value) for venue, data_type in changed], schema=("venue", "data_type"), orient="row"
+    )
+    for remaining in reversed(range(_WRITE_ATTEMPTS)):
+        table, generation = _load_units(lake, month)
+        merged = pl.concat([table.join(pairs, on=["venue", "data_type"], how="anti"), new])
+        try:
+            lake.put_bytes(
+                units_table_of(merged), index_units_key(month), if_generation=generation, content_type=PARQUET_CONTENT
+            )
+        except LakeConflict:  # another compaction, of other venues maybe
+            if not remaining:
+                raise
+        else:
+            return
+
+
+def _month_end(day: date) -> date:
+    if day.replace(day=1) >= date.max.replace(day=1):
+        return date.max
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)

@@ -1,0 +1,232 @@
+"""The tables of the index, and their bytes: units, and tick files with what is published of each.
+
+A table of units has one row for each unit, with the fields of `UnitHead`, sorted by venue, data type and day.
+
+A table of files has one row for each published object of each expected tick file, and one for a file without any,
+sorted by instrument key (then day, vendor symbol, stem), so that one instrument is read from few row groups.
+The Parquet file's own metadata says which receipts it was made from: `generations` by day, of a part its unit's head.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from market_data.index.unit import IndexedFile, IndexedObject, IndexedUnit, UnitHead
+from market_data.lake.format import READER_VERSION
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay, Outcome
+
+# Another number where what stands here changes: versions that know only others read receipts instead.
+INDEX_VERSION = 1
+UNITS_SCHEMA = pl.Schema(
+    {
+        "venue": pl.String(),
+        "data_type": pl.String(),
+        "day": pl.Date(),
+        "generation": pl.Int64(),
+        "min_reader_version": pl.Int64(),
+        "state": pl.String(),
+        "is_complete": pl.Boolean(),
+        "layouts": pl.List(pl.String()),
+        "doubt": pl.String(),
+        "decoder_version": pl.String(),
+        "instruments_listed": pl.Int64(),
+        "instrument_types": pl.List(pl.String()),
+        "counts": pl.List(pl.Int64()),
+        "rows": pl.Int64(),
+        "raw_bytes": pl.Int64(),
+        "stored_bytes": pl.Int64(),
+        "published_bytes": pl.Int64(),
+        "objects": pl.Int64(),
+        "open_files": pl.List(pl.String()),
+        "fault": pl.String(),
+        "deleted": pl.String(),
+        "waived_files": pl.List(pl.String()),
+        "verdict": pl.String(),
+    }
+)
+_FILE_COLUMNS = {
+    "vendor_symbol": pl.String(),
+    "instrument_type": pl.String(),
+    "instrument_key": pl.String(),  # '' of a grouped file: null has no place in the order
+    "outcome": pl.String(),
+    "told": pl.String(),
+    "size_bytes": pl.Int64(),
+    "rows": pl.Int64(),
+    "first_local_timestamp": pl.Datetime("us", "UTC"),
+    "last_local_timestamp": pl.Datetime("us", "UTC"),
+    "is_published": pl.Boolean(),
+    "is_checked": pl.Boolean(),
+    "severity": pl.String(),
+    "finding": pl.String(),
+}
+FILES_SCHEMA = pl.Schema(
+    {
+        "day": pl.Date(),
+        "is_expected": pl.Boolean(),  # not so: published of a file that the unit's next publication supersedes
+        **_FILE_COLUMNS,
+        "stem": pl.String(),
+        "content_id": pl.UInt64(),  # null of a plain name
+        "object_rows": pl.Int64(),
+        "object_bytes": pl.Int64(),
+    }
+)
+_SORT = ("instrument_key", "day", "vendor_symbol", "stem")
+_ROW_GROUP_ROWS = 8_192
+_HEX = 16
+
+
+def units_frame(heads: Iterable[UnitHead]) -> pl.DataFrame:
+    """Return the table of units."""
+    rows = [astuple(head) for head in sorted(heads, key=lambda head: (head.venue, head.data_type.value, head.day))]
+    return pl.DataFrame(rows, schema=UNITS_SCHEMA, orient="row")
+
+
+def heads_of(frame: pl.DataFrame) -> Iterator[UnitHead]:
+    """Yield the heads in a table of units."""
+    for row in frame.select(UNITS_SCHEMA.names()).iter_rows(named=True):
+        yield _head(row)
+
+
+def _head(document: Mapping[str, Any]) -> UnitHead:
+    values: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in document.items()}
+    values["data_type"] = DataType(values["data_type"])
+    return UnitHead(**values)
+
+
+def files_frame(units: Iterable[IndexedUnit]) -> pl.DataFrame:
+    """Return the table of files, in the order of the units and their files."""
+    rows = [row for unit in units for row in _rows_of(unit)]
+    return pl.DataFrame(rows, schema=FILES_SCHEMA, orient="row")
+
+
+def _rows_of(unit: IndexedUnit) -> Iterator[tuple[object, ...]]:
+    objects: dict[str, list[IndexedObject | None]] = defaultdict(list)
+    for item in unit.objects:
+        objects[item.vendor_symbol].append(item)
+    day = unit.head.day
+    for file in unit.files:
+        key, outcome = file.instrument_key or "", file.outcome.value if file.outcome else None
+        values = (file.vendor_symbol, file.instrument_type, key, outcome, *astuple(file)[4:])
+        for published in objects.pop(file.vendor_symbol, None) or [None]:
+            yield (day, True, *values, *_object_values(published))
+    for other in unit.objects:
+        if other.vendor_symbol in objects:
+            named = (other.vendor_symbol, other.instrument_type, other.instrument_key or "")
+            nothing = (None,) * (len(_FILE_COLUMNS) - len(named))
+            yield (day, False, *named, *nothing, *_object_values(other))
+
+
+def _object_values(item: IndexedObject | None) -> tuple[object, ...]:
+    if item is None:
+        return (None, None, None, None)
+    content_id = int(item.content_id, _HEX) if item.content_id else None
+    return (item.stem, content_id, item.rows, item.size_bytes)
+
+
+def units_of(heads: Iterable[UnitHead], files: pl.DataFrame) -> dict[DataTypeDay, IndexedUnit]:
+    """Return units with those of their files and objects that stand in a table with `venue` and `data_type`."""
+    found: dict[tuple[str, str, date], tuple[list[IndexedFile], list[IndexedObject]]] = defaultdict(lambda: ([], []))
+    for venue, data_type, day, *row in files.select("venue", "data_type", *FILES_SCHEMA).iter_rows():
+        own_files, own_objects = found[venue, data_type, day]
+        is_expected, file, (stem, content_id, rows, size_bytes) = row[0], row[1:-4], row[-4:]
+        symbol, instrument_type, key = file[0], file[1], file[2] or None
+        if is_expected and not (own_files and own_files[-1].vendor_symbol == symbol):
+            outcome = Outcome(file[3]) if file[3] is not None else None
+            own_files.append(IndexedFile(symbol, instrument_type, key, outcome, *file[4:]))
+        if stem is not None:
+            content = None if content_id is None else f"{content_id:0{_HEX}x}"
+            own_objects.append(IndexedObject(symbol, instrument_type, key, stem, content, rows, size_bytes))
+    units = {}
+    for head in heads:
+        own_files, own_objects = found.get((head.venue, head.data_type.value, head.day), ([], []))
+        own_files.sort(key=lambda file: file.vendor_symbol)
+        own_objects.sort(key=lambda item: (item.vendor_symbol, item.stem))
+        units[head.unit] = IndexedUnit(head, tuple(own_files), tuple(own_objects))
+    return units
+
+
+def write_table(frame: pl.DataFrame, facts: Mapping[str, object]) -> bytes:
+    """Return a table as Parquet, with facts (JSON values) about where it comes from."""
+    buffer = io.BytesIO()
+    told = {"index": json.dumps({"version": INDEX_VERSION, **facts})}
+    frame.write_parquet(buffer, compression="zstd", row_group_size=_ROW_GROUP_ROWS, metadata=told)
+    return buffer.getvalue()
+
+
+def read_facts(data: bytes) -> dict[str, Any] | None:
+    """Return the facts about a table, None of another version's; raises ValueError for what is none of the index."""
+    try:
+        facts = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["index"])
+        return dict(facts) if facts["version"] == INDEX_VERSION else None
+    except (pl.exceptions.PolarsError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"it is no table of the index: {error}") from error
+
+
+def units_table_of(frame: pl.DataFrame) -> bytes:
+    """Return the bytes of a table of units."""
+    return write_table(frame.select(UNITS_SCHEMA.names()).sort("venue", "data_type", "day"), {})
+
+
+def read_units_table(data: bytes) -> pl.DataFrame | None:
+    """Return a table of units, None of another version's; raises ValueError for what is none."""
+    if read_facts(data) is None:
+        return None
+    try:
+        return pl.read_parquet(io.BytesIO(data)).select(UNITS_SCHEMA.names()).cast(UNITS_SCHEMA)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"it is no table of units: {error}") from error
+
+
+def read_files(data: bytes, days: Collection[date], chosen: pl.Expr | None, columns: Sequence[str]) -> pl.DataFrame:
+    """Return the rows of days in a table of files, as `choose_files`; raises ValueError for what is no such table."""
+    try:
+        rows = pl.scan_parquet(io.BytesIO(data)).filter(pl.col("day").is_in(sorted(days)))
+        return choose_files(rows, chosen).select(columns).collect()
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"it is no table of files: {error}") from error
+
+
+def choose_files(rows: pl.LazyFrame, chosen: pl.Expr | None) -> pl.LazyFrame:
+    """Return the rows of single files that an expression over `instrument_key` chooses, and of all grouped ones."""
+    return rows if chosen is None else rows.filter((pl.col("instrument_key") == "") | chosen)
+
+
+def part_of(unit: IndexedUnit) -> bytes:
+    """Return the bytes of a unit's part: its table of files, with its head."""
+    frame = files_frame([unit]).sort(_SORT, nulls_last=False)
+    return write_table(frame, {"head": asdict(unit.head) | {"day": unit.head.day.isoformat()}})
+
+
+def head_of_part(data: bytes) -> UnitHead | None:
+    """Return the head of a part, None of one of another version; raises ValueError for what is none."""
+    facts = read_facts(data)
+    if facts is None:
+        return None
+    document = facts["head"]
+    return _head(document | {"day": date.fromisoformat(document["day"])})
+
+
+def month_of_files(frame: pl.DataFrame, generations: Mapping[date, int]) -> bytes:
+    """Return the bytes of a month's table of files, made from receipts of these generations."""
+    told = {day.isoformat(): generation for day, generation in sorted(generations.items())}
+    return write_table(frame.select(FILES_SCHEMA.names()).sort(_SORT, nulls_last=False), {"generations": told})
+
+
+def generations_of(data: bytes) -> dict[date, int]:
+    """Return the generations that a month's table was made from, by day; none of another version's."""
+    facts = read_facts(data) or {"generations": {}}
+    return {date.fromisoformat(day): int(generation) for day, generation in facts["generations"].items()}
+
+
+def is_readable(head: UnitHead) -> bool:
+    """Whether this version may read what a receipt describes; where not, the receipt itself says so best."""
+    return head.min_reader_version <= READER_VERSION
