@@ -17,7 +17,6 @@ import polars as pl
 
 from market_data.errors import ConfigurationError
 from market_data.lake.base import READERS, TickLake
-from market_data.lake.keys import UNIVERSE_PREFIX, parse_universe_key
 from market_data.lake.origin import load_lake_document
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import base_of_part
@@ -27,7 +26,7 @@ from market_data.read.opening import open_to_read
 from market_data.read.scan import NothingMatchesWarning
 from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import map_receipts
-from market_data.universe.table import UNIVERSE_SCHEMA, read_universe
+from market_data.universe.table import UNIVERSE_SCHEMA, held_universes, read_universe
 
 _GLOB = re.compile(r"[*?\[]")
 _HELD_SCHEMA = pl.Schema(
@@ -148,12 +147,6 @@ def find_instruments(
     )
     found = newest.join(_count_held(store, listed), on="instrument_key").sort("instrument_key")
     return found.select(*columns, pl.col("days_listed").cast(pl.Int64), "days_held")
-
-
-def held_universes(lake: TickLake) -> list[tuple[str, date]]:
-    """Return venue and day of each universe in the lake, sorted."""
-    found = (parse_universe_key(stat.key) for stat in lake.list_objects(UNIVERSE_PREFIX))
-    return sorted(pair for pair in found if pair is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import polars as pl
 
 from market_data.errors import LakeError, LakeObjectMissing
 from market_data.lake.base import PARQUET_CONTENT, ObjectStat, TickLake
-from market_data.lake.keys import combined_universe_key, universe_key
+from market_data.lake.keys import UNIVERSE_PREFIX, combined_universe_key, parse_universe_key, universe_key
 from market_data.symbology.multiples import unit_multiple_of
 from market_data.universe.rules import Universe
 
@@ -96,6 +96,12 @@ def read_universe(lake: TickLake, venue: str, day: date, columns: Iterable[str] 
             f"{lake.uri(universe_key(venue, day))} is not the table of a day's instruments ({error}): materialise "
             "`instruments` of that day again"
         ) from error
+
+
+def held_universes(lake: TickLake) -> list[tuple[str, date]]:
+    """Return venue and day of each universe in the lake, sorted; raises LakeError of any kind."""
+    found = (parse_universe_key(stat.key) for stat in lake.list_objects(UNIVERSE_PREFIX))
+    return sorted(pair for pair in found if pair is not None)
 
 
 def store_universe(lake: TickLake, universe: Universe) -> ObjectStat:

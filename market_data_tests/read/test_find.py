@@ -19,12 +19,12 @@ from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.read import NothingMatchesWarning
-from market_data.read.find import find_instruments, held_universes
+from market_data.read.find import find_instruments
 from market_data.receipts.receipt import State
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.universe.rules import Selection
-from market_data.universe.table import UNIVERSE_SCHEMA
+from market_data.universe.table import UNIVERSE_SCHEMA, held_universes
 from market_data_tests.filled_lake import CLOCK, ingest_day
 from market_data_tests.gcs_server import GcsServer
 
