@@ -46,7 +46,7 @@ def _step_of(settings: Settings, venue: str, context: dg.AssetExecutionContext) 
     """
     tag_with_venues(context.instance, context.run, settings.config.venues)
     try:
-        with logs_shown_in_dagster(context.log), _failures_for_people():
+        with logs_shown_in_dagster(context.log), failures_for_people():
             yield
     except dg.Failure as failure:
         tag_with_failure(context.instance, context.run, venue, failure)
@@ -54,7 +54,8 @@ def _step_of(settings: Settings, venue: str, context: dg.AssetExecutionContext) 
 
 
 @contextmanager
-def _failures_for_people() -> Iterator[None]:
+def failures_for_people() -> Iterator[None]:
+    """Fail a step by the text of an error that was raised on purpose, with whether another attempt may help."""
     try:
         yield
     except MarketDataError as error:

@@ -8,6 +8,7 @@ from market_data.defs.assets import build_venue_assets
 from market_data.defs.combined_universe import UNIVERSE_KEY, build_combined_universe
 from market_data.defs.coverage import COVERAGE_KEY, LAKE_GROUP, build_coverage
 from market_data.defs.executors import build_executor
+from market_data.defs.history import build_rebuild_history
 from market_data.defs.launches import build_launches
 from market_data.defs.partitions import daily_partitions
 from market_data.defs.resources import build_resources
@@ -51,7 +52,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             build_coverage(settings),
             build_combined_universe(settings, days),
         ],
-        jobs=[job, recheck, refresh, universe, coverage],
+        jobs=[job, recheck, refresh, universe, coverage, build_rebuild_history(settings)],
         sensors=sensors,
         schedules=schedules,
         resources=build_resources(settings),

@@ -8,14 +8,14 @@ pinned, and that one warning silenced.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 import dagster as dg
 from dagster._utils.warnings import PreviewWarning
 
 from market_data.checks.facts import observe_unit
-from market_data.checks.rules import LAYOUT_RULE, UNIT_RULES, Verdict, judge_findings, judge_layout
+from market_data.checks.rules import LAYOUT_RULE, UNIT_RULES, UnitFacts, Verdict, judge_findings, judge_layout
 from market_data.defs.tables import make_table
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
@@ -59,13 +59,22 @@ def build_check_specs(
         ]
 
 
+def _rules_of(data_type: DataType) -> dict[str, Callable[[UnitFacts], Verdict]]:
+    """Return the rules of a raw asset, by check name."""
+    about_ticks = {name: partial(judge_findings, family=family) for name, family in _families(data_type).items()}
+    return dict(UNIT_RULES) | about_ticks
+
+
+def unit_check_keys(data_type: DataType, key: dg.AssetKey) -> list[dg.AssetCheckKey]:
+    """Return the checks of one raw asset."""
+    return [dg.AssetCheckKey(key, name) for name in _rules_of(data_type)]
+
+
 def check_unit(
     lake: TickLake, unit: DataTypeDay, key: dg.AssetKey, wanted: Collection[dg.AssetCheckKey]
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield the results of the wanted rules for one raw asset."""
-    rules = dict(UNIT_RULES)
-    rules |= {name: partial(judge_findings, family=family) for name, family in _families(unit.data_type).items()}
-    rules = {name: rule for name, rule in rules.items() if dg.AssetCheckKey(key, name) in wanted}
+    rules = {name: rule for name, rule in _rules_of(unit.data_type).items() if dg.AssetCheckKey(key, name) in wanted}
     if rules:
         facts = observe_unit(lake, unit)
         for name, rule in rules.items():

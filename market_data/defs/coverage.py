@@ -54,7 +54,7 @@ def build_coverage(settings: Settings) -> dg.AssetsDefinition:
     def coverage(config: CoverageConfig, lake: LakeResource) -> dg.MaterializeResult[None]:
         try:
             days = _choose_days(config, settings.config.newest_day(datetime.now(UTC).date()))
-            frame = measure_coverage(lake.open(), wanted, days)
+            frame = measure_coverage(lake.open_to_read(), wanted, days)
         except MarketDataError as error:
             raise dg.Failure(description=str(error)) from error
         return dg.MaterializeResult(metadata=describe_coverage(frame))

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from market_data.checks.rules import summarize_coverage
 from market_data.defs.tables import Table, make_table
@@ -25,6 +26,8 @@ from market_data.universe.rules import Change, Universe
 _NAMED_FILES = 50
 _NAMED_IN_A_LINE = 3
 _SNIPPET_WIDTH = 48
+
+_VENDOR_FORM, _BY_TYPE = "keys in vendor form", "instruments by type"
 
 Metadata = dict[str, Any]
 
@@ -52,15 +55,31 @@ def describe_universe(universe: Universe, changes: Sequence[Change], uri: str, n
         "delisted": sum(change.what == "delisted" for change in changes),
         "dagster/partition_row_count": len(universe.listed),
         "selected": len(universe.selected),
-        "keys in vendor form": sum(item.key_source is not KeySource.SYMBOLOGY for item in universe.listed),
+        _VENDOR_FORM: sum(item.key_source is not KeySource.SYMBOLOGY for item in universe.listed),
         "vendor's definition disagrees": _disagreements_table(universe),
-        "instruments by type": _counts_table(Counter(item.instrument_type for item in universe.listed)),
+        _BY_TYPE: _counts_table(Counter(item.instrument_type for item in universe.listed)),
         "grouped files offered": ", ".join(sorted(universe.group_data_types)) or "none",
         "object": dg.MetadataValue.path(uri),
     }
     if notes:
         metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
     return metadata
+
+
+def describe_instruments(table: pl.DataFrame, uri: str) -> Metadata:
+    """Describe a day's instruments by their table alone, where no answer of the vendor's that is kept made it."""
+    note = (
+        "what was selected, what had changed since the day before and which grouped files were offered is not known: "
+        "the vendor's newest answer that the lake keeps says otherwise of this day; materialise it, and they are told"
+    )
+    return {
+        "verdict": f"{table.height} instruments listed",
+        "dagster/partition_row_count": table.height,
+        _VENDOR_FORM: table.filter(pl.col("key_source") != KeySource.SYMBOLOGY.value).height,
+        _BY_TYPE: _counts_table(Counter(table["instrument_type"])),
+        "object": dg.MetadataValue.path(uri),
+        "notes": dg.MetadataValue.md(f"- {note}"),
+    }
 
 
 def summarize_universe(universe: Universe) -> str:
@@ -73,9 +92,8 @@ def summarize_universe(universe: Universe) -> str:
     return f"{len(universe.selected)} of {len(universe.listed)} instruments selected; left out: {left_out}"
 
 
-def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
-    """Describe one data type of a venue-day."""
-    receipt = result.receipt
+def describe_unit(receipt: Receipt, lake: TickLake, result: UnitResult | None = None) -> Metadata:
+    """Describe one data type of a venue-day; without a run's result, by what the lake knows of it."""
     counts = receipt.counts()
     metadata: Metadata = {"verdict": summarize_coverage(receipt), "verdict on the ticks": receipt.verdict}
     notable = [file for file in receipt.files if _is_notable(file)]
@@ -95,13 +113,17 @@ def describe_unit(result: UnitResult, lake: TickLake) -> Metadata:
     if receipt.objects:
         first = object_key(receipt.layouts[0], receipt.objects[0].name(receipt.unit))
         metadata[f"first of {len(receipt.objects)} objects"] = dg.MetadataValue.path(lake.uri(first))
-    if result.replaced:
+    if result and result.replaced:
         metadata["replaced by a refresh"] = _replaced_table(result.replaced)
-    if result.not_refreshed:
+    if result and result.not_refreshed:
         metadata["not refreshed"] = dg.MetadataValue.md("\n".join(f"- {why}" for why in result.not_refreshed))
     if receipt.objects:
         metadata["read it"] = dg.MetadataValue.md(_snippet(receipt, lake.url))
-    return metadata | {
+    return metadata | (_describe_work(result) if result else {})
+
+
+def _describe_work(result: UnitResult) -> Metadata:
+    return {
         "already current": result.was_current,
         "files downloaded": result.downloads,
         "downloaded MB": round(result.downloaded_bytes / MEGABYTE, 3),
@@ -123,20 +145,20 @@ def _replaced_table(files: Sequence[FileEvidence]) -> Table:
     return make_table(records)
 
 
-def describe_layout(layout: str, results: Sequence[UnitResult], lake: TickLake) -> Metadata:
+def describe_layout(layout: str, receipts: Sequence[Receipt], lake: TickLake) -> Metadata:
     """Describe one layout of a venue-day: its objects over all data types."""
-    objects = [item for result in results for item in result.receipt.objects]
+    objects = [item for receipt in receipts for item in receipt.objects]
     records: list[dict[str, str | float]] = [
         {
-            "data type": result.receipt.data_type.value,
-            "objects": len(result.receipt.objects),
-            "rows": sum(item.rows for item in result.receipt.objects),
-            "MB": round(sum(item.size_bytes for item in result.receipt.objects) / MEGABYTE, 3),
+            "data type": receipt.data_type.value,
+            "objects": len(receipt.objects),
+            "rows": sum(item.rows for item in receipt.objects),
+            "MB": round(sum(item.size_bytes for item in receipt.objects) / MEGABYTE, 3),
         }
-        for result in sorted(results, key=lambda item: item.receipt.data_type)
+        for receipt in sorted(receipts, key=lambda item: item.data_type)
     ]
     return {
-        "verdict": _summarize_layout(len(objects), results),
+        "verdict": _summarize_layout(len(objects), receipts),
         "data types": make_table(records),
         "dagster/partition_row_count": sum(item.rows for item in objects),
         "published MB": round(sum(item.size_bytes for item in objects) / MEGABYTE, 3),
@@ -144,10 +166,10 @@ def describe_layout(layout: str, results: Sequence[UnitResult], lake: TickLake) 
     }
 
 
-def _summarize_layout(objects: int, results: Sequence[UnitResult]) -> str:
-    if all(result.receipt.is_nothing_expected for result in results):
-        return f"OK nothing expected of {len(results)} data types"
-    return f"OK {objects} objects of {len(results)} data types"
+def _summarize_layout(objects: int, receipts: Sequence[Receipt]) -> str:
+    if all(receipt.is_nothing_expected for receipt in receipts):
+        return f"OK nothing expected of {len(receipts)} data types"
+    return f"OK {objects} objects of {len(receipts)} data types"
 
 
 def describe_open_files(venue: str, day: date, results: Sequence[UnitResult]) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
-from market_data.lake.origin import ensure_origin
+from market_data.lake.origin import ensure_origin, refuse_other_origin
 from market_data.model.limits import DEFAULT_FILES_AT_ONCE
 from market_data.settings.environment import Settings
 from market_data.vendor.client import TardisClient
@@ -27,6 +27,12 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Open the lake; raises LakeOriginMismatch (permanent) when it was filled from another origin."""
         lake = open_lake(self.url, _make_gcs_client)
         ensure_origin(lake, self.origin)
+        return lake
+
+    def open_to_read(self) -> TickLake:
+        """Open the lake for who writes nothing, not even the mark of its origin; raises as `open`."""
+        lake = open_lake(self.url, _make_gcs_client)
+        refuse_other_origin(lake, self.origin)
         return lake
 
 

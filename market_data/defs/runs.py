@@ -22,6 +22,7 @@ RERUN_TAG = "market_data/rerun"
 # A run with this tag asks the vendor whether files that are held have changed, and replaces those that have.
 REFRESH_TAG = "market_data/refresh"
 RECHECK_JOB = "recheck"
+REBUILD_HISTORY_JOB = "rebuild_history"
 ALL_VENUES_JOB, REFRESH_JOB = "all_venues", "refresh"
 # Without a selection their runs hold every venue; those of other jobs none.
 _JOBS_OF_ALL_VENUES = {ALL_VENUES_JOB, REFRESH_JOB, RECHECK_JOB}

@@ -6,7 +6,7 @@ at the lake, and asks the vendor for nothing.
 
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -97,19 +97,19 @@ class TicksStep:
     def report(self, result: UnitResult) -> Iterator[TicksEvent]:
         """Yield a data type's materialisation, when it is complete, and its check results."""
         receipt = self._judge_anew(result.receipt.unit) or result.receipt
-        result = replace(result, receipt=receipt)
         for why in result.not_refreshed:
             self.log.warning("not refreshed: %s", why)
         key = raw_asset_key(self.venue, receipt.data_type)
         if receipt.is_complete and key in self.wanted_keys:
-            yield dg.MaterializeResult(key, metadata=describe_unit(result, self.lake))
+            yield dg.MaterializeResult(key, metadata=describe_unit(receipt, self.lake, result))
         yield from check_unit(self.lake, receipt.unit, key, self.wanted_checks)
 
     def report_layouts(self, results: list[UnitResult]) -> Iterator[TicksEvent]:
         """Yield the layouts' materialisations, when every data type is complete."""
-        if all(result.receipt.is_complete for result in results):
+        receipts = [result.receipt for result in results]
+        if all(receipt.is_complete for receipt in receipts):
             for layout in self.layouts:
-                metadata = describe_layout(layout, results, self.lake)
+                metadata = describe_layout(layout, receipts, self.lake)
                 yield dg.MaterializeResult(layout_asset_key(self.venue, layout), metadata=metadata)
 
     def check_the_rest(self, results: list[UnitResult]) -> Iterator[dg.AssetCheckResult]:

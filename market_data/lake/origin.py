@@ -64,6 +64,16 @@ def ensure_origin(lake: TickLake, origin: str) -> None:
             ensure_origin(lake, origin)
         return
     ensure_writable(document, lake.uri(ORIGIN_KEY))
+    _refuse_other_origin(lake, document, origin)
+
+
+def refuse_other_origin(lake: TickLake, origin: str) -> None:
+    """Raise what `ensure_origin` raises of another origin, and write nothing: an empty lake stays empty."""
+    if (document := load_lake_document(lake)) is not None:
+        _refuse_other_origin(lake, document, origin)
+
+
+def _refuse_other_origin(lake: TickLake, document: LakeDocument, origin: str) -> None:
     if document.origin != origin:
         raise LakeOriginMismatch(
             f"the lake {lake.url} was filled from {document.origin}, this run reads from {origin}. One lake holds one "

@@ -5,20 +5,17 @@ The vendor's answer is kept in the lake as it was, so that a backfill asks once 
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 
-import polars as pl
-
 from market_data.errors import AnswerDamaged, LakeObjectMissing, VendorNotReady
 from market_data.lake.base import TickLake
-from market_data.lake.keys import universe_key
 from market_data.universe.answers import VendorAnswer, load_answer, load_newest_answer, save_answer
 from market_data.universe.rules import Selection, Universe, instruments_on
+from market_data.universe.table import read_universe
 from market_data.vendor.client import TardisClient
 from market_data.vendor.metadata import definitions_on
 
@@ -39,12 +36,12 @@ async def learn_universes(
     kept = _kept_answer(lake, venue, today)
     if kept is not None:
         with suppress(VendorNotReady):  # the day may have been exported since
-            universes = _universes(lake, kept, days, selection)
+            universes = universes_of(lake, kept, days, selection)
             if not any(universe.doubt for universe in universes):
                 return universes
-    before = _newest_answer(lake, venue)
+    before = newest_answer(lake, venue)
     answer = VendorAnswer(venue, today, await client.exchange(venue), await client.instruments(venue))
-    universes = _universes(lake, answer, days, selection)
+    universes = universes_of(lake, answer, days, selection)
     save_answer(lake, answer)
     until = answer.bounds.exported_until
     if before is not None and before.bounds.exported_until > until:
@@ -67,7 +64,8 @@ def _kept_answer(lake: TickLake, venue: str, asked: date) -> VendorAnswer | None
         return None
 
 
-def _newest_answer(lake: TickLake, venue: str) -> VendorAnswer | None:
+def newest_answer(lake: TickLake, venue: str) -> VendorAnswer | None:
+    """Return the newest answer that the lake keeps; None where it keeps none, or a damaged one, which is told."""
     try:
         newest = load_newest_answer(lake, venue)
     except AnswerDamaged as error:
@@ -76,9 +74,10 @@ def _newest_answer(lake: TickLake, venue: str) -> VendorAnswer | None:
     return newest
 
 
-def _universes(
+def universes_of(
     lake: TickLake, answer: VendorAnswer, days: Sequence[date], selection: Selection
 ) -> tuple[Universe, ...]:
+    """Return what a venue listed on each day, as one answer of the vendor's says; raises as `learn_universes`."""
     return tuple(_with_doubt(lake, _universe(answer, day, selection), answer) for day in days)
 
 
@@ -100,10 +99,9 @@ def _with_doubt(lake: TickLake, universe: Universe, answer: VendorAnswer) -> Uni
 
 def _listed_before(lake: TickLake, universe: Universe) -> int:
     try:
-        data, _ = lake.get_bytes(universe_key(universe.venue, universe.day - timedelta(days=1)))
+        return read_universe(lake, universe.venue, universe.day - timedelta(days=1), ("instrument_key",)).height
     except LakeObjectMissing:
         return 0
-    return pl.read_parquet(io.BytesIO(data)).height
 
 
 def _universe(answer: VendorAnswer, day: date, selection: Selection) -> Universe:

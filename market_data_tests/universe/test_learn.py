@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 import pytest
 
 from market_data.defs.metadata import describe_universe
-from market_data.errors import VendorError
+from market_data.errors import LakeError, VendorError
+from market_data.lake.keys import universe_key
 from market_data.model.data_types import DataType
 from market_data.model.instruments import KeySource
 from market_data.model.venues import VENUES
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
-from market_data.universe.learn import learn_universes
+from market_data.universe.answers import VendorAnswer
+from market_data.universe.learn import learn_universes, universes_of
 from market_data.universe.rules import Selection, Universe, expected_tick_files, instruments_on
 from market_data_tests.fakes import MemoryLake
 from market_data_tests.filled_lake import CLOCK, TODAY, open_client
@@ -77,3 +79,14 @@ def test_definitions_that_disagree_with_keys_are_shown_in_the_metadata() -> None
         "by its symbol (kept)": "USDT",
         "by the vendor's definition": "USD",
     }
+
+
+def test_a_damaged_table_of_the_day_before_is_told_as_such() -> None:
+    """It is looked at where the vendor lists nothing: a day after one with many is in doubt."""
+    ended = {"id": "btcusdt", "type": "spot", "dataTypes": ["trades"]}
+    ended |= {"availableSince": "2024-08-01T00:00:00.000Z", "availableTo": "2024-08-08T00:00:00.000Z"}
+    exchange = {"datasets": {"exportedUntil": "2024-08-10T00:00:00.000Z", "symbols": [ended]}}
+    lake = MemoryLake()
+    lake.put_bytes(b"no table", universe_key("BINANCE", DAY - timedelta(days=1)))
+    with pytest.raises(LakeError, match="is not the table of a day's instruments"):
+        universes_of(lake, VendorAnswer("BINANCE", TODAY, exchange), (DAY,), EVERYTHING)
