@@ -14,7 +14,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -51,6 +51,7 @@ UNITS_SCHEMA = pl.Schema(
         "deleted": pl.String(),
         "waived_files": pl.List(pl.String()),
         "verdict": pl.String(),
+        "committed_at": pl.Datetime("us", "UTC"),
     }
 )
 _FILE_COLUMNS = {
@@ -203,7 +204,12 @@ def choose_files(rows: pl.LazyFrame, chosen: pl.Expr | None) -> pl.LazyFrame:
 def part_of(unit: IndexedUnit) -> bytes:
     """Return the bytes of a unit's part: its table of files, with its head."""
     frame = files_frame([unit]).sort(_SORT, nulls_last=False)
-    return write_table(frame, {"head": asdict(unit.head) | {"day": unit.head.day.isoformat()}})
+    times = {"day": unit.head.day.isoformat(), "committed_at": _told(unit.head.committed_at)}
+    return write_table(frame, {"head": asdict(unit.head) | times})
+
+
+def _told(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant else None
 
 
 def head_of_part(data: bytes) -> UnitHead | None:
@@ -212,7 +218,9 @@ def head_of_part(data: bytes) -> UnitHead | None:
     if facts is None:
         return None
     document = facts["head"]
-    return _head(document | {"day": date.fromisoformat(document["day"])})
+    instant = document["committed_at"]
+    times = {"day": date.fromisoformat(document["day"]), "committed_at": instant and datetime.fromisoformat(instant)}
+    return _head(document | times)
 
 
 def month_of_files(frame: pl.DataFrame, generations: Mapping[date, int]) -> bytes:

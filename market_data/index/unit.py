@@ -52,6 +52,7 @@ class UnitHead:
     deleted: str | None
     waived_files: tuple[str, ...]
     verdict: str
+    committed_at: datetime | None
 
     @property
     def unit(self) -> DataTypeDay:
@@ -199,6 +200,7 @@ def _head_of(receipt: Receipt, generation: int) -> UnitHead:
         deleted=receipt.removals[-1].told if receipt.state == State.DELETED and receipt.removals else None,
         waived_files=tuple(f"{file.vendor_symbol} ({file.error})" for file in waived)[:_NAMED_WAIVED],
         verdict=receipt.verdict,
+        committed_at=receipt.committed_at,
     )
 
 

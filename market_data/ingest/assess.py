@@ -7,24 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from market_data.lake.base import ObjectStat
 from market_data.lake.keys import failed_key, is_raw_with_id, raw_key, raw_prefix
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence
-from market_data.receipts.receipt import PublishedObject, Receipt
+from market_data.receipts.receipt import PublishedObject, Receipt, State
 
 _CHANGEABLE = frozenset({Outcome.STORED, Outcome.VENDOR_EMPTY, Outcome.NOT_OFFERED})
 
 
 @dataclass(frozen=True, slots=True)
 class PublicationTarget:
-    """What a publication is made for: the lake's origin, its layouts, the decoder, the configuration it came from."""
+    """What a publication is made for: the lake's origin, its layouts, the decoder, the configuration it came from.
+
+    `keep_replaced`: how long what it replaces stays in the lake; a sweep takes it away then.
+    """
 
     origin: str
     layouts: tuple[str, ...]
     decoder_version: str
     config_hash: str
+    keep_replaced: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Work:
 
     `to_acquire` are the files without proof; `to_rebuild` those to be decoded (again) from raw/; `to_refresh` those
     with proof that the vendor may have changed, or may offer by now. `is_takeover`: another writer was at work, or died
-    at it. `is_current`: nothing is to be done.
+    at it, or a person took something out. `is_current`: nothing is to be done.
     """
 
     claimed: Receipt
@@ -63,14 +68,18 @@ def assess(
     known: Receipt, wanted: WantedUnit, observed: Mapping[str, ObjectStat], target: PublicationTarget, writer: str
 ) -> Work:
     """Return what is to be done for a unit whose receipt is `known`; `observed` is by object key, with checksums."""
-    is_takeover = known.claim is not None or not known.is_settled
+    # what was taken out of the lake may still be about to be deleted
+    is_out = any(file.outcome is Outcome.REMOVED for file in known.files)
+    is_takeover = known.claim is not None or not known.is_settled or is_out
     has_objects = not is_takeover and _is_published(known, observed, target)
     claimed = _claim(known, wanted, observed, target, writer)
     published = {item.vendor_symbol for item in known.objects} if has_objects else set()
     stored = (file for file in claimed.files if file.outcome is Outcome.STORED)
     to_rebuild = tuple(file for file in stored if file.vendor_symbol not in published)
     to_refresh = tuple(_changeable(claimed, wanted))
-    has_work = bool(claimed.open_files or to_rebuild or to_refresh or unnamed_objects(known, observed))
+    # what is kept for a while is no work for a run
+    unnamed = [] if target.keep_replaced else unnamed_objects(known, observed)
+    has_work = bool(claimed.open_files or to_rebuild or to_refresh or unnamed)
     return Work(
         claimed=claimed,
         is_takeover=is_takeover,
@@ -119,14 +128,19 @@ def is_object_held(unit: DataTypeDay, item: PublishedObject, observed: Mapping[s
 def unnamed_objects(receipt: Receipt, observed: Mapping[str, ObjectStat]) -> list[ObjectStat]:
     """Return the observed objects that the receipt does not name: published, staged, or kept aside for no reason.
 
-    Of raw ones only those that were replaced, or were to replace others: the rest are the vendor's bytes of files that
-    nobody asks for any more.
+    Of raw ones only those that were taken out, were replaced, or were to replace others: the rest are the vendor's
+    bytes of files that nobody asks for any more.
     """
+    if receipt.state == State.DELETED:
+        return list(observed.values())
     unit = receipt.unit
     named = {key for item in receipt.objects for key in item.object_keys(unit).values()}
     named |= {failed_key(unit, file.vendor_symbol) for file in receipt.open_files}
-    named |= {raw_key(unit, file.vendor_symbol, file.raw_id) for file in receipt.files}
-    replaced = {raw_key(unit, file.vendor_symbol) for file in receipt.files if file.raw_id}
+    held = [file for file in receipt.files if file.outcome is not Outcome.REMOVED]
+    named |= {raw_key(unit, file.vendor_symbol, file.raw_id) for file in held}
+    replaced = {
+        raw_key(unit, file.vendor_symbol) for file in receipt.files if file.raw_id or file.outcome is Outcome.REMOVED
+    }
     folder = raw_prefix(unit)
     return [
         stat

@@ -28,7 +28,6 @@ only see what a receipt in state `committed` names.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -39,10 +38,12 @@ from pathlib import Path
 from market_data.errors import LakeConflict, LakeError
 from market_data.index.store import save_part
 from market_data.ingest.assess import PublicationTarget, Work, is_object_held, unnamed_objects
+from market_data.ingest.objects import delete_observed
 from market_data.lake.base import GZIP_CONTENT, PARQUET_CONTENT, ObjectStat, TickLake
 from market_data.lake.keys import (
     PublishedName,
     failed_key,
+    is_of_data,
     object_key,
     raw_key,
     receipt_key,
@@ -55,7 +56,6 @@ from market_data.receipts.receipt import PublishedObject, Receipt
 from market_data.receipts.store import save_receipt
 from market_data.ticks.decode import DecodedObject
 
-_LOG = logging.getLogger(__name__)
 _WRITE_ATTEMPTS = 5
 _SOME_ID = "0" * 16
 
@@ -124,7 +124,9 @@ class Attempt:
         )
         self.save(committed)
         save_part(self.lake, committed, self.generation)
-        list(executor.map(self._delete, unnamed_objects(self.receipt, self.observed)))
+        unnamed = unnamed_objects(self.receipt, self.observed)
+        due = [stat for stat in unnamed if not (self.target.keep_replaced and is_of_data(stat.key))]
+        list(executor.map(partial(delete_observed, self.lake), due))
         return self.receipt
 
     def put_raw(
@@ -208,17 +210,6 @@ class Attempt:
             raise LakeConflict(f"{self.unit}: another run took the unit over ({error})") from error
         self.receipt = receipt
         return receipt
-
-    def _delete(self, stat: ObjectStat) -> None:
-        try:
-            self.lake.delete(stat.key, if_generation=stat.generation)
-        except LakeConflict:
-            pass  # changed since: it is another writer's now
-        except LakeError as error:
-            if error.is_transient:
-                raise
-            # a lock, or a right that is missing: the day is committed all the same, and the next run of it tries again
-            _LOG.warning("what no receipt names any more stays: %s", error)
 
 
 def _planned(vendor_symbol: str, item: DecodedObject) -> PublishedObject:

@@ -81,7 +81,9 @@ class VenueDay:
     @property
     def target(self) -> PublicationTarget:
         """What the publications of this venue-day are made for."""
-        return PublicationTarget(self.origin, self.layouts, self.decoder_version, self.config_hash)
+        return PublicationTarget(
+            self.origin, self.layouts, self.decoder_version, self.config_hash, self.limits.keep_replaced
+        )
 
     def wanted_unit(self, data_type: DataType) -> WantedUnit:
         """Return what is wanted of one data type."""

@@ -37,6 +37,7 @@ _VENUE_FOLDER = re.compile(r"receipt/venue=(?P<venue>[^/]+)/")
 _DATA_TYPE_FOLDER = re.compile(r"receipt/venue=[^/]+/data_type=(?P<data_type>[^/]+)/")
 _RAW_WITH_ID = re.compile(r"\.[0-9a-f]{16}\.csv\.gz$")
 _TICKS = "ticks"
+_RAW = "raw"
 _PARQUET = ".parquet"
 
 
@@ -93,7 +94,7 @@ def layout_prefix(layout: str) -> str:
 
 def raw_prefix(unit: DataTypeDay) -> str:
     """Return the folder of the vendor's bytes of a unit."""
-    return f"raw/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
+    return f"{_RAW}/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
 
 
 def raw_key(unit: DataTypeDay, vendor_symbol: str, raw_id: str | None = None) -> str:
@@ -105,6 +106,11 @@ def raw_key(unit: DataTypeDay, vendor_symbol: str, raw_id: str | None = None) ->
 def is_raw_with_id(key: str) -> bool:
     """Whether an object key is that of bytes which were to replace others."""
     return _RAW_WITH_ID.search(key) is not None
+
+
+def is_of_data(key: str) -> bool:
+    """Whether an object key is that of a published file, or of the vendor's bytes: what reads may be at."""
+    return key.startswith((f"{_TICKS}/", f"{_RAW}/"))
 
 
 def failed_prefix(unit: DataTypeDay) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from market_data.model.data_types import DataType
 
@@ -56,10 +57,12 @@ class RunLimits:
     """What one run may take.
 
     `scratch_bytes` None: most of what the disk has free when the run starts. `daily_quota_bytes` is what all runs of
-    the account may fetch on a UTC day, None for as much as they want.
+    the account may fetch on a UTC day, None for as much as they want. `keep_replaced`: how long what was replaced stays
+    in the lake, for reads that began before.
     """
 
     files_at_once: int = DEFAULT_FILES_AT_ONCE
     scratch_bytes: int | None = None
     daily_quota_bytes: int | None = None
+    keep_replaced: timedelta = timedelta()
     sizes: Mapping[DataType, SizeLimits] = field(default_factory=lambda: size_limits_of({}))

@@ -168,6 +168,10 @@ class FileEvidence(Document):
         """Return the evidence, open but for a person's word that the day stands without the file."""
         return self.opened().changed(outcome=Outcome.WAIVED, error=reason)
 
+    def removed(self, why: str) -> Self:
+        """Return the evidence, open but for the word of a person who took the file out of the lake."""
+        return self.opened().changed(outcome=Outcome.REMOVED, error=why)
+
     def failed(self, error_class: str, error: str, *, is_transient: bool, not_before: datetime | None = None) -> Self:
         """Return the evidence of a file that was not obtained, or is not what the format says."""
         return self.changed(

@@ -21,7 +21,7 @@ over. (`publish.py` carries this out and says why it is sound.)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -73,17 +73,21 @@ class State(StrEnum):
     DELETED = "deleted"
 
 
-# What is named can be relied on.
-SETTLED = frozenset({State.OPEN, State.COMMITTED, State.DELETED})
+# What is named can be relied on; of what was deleted nothing is named.
+SETTLED = frozenset({State.OPEN, State.COMMITTED})
 
 
 class Removal(Document):
-    """What a person took out of the lake: all of a unit, or `instruments` alone; files, rows, and vendor's bytes."""
+    """What a person took out of the lake: all of a unit, or `instruments` alone; files, rows, and vendor's bytes.
+
+    `instrument_types` are those of its files: without them nobody would know where they lay.
+    """
 
     at: datetime
     by: Name
     reason: str
     instruments: tuple[InstrumentKey, ...] = ()
+    instrument_types: tuple[Name, ...]
     files: Count
     rows: Count
     raw_bytes: Count
@@ -285,13 +289,35 @@ class Receipt(FormatVersions):
             committed_at=at,
         )
 
+    def removable_files(self, instruments: Collection[str] | None) -> tuple[FileEvidence, ...]:
+        """Return the files that a deletion takes out: all, or those of some instruments that are not out yet."""
+        if instruments is None:
+            return self.files
+        own = (file for file in self.files if file.instrument_key in instruments)
+        return tuple(file for file in own if file.outcome is not Outcome.REMOVED)
+
+    def deleted(self, removal: Removal) -> Self:
+        """Return the receipt after a deletion: of all of it, or of the removal's instruments."""
+        removals = (*self.removals, removal)
+        if not removal.instruments:
+            nothing = type(self)(origin=self.origin, venue=self.venue, data_type=self.data_type, day=self.day)
+            kept = {name: getattr(self, name) for name in ("min_reader_version", "min_writer_version")}
+            return nothing.changed(**kept, state=State.DELETED, removals=removals)
+        out = {file.vendor_symbol for file in self.removable_files(removal.instruments)}
+        files = (file.removed(removal.told) if file.vendor_symbol in out else file for file in self.files)
+        objects = (item for item in self.objects if item.vendor_symbol not in out)
+        return self.changed(files=tuple(files), objects=tuple(objects), removals=removals)
+
     def is_published_by(self, decoder_version: str, layouts: tuple[str, ...]) -> bool:
         """Whether the publication is what this decoder would write into these layouts."""
         return self.state == State.COMMITTED and self.decoder_version == decoder_version and self.layouts == layouts
 
 
 def _evidence_of(file: TickFile, known: FileEvidence | None) -> FileEvidence:
-    return known if known is not None and known.instrument_key == file.instrument_key else expected_file(file)
+    if known is None or known.instrument_key != file.instrument_key:
+        return expected_file(file)
+    # whoever wants what was taken out brings it back
+    return known.opened() if known.outcome is Outcome.REMOVED else known
 
 
 def _waive(file: FileEvidence, reasons: Mapping[str, str]) -> FileEvidence:

@@ -239,6 +239,7 @@ class LimitSettings(SettingsModel):
     files_at_once: int = Field(default=DEFAULT_FILES_AT_ONCE, ge=1, strict=True)
     scratch_gb: float | None = Field(default=None, gt=0, strict=True)
     daily_quota_gb: float | None = Field(default=None, gt=0, strict=True)
+    keep_replaced_hours: float = Field(default=0, ge=0, le=24 * 366, strict=True)
     max_csv_gb: Annotated[dict[_ConfiguredDataType, Annotated[float, Field(gt=0, strict=True)]], _EachOnce] = Field(
         default_factory=dict
     )
@@ -251,6 +252,7 @@ class LimitSettings(SettingsModel):
             files_at_once=self.files_at_once,
             scratch_bytes=None if self.scratch_gb is None else round(self.scratch_gb * GIGABYTE),
             daily_quota_bytes=None if self.daily_quota_gb is None else round(self.daily_quota_gb * GIGABYTE),
+            keep_replaced=timedelta(hours=self.keep_replaced_hours),
             sizes=size_limits_of(self.max_csv_gb, self.max_inflation_ratio),
         )
 

@@ -94,7 +94,9 @@ def receipts(draw: st.DrawFn, unit: DataTypeDay) -> Receipt:
     empty = Receipt(origin="vendor", venue=unit.venue, data_type=unit.data_type, day=unit.day)
     at = draw(st.datetimes(datetime(2025, 1, 1), datetime(2026, 1, 1))).replace(tzinfo=UTC)  # noqa: DTZ001
     if draw(st.integers(0, 9)) == 0:
-        removal = Removal(at=at, by="ops", reason="the licence ended", files=3, rows=9, raw_bytes=99)
+        removal = Removal(
+            at=at, by="ops", reason="the licence ended", files=3, rows=9, raw_bytes=99, instrument_types=("SPOT_PAIR",)
+        )
         return empty.changed(state=State.DELETED, removals=(removal,))
     symbols = draw(st.lists(st.sampled_from(["BTC", "ETH", "SOL", "~X:Y", GROUP]), unique=True, max_size=5))
     files = [make_file(unit, symbol, draw(OUTCOMES), draw(FINDINGS)) for symbol in sorted(symbols)]
