@@ -56,7 +56,7 @@ def _observe(lake: TickLake, known: Receipt, wanted: WantedUnit, target: Publica
     settled = _settled_checksums(known)
     if any(stat.crc32c is None and settled.get(stat.key, (0, ""))[0] != stat.generation for stat in observed.values()):
         # a local lake reads bytes for a checksum: only where the receipt does not know these very writes
-        return {stat.key: stat for prefix in prefixes for stat in lake.list_objects(prefix, with_crc32c=True)}
+        return {stat.key: stat for stat in lake.list_folders(prefixes, with_crc32c=True)}
     return {key: stat if stat.crc32c else replace(stat, crc32c=settled[key][1]) for key, stat in observed.items()}
 
 

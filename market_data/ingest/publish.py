@@ -118,7 +118,8 @@ class Attempt:
             at=now(),
         )
         self.save(committed)
-        list(executor.map(self._delete, unnamed_objects(self.receipt, self.observed)))
+        unnamed = unnamed_objects(self.receipt, self.observed)
+        list(executor.map(lambda stat: self._delete(stat.key, stat.generation), unnamed))
         return self.receipt
 
     def put_raw(
@@ -150,7 +151,7 @@ class Attempt:
         # of what was named before, what a later version added is kept
         published = named.get(name, planned).changed(**planned.fields() | {"generations": generations})
         if item.staged_key is not None:
-            self.lake.delete(item.staged_key)
+            self._delete(item.staged_key)
         return published
 
     def _is_held(self, item: PublishedObject) -> bool:
@@ -203,15 +204,15 @@ class Attempt:
         self.receipt = receipt
         return receipt
 
-    def _delete(self, stat: ObjectStat) -> None:
+    def _delete(self, key: str, if_generation: int | None = None) -> None:
         try:
-            self.lake.delete(stat.key, if_generation=stat.generation)
+            self.lake.delete(key, if_generation=if_generation)
         except LakeConflict:
             pass  # changed since: it is another writer's now
         except LakeError as error:
             if error.is_transient:
                 raise
-            # a lock, or a right that is missing: the day is committed all the same, and the next run of it tries again
+            # a lock, or a right that is missing: the day is published all the same, and the next run of it tries again
             _LOG.warning("what no receipt names any more stays: %s", error)
 
 

@@ -28,12 +28,15 @@ PARTITION_KEYS: tuple[PartitionKey, ...] = get_args(PartitionKey)
 
 ORIGIN_KEY = "origin.json"
 UNIVERSE_PREFIX = "universe/"
+TICKS_PREFIX = "ticks/"
+RAW_PREFIX = "raw/"
+RECEIPTS_PREFIX = "receipt/"
 LEASE_PREFIX = "lease/"
 PROBE_PREFIX = "probe/"  # what `market-data doctor` writes and takes away
 _UNIVERSE_KEY = re.compile(r"universe/date=(?P<day>\d{4}-\d\d-\d\d)/venue=(?P<venue>[^/]+)/instruments\.parquet")
 _RECEIPT_KEY = re.compile(r"receipt/venue=[^/]+/data_type=[^/]+/date=(?P<day>\d{4}-\d\d-\d\d)\.json")
+_RECEIPT_PREFIX = re.compile(r"receipt/venue=(?P<venue>[^/]+)/data_type=(?P<data_type>[^/]+)/")
 _RAW_WITH_ID = re.compile(r"\.[0-9a-f]{16}\.csv\.gz$")
-_TICKS = "ticks"
 _PARQUET = ".parquet"
 
 
@@ -85,12 +88,12 @@ def object_prefix(layout: str, unit: DataTypeDay, instrument_type: str) -> str:
 
 def layout_prefix(layout: str) -> str:
     """Return the folder of a layout."""
-    return f"{_TICKS}/{layout}/"
+    return f"{TICKS_PREFIX}{layout}/"
 
 
 def raw_prefix(unit: DataTypeDay) -> str:
     """Return the folder of the vendor's bytes of a unit."""
-    return f"raw/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
+    return f"{RAW_PREFIX}venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
 
 
 def raw_key(unit: DataTypeDay, vendor_symbol: str, raw_id: str | None = None) -> str:
@@ -131,7 +134,21 @@ def receipt_key(unit: DataTypeDay) -> str:
 
 def receipt_prefix(venue: str, data_type: DataType) -> str:
     """Return the folder of all receipts of a venue and data type."""
-    return f"receipt/venue={_encode(venue)}/data_type={data_type}/"
+    return f"{receipts_prefix(venue)}data_type={data_type}/"
+
+
+def receipts_prefix(venue: str) -> str:
+    """Return the folder of all receipts of a venue."""
+    return f"{RECEIPTS_PREFIX}venue={_encode(venue)}/"
+
+
+def parse_receipt_prefix(folder: str) -> tuple[str, DataType] | None:
+    """Return venue and data type of a folder of receipts, None for what else people keep beside them."""
+    match = _RECEIPT_PREFIX.fullmatch(folder)
+    try:
+        return (unquote(match["venue"]), DataType(match["data_type"])) if match else None
+    except ValueError:
+        return None  # a data type of a later version
 
 
 def day_of_receipt(key: str) -> date | None:
