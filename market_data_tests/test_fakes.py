@@ -17,6 +17,8 @@ OBEYED = (
     contract.test_a_key_that_holds_nothing_has_no_stat_and_cannot_be_read,
     contract.test_a_listing_is_recursive_sorted_by_key_and_stops_at_the_prefix,
     contract.test_a_listing_with_crc32c_says_what_each_stat_says,
+    contract.test_several_folders_are_listed_as_each_of_them_is,
+    contract.test_one_level_is_its_folders_and_its_objects,
     contract.test_every_write_of_a_key_changes_its_generation,
     contract.test_a_generation_decides_whether_a_write_happens,
     contract.test_a_generation_decides_whether_a_copy_happens,

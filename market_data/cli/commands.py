@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +17,7 @@ import click
 import polars as pl
 from pydantic import BaseModel
 
+from market_data.cli.diagnoses import examine, prove
 from market_data.cli.tables import (
     coverage_table,
     describe_gaps,
@@ -43,16 +42,11 @@ from market_data.operate.coverage import NOT_RUN, measure_coverage, summarize_da
 from market_data.operate.doctor import (
     Diagnosis,
     Level,
-    check_automation,
-    check_disk,
-    check_key,
-    check_lake,
-    check_vendor,
 )
 from market_data.operate.plan import find_stale, plan_backfill
 from market_data.read import NothingMatchesWarning, find_instruments
 from market_data.receipts.receipt import Receipt
-from market_data.settings.environment import DEFAULT_DAGSTER_HOME, Settings, load_settings
+from market_data.settings.environment import Settings, load_settings
 from market_data.settings.venues_file import VenueSettings, VenuesFile
 from market_data.ticks.decode import DECODER_VERSION
 from market_data.universe.answers import VendorAnswer, learn_answer
@@ -195,22 +189,38 @@ def plan_command(
 
 
 @click.command("doctor")
-def doctor_command() -> None:
-    """See whether everything is there: settings, key, vendor, lake, disk, Dagster. Exit code 1 when something fails."""
+@click.option("--deep", is_flag=True, help="Prove the lake instead: read all that its receipts name. Needs no vendor.")
+@click.option("--venue", "venues", multiple=True, help="With --deep: venue in any spelling; repeatable [default: all].")
+@range_options(" (with --deep) [default: the first in the lake]", " (with --deep) [default: the newest in the lake]")
+def doctor_command(*, deep: bool, venues: tuple[str, ...], first: datetime | None, last: datetime | None) -> None:
+    """See whether everything is there: settings, key, vendor, lake, disk, Dagster. Exit code 1 when something fails.
+
+    --deep is for a lake that was moved: every object that a receipt names must be there with its size and checksum.
+    """
+    if not deep and (venues or first or last):
+        raise click.UsageError("--venue, --from and --to go with --deep")
     try:
         settings = load_settings()
     except ConfigurationError as error:
         click.echo(Diagnosis(Level.FAIL, "settings", str(error)))
         raise SystemExit(1) from error
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    has_failed = False
-    with open_vendor(settings) as served:
-        for diagnosis in _examine(served):
-            # no message holds the key; should one ever do, it is not printed
-            click.echo(str(diagnosis).replace(key, "***") if key else str(diagnosis))
-            has_failed = has_failed or diagnosis.level is Level.FAIL
+    if deep:
+        has_failed = _tell(prove(settings, venues, first, last))
+    else:
+        with open_vendor(settings) as served:
+            has_failed = _tell(examine(served), settings.api_key.get_secret_value() if settings.api_key else None)
     if has_failed:
         raise SystemExit(1)
+
+
+def _tell(diagnoses: Iterable[Diagnosis], key: str | None = None) -> bool:
+    """Print diagnoses, each as soon as it is known; say whether one of them fails."""
+    has_failed = False
+    for diagnosis in diagnoses:
+        # no message holds the key; should one ever do, it is not printed
+        click.echo(str(diagnosis).replace(key, "***") if key else str(diagnosis))
+        has_failed = has_failed or diagnosis.level is Level.FAIL
+    return has_failed
 
 
 DOCUMENT_SCHEMAS: Mapping[str, type[BaseModel]] = {"venues.yaml": VenuesFile, "receipt.json": Receipt}
@@ -334,38 +344,3 @@ def _plan_stale(
         "days: they are decoded again from raw/, without the vendor."
     )
     print_some(console, lines, title)
-
-
-def _examine(settings: Settings) -> Iterator[Diagnosis]:
-    """Yield the diagnoses, each as soon as it is known."""
-    venues = list(settings.config.venues)
-    what = f"{len(venues)} venues of {settings.venues_file}, engine {settings.engine}, vendor {settings.origin}"
-    yield Diagnosis(Level.OK, "settings", what)
-    yield check_automation(is_on=settings.is_automation_on)
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-
-    async def ask() -> list[Diagnosis]:
-        client = TardisClient(api_url=settings.api_url, datasets_url=settings.datasets_url, api_key=key)
-        async with client:
-            return [await check_vendor(client, venues[0]), await check_key(client, has_key=key is not None)]
-
-    yield from asyncio.run(ask())
-    lake = open_lake(settings.lake_url)
-    yield from check_lake(lake, settings.origin)
-    scratch = Path(tempfile.gettempdir())
-    yield check_disk("scratch disk", scratch, shutil.disk_usage(scratch).free)
-    if settings.lake_url.startswith("file:"):
-        directory = Path(lake.uri("probe")).parent  # the probe made it
-        yield check_disk("lake disk", directory, shutil.disk_usage(directory).free)
-    yield from _examine_dagster(settings)
-
-
-def _examine_dagster(settings: Settings) -> Iterator[Diagnosis]:
-    from market_data.defs.instance import check_instance  # noqa: PLC0415  loads Dagster
-
-    home = settings.dagster_home
-    if home == DEFAULT_DAGSTER_HOME.absolute() and not home.exists():
-        what = "DAGSTER_HOME is not set, so daemon, sensors and pool limits were not looked at"
-        yield Diagnosis(Level.WARN, "dagster", what, f"`market-data dev` makes an instance in {DEFAULT_DAGSTER_HOME}")
-    else:
-        yield from check_instance(home, is_automation_on=settings.is_automation_on)

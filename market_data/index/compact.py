@@ -27,16 +27,14 @@ from market_data.index.table import (
 from market_data.index.unit import UnitHead
 from market_data.lake.base import PARQUET_CONTENT, TickLake
 from market_data.lake.keys import (
-    data_type_of_folder,
     day_of_receipt,
     index_files_key,
     index_instruments_key,
     index_units_key,
-    venue_receipts_prefix,
 )
 from market_data.lake.origin import ensure_lake_writable
 from market_data.model.data_types import DataType
-from market_data.receipts.store import list_receipts
+from market_data.receipts.store import data_types_with_receipts, list_receipts
 
 _WRITE_ATTEMPTS = 5
 _Pair = tuple[str, DataType]
@@ -70,7 +68,7 @@ def compact_index(
     asked = held_venues(lake) if venues is None else sorted(venues)
     start, end = first.replace(day=1), _month_end(last)
     months: dict[date, dict[_Pair, dict[date, int]]] = defaultdict(dict)
-    for pair in _held_pairs(lake, asked):
+    for pair in data_types_with_receipts(lake, asked):
         for stat in list_receipts(lake, *pair, start, end):
             if (day := day_of_receipt(stat.key)) is not None:
                 months[day.replace(day=1)].setdefault(pair, {})[day] = stat.generation
@@ -79,13 +77,6 @@ def compact_index(
         own = {pair: it for pair, it in universes.items() if pair[1].replace(day=1) == month}
         yield from _compact_instruments(lake, month, own, is_rebuild=is_rebuild)
         yield from _compact_month(lake, month, months.get(month, {}), asked, is_rebuild=is_rebuild)
-
-
-def _held_pairs(lake: TickLake, venues: Sequence[str]) -> Iterator[_Pair]:
-    for venue in venues:
-        for folder in lake.list_folders(venue_receipts_prefix(venue)):
-            if (data_type := data_type_of_folder(folder)) is not None:
-                yield venue, data_type
 
 
 def _compact_month(

@@ -36,13 +36,13 @@ from market_data.index.table import (
 from market_data.index.unit import IndexedUnit, UnitHead, index_receipt
 from market_data.lake.base import PARQUET_CONTENT, READERS, ObjectStat, TickLake
 from market_data.lake.keys import (
-    RECEIPT_PREFIX,
+    RECEIPTS_PREFIX,
     day_of_receipt,
     index_files_key,
     index_part_key,
     index_part_prefix,
     index_units_key,
-    venue_of_folder,
+    venue_of_receipts,
 )
 from market_data.lake.origin import load_lake_document
 from market_data.model.data_types import DataType
@@ -62,7 +62,7 @@ Wanted = Mapping[str, Iterable[DataType]]
 
 def held_venues(lake: TickLake) -> list[str]:
     """Return the venues of which the lake holds receipts, sorted; raises LakeError of any kind."""
-    found = map(venue_of_folder, lake.list_folders(RECEIPT_PREFIX))
+    found = map(venue_of_receipts, lake.list_level(RECEIPTS_PREFIX)[0])
     return sorted(venue for venue in found if venue is not None)
 
 

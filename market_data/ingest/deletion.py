@@ -93,7 +93,7 @@ class Deleter:
         # also what a call before this one was killed at
         unnamed = unnamed_objects(receipt, observed)
         with ThreadPoolExecutor(READERS) as pool:
-            gone = list(pool.map(lambda stat: delete_observed(self.lake, stat), unnamed))
+            gone = list(pool.map(lambda stat: delete_observed(self.lake, stat.key, stat.generation), unnamed))
         rows, raw_bytes = (sum(getattr(file, name) or 0 for file in files) for name in ("rows", "size_bytes"))
         return Deleted(unit, len(files), rows, raw_bytes, sum(gone), len(gone) - sum(gone))
 

@@ -31,7 +31,7 @@ def observe(
     settled = _settled_checksums(known)
     if any(stat.crc32c is None and settled.get(stat.key, (0, ""))[0] != stat.generation for stat in observed.values()):
         # a local lake reads bytes for a checksum: only where the receipt does not know these very writes
-        return {stat.key: stat for prefix in prefixes for stat in lake.list_objects(prefix, with_crc32c=True)}
+        return {stat.key: stat for stat in lake.list_folders(prefixes, with_crc32c=True)}
     return {key: stat if stat.crc32c else replace(stat, crc32c=settled[key][1]) for key, stat in observed.items()}
 
 
@@ -47,14 +47,15 @@ def _settled_checksums(receipt: Receipt) -> dict[str, tuple[int, str]]:
     return settled
 
 
-def delete_observed(lake: TickLake, stat: ObjectStat) -> bool:
-    """Delete an object unless it has changed since; says whether it is gone. Raises LakeUnavailable (transient).
+def delete_observed(lake: TickLake, key: str, generation: int | None = None) -> bool:
+    """Delete an object unless it has another generation by now; says whether it is gone.
 
+    Raises LakeUnavailable (transient).
     A lock, or a right that is missing, is logged: `market-data doctor` tells of it, and what no receipt names harms no
     reader.
     """
     try:
-        lake.delete(stat.key, if_generation=stat.generation)
+        lake.delete(key, if_generation=generation)
     except LakeConflict:
         return True  # changed since: it is another writer's now
     except LakeError as error:

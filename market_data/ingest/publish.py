@@ -126,7 +126,7 @@ class Attempt:
         save_part(self.lake, committed, self.generation)
         unnamed = unnamed_objects(self.receipt, self.observed)
         due = [stat for stat in unnamed if not (self.target.keep_replaced and is_of_data(stat.key))]
-        list(executor.map(partial(delete_observed, self.lake), due))
+        list(executor.map(lambda stat: delete_observed(self.lake, stat.key, stat.generation), due))
         return self.receipt
 
     def put_raw(
@@ -158,7 +158,7 @@ class Attempt:
         # of what was named before, what a later version added is kept
         published = named.get(name, planned).changed(**planned.fields() | {"generations": generations})
         if item.staged_key is not None:
-            self.lake.delete(item.staged_key)
+            delete_observed(self.lake, item.staged_key)
         return published
 
     def _is_held(self, item: PublishedObject) -> bool:

@@ -53,7 +53,7 @@ def sweep_unit(lake: TickLake, unit: DataTypeDay, keep_replaced: timedelta, now:
     unnamed = unnamed_objects(receipt, observed)
     due = [stat for stat in unnamed if _is_due(receipt, stat, now() - keep_replaced)]
     with ThreadPoolExecutor(READERS) as pool:
-        gone = list(pool.map(lambda stat: delete_observed(lake, stat), due))
+        gone = list(pool.map(lambda stat: delete_observed(lake, stat.key, stat.generation), due))
     sizes = [stat.size_bytes for stat, is_gone in zip(due, gone, strict=True) if is_gone]
     return Swept(unit, len(sizes), sum(sizes), len(unnamed) - len(due), len(due) - len(sizes))
 

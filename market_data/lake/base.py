@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +69,23 @@ class TickLake(ABC):
         """List the objects of a folder with `first <= key < before`, sorted by key; GCS is asked for no others."""
         return [stat for stat in self.list_objects(prefix) if first <= stat.key < before]
 
-    def list_folders(self, prefix: str) -> list[str]:
-        """List the folders just below a folder (which ends in '/', as they do), sorted; GCS is asked for them alone."""
-        rests = (stat.key.removeprefix(prefix).split("/") for stat in self.list_objects(prefix))
-        return sorted({f"{prefix}{rest[0]}/" for rest in rests if rest[1:]})
+    def list_folders(self, prefixes: Iterable[str], *, with_crc32c: bool = False) -> list[ObjectStat]:
+        """List the objects below prefixes that do not overlap, as `list_objects` does each of them, sorted by key.
+
+        A local lake that is asked for CRC32C reads the bytes once per inode over all of them.
+        """
+        found = [stat for prefix in prefixes for stat in self.list_objects(prefix, with_crc32c=with_crc32c)]
+        return sorted(found, key=lambda stat: stat.key)
+
+    def list_level(self, prefix: str) -> tuple[list[str], list[ObjectStat]]:
+        """List one level below `prefix`: its folders, each a prefix, and the objects directly in it; sorted.
+
+        `crc32c` as in a listing that was not asked for it. Both backends look at this level alone.
+        """
+        found = self.list_objects(prefix)
+        rests = [(stat, stat.key.removeprefix(prefix)) for stat in found]
+        folders = {f"{prefix}{rest.partition('/')[0]}/" for _, rest in rests if "/" in rest}
+        return sorted(folders), [stat for stat, rest in rests if "/" not in rest]
 
     @abstractmethod
     def get_bytes(self, key: str) -> tuple[bytes, ObjectStat]:

@@ -97,30 +97,30 @@ class GcsLake(CopyingLake):
         bounds = {"start_offset": self._name_start + first, "end_offset": self._name_start + before}
         return [stat for stat in self._list(prefix, **bounds) if first <= stat.key < before]
 
-    def list_folders(self, prefix: str) -> list[str]:
-        """See `TickLake.list_folders`."""
-        with self._named_errors(f"list the folders of {check_prefix(prefix)}"):
-            found = self._client().list_blobs(
-                self._bucket_name, prefix=self._name_start + prefix, delimiter="/", retry=self._retry
-            )
-            for _ in found.pages:  # the folders come with the pages
-                self._has_seen_bucket = True
-        return sorted(name.removeprefix(self._name_start) for name in found.prefixes)
+    def list_level(self, prefix: str) -> tuple[list[str], list[ObjectStat]]:
+        """See `TickLake.list_level`."""
+        folders, found = self._list_page_by_page(prefix, delimiter="/")
+        return [folder for folder in folders if _is_shown(folder[:-1])], found
 
     def _list(self, prefix: str, **bounds: str) -> list[ObjectStat]:
+        return self._list_page_by_page(prefix, **bounds)[1]
+
+    def _list_page_by_page(self, prefix: str, **options: str) -> tuple[list[str], list[ObjectStat]]:
+        """Return the folders (of a listing with a delimiter) and the objects below a prefix, sorted."""
         with self._named_errors(f"list {check_prefix(prefix) or 'the lake'}"):
-            blobs = list(
-                self._client().list_blobs(
-                    self._bucket_name,
-                    prefix=self._name_start + prefix,
-                    **bounds,
-                    fields="items(name,size,generation,crc32c),nextPageToken",
-                    retry=self._retry,
-                )
+            pages = self._client().list_blobs(
+                self._bucket_name,
+                prefix=self._name_start + prefix,
+                **options,
+                fields="items(name,size,generation,crc32c),prefixes,nextPageToken",
+                retry=self._retry,
             )
+            blobs = list(pages)
             self._has_seen_bucket = True
         keyed = ((blob.name.removeprefix(self._name_start), blob) for blob in blobs)
-        return sorted((self._describe(blob, key) for key, blob in keyed if _is_shown(key)), key=lambda stat: stat.key)
+        found = [self._describe(blob, key) for key, blob in keyed if _is_shown(key)]
+        folders = sorted(name.removeprefix(self._name_start) for name in pages.prefixes)
+        return folders, sorted(found, key=lambda stat: stat.key)
 
     def get_bytes(self, key: str) -> tuple[bytes, ObjectStat]:
         """See `TickLake.get_bytes`."""

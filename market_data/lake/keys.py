@@ -28,16 +28,16 @@ PARTITION_KEYS: tuple[PartitionKey, ...] = get_args(PartitionKey)
 
 ORIGIN_KEY = "origin.json"
 UNIVERSE_PREFIX = "universe/"
+TICKS_PREFIX = "ticks/"
+RAW_PREFIX = "raw/"
+RECEIPTS_PREFIX = "receipt/"
 LEASE_PREFIX = "lease/"
-RECEIPT_PREFIX = "receipt/"
 PROBE_PREFIX = "probe/"  # what `market-data doctor` writes and takes away
 _UNIVERSE_KEY = re.compile(r"universe/date=(?P<day>\d{4}-\d\d-\d\d)/venue=(?P<venue>[^/]+)/instruments\.parquet")
 _RECEIPT_KEY = re.compile(r"receipt/venue=[^/]+/data_type=[^/]+/date=(?P<day>\d{4}-\d\d-\d\d)\.json")
-_VENUE_FOLDER = re.compile(r"receipt/venue=(?P<venue>[^/]+)/")
-_DATA_TYPE_FOLDER = re.compile(r"receipt/venue=[^/]+/data_type=(?P<data_type>[^/]+)/")
+_RECEIPT_PREFIX = re.compile(r"receipt/venue=(?P<venue>[^/]+)/data_type=(?P<data_type>[^/]+)/")
+_VENUE_OF_RECEIPTS = re.compile(r"receipt/venue=(?P<venue>[^/]+)/")
 _RAW_WITH_ID = re.compile(r"\.[0-9a-f]{16}\.csv\.gz$")
-_TICKS = "ticks"
-_RAW = "raw"
 _PARQUET = ".parquet"
 
 
@@ -89,12 +89,12 @@ def object_prefix(layout: str, unit: DataTypeDay, instrument_type: str) -> str:
 
 def layout_prefix(layout: str) -> str:
     """Return the folder of a layout."""
-    return f"{_TICKS}/{layout}/"
+    return f"{TICKS_PREFIX}{layout}/"
 
 
 def raw_prefix(unit: DataTypeDay) -> str:
     """Return the folder of the vendor's bytes of a unit."""
-    return f"{_RAW}/venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
+    return f"{RAW_PREFIX}venue={_encode(unit.venue)}/data_type={unit.data_type}/date={unit.day.isoformat()}/"
 
 
 def raw_key(unit: DataTypeDay, vendor_symbol: str, raw_id: str | None = None) -> str:
@@ -110,7 +110,7 @@ def is_raw_with_id(key: str) -> bool:
 
 def is_of_data(key: str) -> bool:
     """Whether an object key is that of a published file, or of the vendor's bytes: what reads may be at."""
-    return key.startswith((f"{_TICKS}/", f"{_RAW}/"))
+    return key.startswith((TICKS_PREFIX, RAW_PREFIX))
 
 
 def failed_prefix(unit: DataTypeDay) -> str:
@@ -140,24 +140,27 @@ def receipt_key(unit: DataTypeDay) -> str:
 
 def receipt_prefix(venue: str, data_type: DataType) -> str:
     """Return the folder of all receipts of a venue and data type."""
-    return f"{venue_receipts_prefix(venue)}data_type={data_type}/"
+    return f"{receipts_prefix(venue)}data_type={data_type}/"
 
 
-def venue_receipts_prefix(venue: str) -> str:
+def receipts_prefix(venue: str) -> str:
     """Return the folder of all receipts of a venue."""
-    return f"{RECEIPT_PREFIX}venue={_encode(venue)}/"
+    return f"{RECEIPTS_PREFIX}venue={_encode(venue)}/"
 
 
-def venue_of_folder(folder: str) -> str | None:
+def venue_of_receipts(folder: str) -> str | None:
     """Return the venue whose receipts a folder holds, None for what else people keep beside them."""
-    match = _VENUE_FOLDER.fullmatch(folder)
+    match = _VENUE_OF_RECEIPTS.fullmatch(folder)
     return unquote(match["venue"]) if match else None
 
 
-def data_type_of_folder(folder: str) -> DataType | None:
-    """Return the data type whose receipts a venue's folder holds, None for one that this version does not know."""
-    match = _DATA_TYPE_FOLDER.fullmatch(folder)
-    return DataType(match["data_type"]) if match and match["data_type"] in set(DataType) else None
+def parse_receipt_prefix(folder: str) -> tuple[str, DataType] | None:
+    """Return venue and data type of a folder of receipts, None for what else people keep beside them."""
+    match = _RECEIPT_PREFIX.fullmatch(folder)
+    try:
+        return (unquote(match["venue"]), DataType(match["data_type"])) if match else None
+    except ValueError:
+        return None  # a data type of a later version
 
 
 def day_of_receipt(key: str) -> date | None:

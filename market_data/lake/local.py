@@ -41,6 +41,7 @@ from market_data.lake.base import (
     describe_conflict,
 )
 from market_data.lake.checksum import READ_CHUNK_BYTES, compute_crc32c, encode_crc32c
+from market_data.lake.directories import flush_directory, is_shown, make_directory, walk_files
 from market_data.lake.disk import describe_full_disk
 
 _LOCK_COUNT = 64
@@ -83,21 +84,29 @@ class LocalLake(TickLake):
 
     def list_objects(self, prefix: str, *, with_crc32c: bool = False) -> list[ObjectStat]:
         """See `TickLake.list_objects`."""
-        checksums: dict[tuple[int, int], str] = {}
+        return self.list_folders([prefix], with_crc32c=with_crc32c)
+
+    def list_folders(self, prefixes: Iterable[str], *, with_crc32c: bool = False) -> list[ObjectStat]:
+        """See `TickLake.list_folders`."""
+        checksums: dict[tuple[int, int], str] | None = {} if with_crc32c else None
         found: list[ObjectStat] = []
-        with self._named_errors(f"list {check_prefix(prefix) or 'the lake'}"):
-            if self._root.is_file():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self._root))
-            for path in _walk(self._root / prefix):
-                with suppress(FileNotFoundError):
-                    key = path.relative_to(self._root).as_posix()
-                    found.append(_describe_listed(key, path, checksums if with_crc32c else None))
+        for prefix in prefixes:
+            with self._named_errors(f"list {check_prefix(prefix) or 'the lake'}"):
+                self._require_directory()
+                found.extend(self._describe_all(walk_files(self._root / prefix), checksums))
         return sorted(found, key=lambda described: described.key)
 
-    def list_folders(self, prefix: str) -> list[str]:
-        """See `TickLake.list_folders`."""
-        with self._named_errors(f"list the folders of {check_prefix(prefix)}"):
-            return sorted(f"{prefix}{entry.name}/" for entry in _entries(self._root / prefix) if entry.is_dir())
+    def list_level(self, prefix: str) -> tuple[list[str], list[ObjectStat]]:
+        """See `TickLake.list_level`."""
+        with self._named_errors(f"list {check_prefix(prefix) or 'the lake'}"):
+            self._require_directory()
+            try:
+                entries = [entry for entry in os.scandir(self._root / prefix) if is_shown(entry)]
+            except _NOTHING_THERE:
+                return [], []
+            folders = [f"{prefix}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
+            found = list(self._describe_all((Path(entry.path) for entry in entries if entry.is_file()), None))
+        return sorted(folders), sorted(found, key=lambda described: described.key)
 
     def get_bytes(self, key: str) -> tuple[bytes, ObjectStat]:
         """See `TickLake.get_bytes`."""
@@ -184,11 +193,22 @@ class LocalLake(TickLake):
                 self._check_generation(path, key, if_generation)
                 with suppress(FileNotFoundError):
                     path.unlink()
-            _flush_directory(path.parent)
+            flush_directory(path.parent)
 
     def uri(self, key: str) -> str:
         """See `TickLake.uri`."""
         return str(self._path(check_key(key)))
+
+    def _require_directory(self) -> None:
+        if self._root.is_file():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self._root))
+
+    def _describe_all(
+        self, paths: Iterable[Path], checksums: dict[tuple[int, int], str] | None
+    ) -> Iterator[ObjectStat]:
+        for path in paths:
+            with suppress(FileNotFoundError):
+                yield _describe_listed(path.relative_to(self._root).as_posix(), path, checksums)
 
     def _path(self, key: str) -> Path:
         return self._root / key
@@ -210,7 +230,7 @@ class LocalLake(TickLake):
 
     def _publish(self, temporary: Path, new: ObjectStat, if_generation: int | None, *, is_link: bool) -> ObjectStat:
         path = self._path(new.key)
-        _make_directory(path.parent)
+        make_directory(path.parent)
         with self._locked(new.key):
             found = self._check_generation(path, new.key, if_generation)
             generation = new.generation
@@ -219,7 +239,7 @@ class LocalLake(TickLake):
                 _set_generation(temporary, generation)
             inode = temporary.stat().st_ino
             temporary.replace(path)
-        _flush_directory(path.parent)
+        flush_directory(path.parent)
         published = ObjectStat(new.key, new.size_bytes, generation, new.crc32c)
         self._remember(inode, published)
         return published
@@ -245,7 +265,7 @@ class LocalLake(TickLake):
 
     @contextmanager
     def _incoming_file(self) -> Iterator[Path]:
-        _make_directory(self._incoming)
+        make_directory(self._incoming)
         self._sweep_left_overs()
         temporary = self._incoming / f"{uuid.uuid4().hex}.tmp"
         try:
@@ -266,7 +286,7 @@ class LocalLake(TickLake):
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        _make_directory(self._locks)
+        make_directory(self._locks)
         name = f"{zlib.crc32(key.encode()) % _LOCK_COUNT:02d}"
         descriptor = os.open(self._locks / name, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -286,20 +306,6 @@ class LocalLake(TickLake):
             remedy = _REMEDIES.get(error.errno or 0, "see the cause")
             where = f" ({error.filename})" if error.filename else ""
             raise LakeError(f"cannot {action} in the lake {self.url}: {error.strerror}{where}; {remedy}") from error
-
-
-def _walk(directory: Path) -> Iterator[Path]:
-    for entry in _entries(directory):
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
-        elif entry.is_file():
-            yield Path(entry.path)
-
-
-def _entries(directory: Path) -> list[os.DirEntry[str]]:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        return [entry for entry in os.scandir(directory) if not entry.name.startswith(".")]
-    return []
 
 
 def _describe(key: str, stream: BinaryIO) -> ObjectStat:
@@ -371,29 +377,6 @@ def _set_generation(path: Path, generation: int) -> None:
     if path.stat().st_mtime_ns != generation:
         raise LakeError(f"{path}: the file system keeps times too coarsely to tell two writes of a key apart")
     descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _make_directory(directory: Path) -> None:
-    """Make a directory and its parents so that they survive a power cut; another thread may be doing the same."""
-    if directory.is_dir():
-        return
-    if directory.parent != directory:
-        _make_directory(directory.parent)
-    try:
-        directory.mkdir()
-    except FileExistsError:
-        if not directory.is_dir():
-            raise
-    else:
-        _flush_directory(directory.parent)
-
-
-def _flush_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

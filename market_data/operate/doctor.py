@@ -30,6 +30,11 @@ _LAKE_REMEDIES = {
     "gs": "give this account Storage Object Admin on the bucket, or set MARKET_DATA_LAKE_URL to another lake",
     "file": "give this account the right to write there, or set MARKET_DATA_LAKE_URL to another lake",
 }
+_DELETE = "delete"
+_WITHOUT_DELETES = (
+    "this account may not delete (retention policy, hold, or a missing right): replaced files stay until it "
+    "may; readers are not affected, globbing engines see both"
+)
 
 
 class Level(StrEnum):
@@ -93,7 +98,7 @@ async def check_key(client: TardisClient, *, has_key: bool) -> Diagnosis:
 def check_lake(lake: TickLake, origin: str) -> Iterator[Diagnosis]:
     """Yield whether the lake is this vendor's, and whether all that a run does to it is allowed.
 
-    Writes two small objects under `probe/` and takes them away again.
+    Writes two small objects under `probe/` and takes them away again; where deletes are refused, they stay.
     """
     yield _check_origin(lake, origin)
     step = "nothing"
@@ -101,12 +106,14 @@ def check_lake(lake: TickLake, origin: str) -> Iterator[Diagnosis]:
         for step in _probe(lake):  # noqa: B007  named in the diagnosis when the step fails
             pass
     except (LakeError, pl.exceptions.PolarsError, OSError) as error:
-        remedy = _LAKE_REMEDIES[lake.url.partition(":")[0]]
-        yield Diagnosis(Level.FAIL, "lake rights", f"cannot {step} in {lake.url}: {error}", remedy)
+        what = f"cannot {step} in {lake.url}: {error}"
+        if step == _DELETE and isinstance(error, LakeError) and not error.is_transient:
+            yield Diagnosis(Level.WARN, "lake rights", what, _WITHOUT_DELETES)
+        else:
+            yield Diagnosis(Level.FAIL, "lake rights", what, _LAKE_REMEDIES[lake.url.partition(":")[0]])
     else:
-        yield Diagnosis(
-            Level.OK, "lake rights", "write, refuse a stale write, read, copy, list, scan with Polars, and delete work"
-        )
+        works = "write, refuse a stale write, overwrite, read, copy, list, scan with Polars, and delete work"
+        yield Diagnosis(Level.OK, "lake rights", works)
 
 
 def check_disk(name: str, directory: Path, free_bytes: int) -> Diagnosis:
@@ -153,6 +160,8 @@ def _probe(lake: TickLake) -> Iterator[str]:
         with suppress(LakeConflict):
             lake.put_bytes(data, key, if_generation=0)
             raise LakeError(f"{lake.uri(key)} was written again on condition that it did not exist")
+        yield "overwrite"  # as each run does its receipts; a store may refuse that with the deletes
+        stat = lake.put_bytes(data, key, if_generation=stat.generation)
         yield "read"
         if lake.get_bytes(key)[0] != data:
             raise LakeError(f"{lake.uri(key)} does not hold what was written")
@@ -163,7 +172,7 @@ def _probe(lake: TickLake) -> Iterator[str]:
             raise LakeError(f"{lake.uri(key)} or its copy is not listed")
         yield "scan with Polars"
         pl.scan_parquet(lake.uri(key), glob=False, storage_options=polars_storage_options(lake)).collect()
-        yield "delete"
+        yield _DELETE
         lake.delete(key, if_generation=stat.generation)
         lake.delete(copy_key, if_generation=copied.generation)
     finally:

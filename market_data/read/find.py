@@ -107,7 +107,7 @@ def find_instruments(
     if text is not None and not isinstance(text, str):
         raise ConfigurationError(f"text is {text!r}; it is a part of an instrument key or vendor symbol, or a glob")
     store = open_to_read(lake)
-    load_lake_document(store)  # before the universes, as `map_receipts` does before receipts
+    load_lake_document(store)  # before the universes, as before receipts
     asked = None if venues is None else sorted({parse_venue(name) for name in names_of(venues)})
     days = _days_asked(on, between)
     held = {pair: it for pair, it in list_universes(store, *days.bounds).items() if not asked or pair[0] in asked}

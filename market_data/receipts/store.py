@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 from pydantic import ValidationError
 
 from market_data.errors import LakeError, LakeObjectMissing
-from market_data.lake.base import JSON_CONTENT, ObjectStat, TickLake
+from market_data.lake.base import JSON_CONTENT, READERS, ObjectStat, TickLake
 from market_data.lake.format import parse_document
 from market_data.lake.keys import (
+    RECEIPTS_PREFIX,
     day_of_receipt,
+    parse_receipt_prefix,
     receipt_key,
     receipt_prefix,
+    receipts_prefix,
 )
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
@@ -88,6 +93,17 @@ def list_receipts(lake: TickLake, venue: str, data_type: DataType, first: date, 
     units = (DataTypeDay(venue, data_type, first), DataTypeDay(venue, data_type, last))
     first_key, last_key = map(receipt_key, units)
     return lake.list_between(receipt_prefix(venue, data_type), first_key, f"{last_key}\0")
+
+
+def data_types_with_receipts(lake: TickLake, venues: Iterable[str] | None = None) -> list[tuple[str, DataType]]:
+    """Return venue and data type, sorted, of the receipts of some venues (None: of all); raises LakeError of any kind.
+
+    What a later version keeps of data types that this one does not know is left out, as by every reader.
+    """
+    with ThreadPoolExecutor(READERS) as pool:
+        of_venues = lake.list_level(RECEIPTS_PREFIX)[0] if venues is None else map(receipts_prefix, venues)
+        folders = [folder for inner, _ in pool.map(lake.list_level, of_venues) for folder in inner]
+    return sorted(found for folder in folders if (found := parse_receipt_prefix(folder)) is not None)
 
 
 def days_with_receipts(

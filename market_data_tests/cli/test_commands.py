@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -218,6 +219,45 @@ def test_the_doctor_stops_at_settings_that_cannot_be_read(desk: Desk) -> None:
     assert result.exit_code == 1
     assert _levels(result) == {"settings": "FAIL"}
     assert "cannot read the venues file /no/such/file.yaml" in result.stdout
+
+
+def _copy_lake(desk: Desk, target: Path) -> str:
+    shutil.copytree(desk.environment["MARKET_DATA_LAKE_URL"].removeprefix("file://"), target)
+    return target.as_uri()
+
+
+def test_the_doctor_proves_a_lake_without_key_or_vendor(desk: Desk, tmp_path: Path) -> None:
+    moved = _copy_lake(desk, tmp_path / "moved")
+    nobody = {"MARKET_DATA_VENDOR": "tardis", "TARDIS_API_KEY": "", "TARDIS_API_URL": "http://127.0.0.1:9/v1"}
+    result = desk.run(doctor_command, "--deep", MARKET_DATA_LAKE_URL=moved, **nobody)
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    assert line.startswith(f"ok   lake contents: all that 4 receipts name is in {moved}: 18 published objects and 7 ")
+
+
+def test_the_doctor_exits_with_1_when_a_lake_is_not_what_its_receipts_say(desk: Desk, tmp_path: Path) -> None:
+    moved = _copy_lake(desk, tmp_path / "moved")
+    lost = min((tmp_path / "moved" / "ticks" / "by_type").rglob("*.parquet"))
+    lost.unlink()
+    whole = desk.run(doctor_command, "--deep", MARKET_DATA_LAKE_URL=moved)
+    assert (whole.exit_code, f"{lost} is not there" in whole.stdout) == (1, True)
+    arguments = ("--deep", "--venue", "Binance", "--from", "2024-08-09", "--to", "2024-08-09")
+    ranged = desk.run(doctor_command, *arguments, MARKET_DATA_LAKE_URL=moved)
+    assert (ranged.exit_code, "all that 2 receipts name" in ranged.stdout) == (0, True)
+    elsewhere = desk.run(doctor_command, "--deep", MARKET_DATA_LAKE_URL=(tmp_path / "nowhere").as_uri())
+    assert (elsewhere.exit_code, "so nothing is proven" in elsewhere.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--venue", "binance"), "--venue, --from and --to go with --deep"),
+        (("--deep", "--from", "2024-08-10", "--to", "2024-08-08"), "--from 2024-08-10 is after --to 2024-08-08"),
+    ],
+)
+def test_the_doctor_refuses_options_that_cannot_be_meant(desk: Desk, arguments: tuple[str, ...], words: str) -> None:
+    result = desk.run(doctor_command, *arguments)
+    assert (result.exit_code, words in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("data_type", list(DataType))

@@ -208,6 +208,19 @@ def test_a_bucket_that_refuses_to_delete_fails_no_commit_and_is_swept_later(
     assert_published(lake, V2, workshop)
 
 
+def test_what_waited_in_the_lake_is_published_also_where_it_may_not_be_deleted(
+    lake: TickLake, workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    staging = replace(V1, is_staging=True)
+    receipt = workshop.run(UndeletableLake(lake, lambda: None), staging)
+    assert (receipt.is_complete, find_falsehoods(lake, receipt)) == (True, set())
+    assert "what no receipt names any more stays" in caplog.text
+    assert lake.list_objects("staging/")
+    workshop.run(lake, V1)
+    assert lake.list_objects("staging/") == []
+    assert_published(lake, V1, workshop)
+
+
 def test_a_layout_that_is_dropped_is_removed_and_one_that_is_added_is_filled(
     lake: TickLake, workshop: Workshop
 ) -> None:

@@ -16,8 +16,11 @@ from market_data.lake.keys import (
     PublishedName,
     object_key,
     object_prefix,
+    parse_receipt_prefix,
     raw_key,
     receipt_key,
+    receipt_prefix,
+    receipts_prefix,
     universe_key,
     vendor_answer_key,
 )
@@ -45,6 +48,19 @@ ODD_STEMS = (
     "[0]*?",
     "7" * 77,
 )
+
+
+def test_a_folder_of_receipts_says_what_it_is_of() -> None:
+    folder = receipt_prefix("OKX-SWAP", DataType.TRADES)
+    assert folder == f"{receipts_prefix('OKX-SWAP')}data_type=trades/" == "receipt/venue=OKX-SWAP/data_type=trades/"
+    assert parse_receipt_prefix(folder) == ("OKX-SWAP", DataType.TRADES)
+    for other in (
+        folder[:-1],
+        f"{folder}old/",
+        "receipt/venue=OKX-SWAP/data_type=of_a_later_version/",
+        "receipt/notes/",
+    ):
+        assert parse_receipt_prefix(other) is None
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,31 @@ def test_a_listing_with_crc32c_says_what_each_stat_says(lake: TickLake) -> None:
     assert lake.list_objects("x/", with_crc32c=True) == [lake.stat("x/1"), lake.stat("x/2"), lake.stat("x/3")]
 
 
+def test_several_folders_are_listed_as_each_of_them_is(lake: TickLake) -> None:
+    lake.put_bytes(b"one", "x/1")
+    lake.copy("x/1", "a/2")
+    lake.put_bytes(b"three", "x/y/3")
+    lake.put_bytes(b"four", "b/4")
+    wanted = [lake.stat("a/2"), lake.stat("x/1"), lake.stat("x/y/3")]
+    assert lake.list_folders(["x/", "nothing/", "a/"], with_crc32c=True) == wanted
+    assert [stat.key for stat in lake.list_folders(["x/", "a/"])] == ["a/2", "x/1", "x/y/3"]
+    assert lake.list_folders([]) == []
+    with pytest.raises(LakeError, match="'x' is refused"):
+        lake.list_folders(["a/", "x"])
+
+
+def test_one_level_is_its_folders_and_its_objects(lake: TickLake) -> None:
+    for key in ("a/b/c/d", "a/b/e", "a/b-c", "a/f/g", "a/1", "ab/c"):
+        lake.put_bytes(key.encode(), key)
+    folders, found = lake.list_level("a/")
+    assert (folders, [stat.key for stat in found]) == (["a/b/", "a/f/"], ["a/1", "a/b-c"])
+    assert found == [stat for stat in lake.list_objects("a/") if stat.key in {"a/1", "a/b-c"}]
+    assert lake.list_level("")[0] == ["a/", "ab/"]
+    assert lake.list_level("a/1/") == lake.list_level("nothing/") == ([], [])
+    with pytest.raises(LakeError, match="'a' is refused"):
+        lake.list_level("a")
+
+
 def test_every_write_of_a_key_changes_its_generation(lake: TickLake) -> None:
     generations = [lake.put_bytes(b"same", "key").generation for _ in range(20)]
     assert len(set(generations)) == 20

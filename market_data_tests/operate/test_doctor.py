@@ -20,6 +20,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 
 from market_data.defs.instance import check_instance
 from market_data.demo.local_dagster import prepare_home
+from market_data.errors import LakeConflict, LakeError, LakeUnavailable
 from market_data.lake.base import DEFAULT_CONTENT_TYPE, ObjectStat, TickLake
 from market_data.lake.open import open_lake
 from market_data.lake.origin import ensure_origin
@@ -36,7 +37,7 @@ from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, Sim
 from market_data.vendor.client import TardisClient
 from market_data_tests.fakes import SteppedLake
 from market_data_tests.filled_lake import CLOCK, ORIGIN
-from market_data_tests.gcs_server import GcsServer
+from market_data_tests.gcs_server import Fault, GcsServer
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,58 @@ def test_a_store_that_ignores_preconditions_fails(lake: TickLake) -> None:
     assert rights.level is Level.FAIL
     assert rights.what.startswith("cannot refuse a stale write (the store ignores preconditions) in ")
     assert lake.list_objects("") == []
+
+
+class RefusingLake(SteppedLake):
+    """A store that refuses deletes, or overwrites too, with an error."""
+
+    def __init__(self, lake: TickLake, error: LakeError, *, is_overwriting: bool = True) -> None:
+        super().__init__(lake, lambda: None)
+        self._error, self._is_overwriting = error, is_overwriting
+        self.refused: list[tuple[str, int | None]] = []
+
+    def put_bytes(
+        self, data: bytes, key: str, *, if_generation: int | None = None, content_type: str = DEFAULT_CONTENT_TYPE
+    ) -> ObjectStat:
+        if if_generation and not self._is_overwriting:
+            raise self._error
+        return super().put_bytes(data, key, if_generation=if_generation, content_type=content_type)
+
+    def delete(self, key: str, *, if_generation: int | None = None) -> None:
+        self.refused.append((key, if_generation))
+        raise self._error
+
+
+def test_a_store_that_refuses_deletes_alone_is_a_warning_that_says_what_follows(lake: TickLake) -> None:
+    *_, rights = check_lake(RefusingLake(lake, LakeError("deleting is not allowed")), ORIGIN)
+    assert (rights.level, rights.name) == (Level.WARN, "lake rights")
+    assert rights.what == f"cannot delete in {lake.url}: deleting is not allowed"
+    assert rights.remedy == (
+        "this account may not delete (retention policy, hold, or a missing right): replaced files stay until "
+        "it may; readers are not affected, globbing engines see both"
+    )
+
+
+def test_a_bucket_that_answers_403_to_deletes_is_a_warning(gcs_server: GcsServer) -> None:
+    gcs_server.create_bucket("nothing-is-deleted")
+    gcs_server.faults.append(Fault("DELETE", "/o/", 403, times=9))
+    try:
+        *_, rights = check_lake(open_lake("gs://nothing-is-deleted"), ORIGIN)
+    finally:
+        gcs_server.faults.clear()
+    assert (rights.level, "cannot delete in gs://nothing-is-deleted: " in rights.what) == (Level.WARN, True)
+
+
+def test_a_store_that_refuses_overwrites_too_fails_for_no_receipt_can_be_committed_there(lake: TickLake) -> None:
+    refusing = RefusingLake(lake, LakeError("the object is under retention"), is_overwriting=False)
+    *_, rights = check_lake(refusing, ORIGIN)
+    assert (rights.level, rights.what.partition(" in ")[0]) == (Level.FAIL, "cannot overwrite")
+
+
+@pytest.mark.parametrize("error", [LakeUnavailable("did not answer"), LakeConflict("expected another generation")])
+def test_a_delete_that_fails_in_passing_is_no_missing_right(lake: TickLake, error: LakeError) -> None:
+    *_, rights = check_lake(RefusingLake(lake, error), ORIGIN)
+    assert (rights.level, rights.what.partition(" in ")[0]) == (Level.FAIL, "cannot delete")
 
 
 @pytest.mark.parametrize(
