@@ -153,6 +153,8 @@ class Workshop:
         symbol = file.vendor_symbol
         data, raw = vendor_bytes(symbol), attempt.raw_of(file)
         if raw is not None and attempt.lake.get_bytes(raw.key)[0] == data:
+            if attempt.work.is_takeover:
+                raw = attempt.put_raw(file, _putting(attempt.lake, data))
             return _stored(file, raw)
         if symbol in writer.failing:
             return file.model_copy(update={"outcome": Outcome.FAILED, "error": "the vendor failed"})

@@ -69,7 +69,7 @@ def assess(
 ) -> Work:
     """Return what is to be done for a unit whose receipt is `known`; `observed` is by object key, with checksums."""
     # what was taken out of the lake may still be about to be deleted
-    is_out = any(file.outcome is Outcome.REMOVED for file in known.files)
+    is_out = known.state == State.DELETED or any(file.outcome is Outcome.REMOVED for file in known.files)
     is_takeover = known.claim is not None or not known.is_settled or is_out
     has_objects = not is_takeover and _is_published(known, observed, target)
     claimed = _claim(known, wanted, observed, target, writer)

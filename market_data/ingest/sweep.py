@@ -45,7 +45,7 @@ def sweep_unit(lake: TickLake, unit: DataTypeDay, keep_replaced: timedelta, now:
     if receipt is None:
         return Swept(unit, left_alone="not run")
     ensure_writable(receipt, lake.uri(receipt_key(unit)))
-    if receipt.claim is not None or not (receipt.is_settled or receipt.state == State.DELETED):
+    if receipt.claim is not None or not receipt.is_settled:
         return Swept(unit, left_alone="a run is at work on it, or was stopped: run the day again")
     observed = observe(lake, receipt)
     if load_receipt(lake, unit)[1] != generation:

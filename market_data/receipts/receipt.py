@@ -73,8 +73,8 @@ class State(StrEnum):
     DELETED = "deleted"
 
 
-# What is named can be relied on; of what was deleted nothing is named.
-SETTLED = frozenset({State.OPEN, State.COMMITTED})
+# What is named can be relied on (of what was deleted nothing is named).
+SETTLED = frozenset({State.OPEN, State.COMMITTED, State.DELETED})
 
 
 class Removal(Document):
