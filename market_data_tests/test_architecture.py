@@ -36,7 +36,9 @@ ARROWS: dict[str, str] = {
     "definitions": "defs settings",
     "simulator": "errors model",
     "demo": "defs errors lake model read receipts settings simulator",
-    "cli": "accept defs demo errors lake model operate read receipts settings simulator ticks universe vendor",
+    "cli": """
+        accept defs demo errors index ingest lake model operate read receipts settings simulator ticks universe vendor
+    """,
     "__main__": "cli",
 }
 # Modules that are functions of their arguments: no I/O, no Dagster, no clock, no environment.

@@ -9,6 +9,7 @@ import click
 
 from market_data.cli.accept import accept_command
 from market_data.cli.commands import COMMANDS, choose_days, choose_venues, range_options, venue_option
+from market_data.cli.keeping import KEEPING_COMMANDS
 from market_data.cli.tables import make_console
 from market_data.demo.vendor_at_hand import open_vendor
 from market_data.errors import MarketDataError
@@ -39,7 +40,7 @@ def main() -> None:
         signal.signal(number, _end_in_order)
 
 
-for command in (simulator_command, accept_command, *COMMANDS):
+for command in (simulator_command, accept_command, *COMMANDS, *KEEPING_COMMANDS):
     main.add_command(command)
 
 

@@ -13,6 +13,7 @@ from market_data.defs.launches import build_launches
 from market_data.defs.partitions import daily_partitions
 from market_data.defs.resources import build_resources
 from market_data.defs.runs import ALL_VENUES_JOB, RECHECK_JOB, REFRESH_JOB, REFRESH_TAG
+from market_data.defs.tidy import build_tidy
 from market_data.settings.environment import Settings
 
 
@@ -46,15 +47,16 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         description="Draws anew what the lake holds against what is expected; asks the vendor for nothing.",
     )
     sensors, schedules = build_launches(settings, job)
+    tidy, tidy_daily = build_tidy(settings)
     return dg.Definitions(
         assets=[
             *(asset for venue in settings.config.venues for asset in build_venue_assets(settings, venue, days)),
             build_coverage(settings),
             build_combined_universe(settings, days),
         ],
-        jobs=[job, recheck, refresh, universe, coverage, build_rebuild_history(settings)],
+        jobs=[job, recheck, refresh, universe, coverage, build_rebuild_history(settings), tidy],
         sensors=sensors,
-        schedules=schedules,
+        schedules=[*schedules, tidy_daily],
         resources=build_resources(settings),
         executor=build_executor(settings.engine),
     )

@@ -1,0 +1,67 @@
+"""The job `tidy_lake`: compacts the index of a lake, and deletes what was replaced and has been kept long enough."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+
+import dagster as dg
+
+from market_data.defs.assets import failures_for_people
+from market_data.defs.logs import logs_shown_in_dagster
+from market_data.defs.resources import LakeResource
+from market_data.index.compact import compact_index
+from market_data.index.store import read_heads
+from market_data.ingest.sweep import sweep_unit
+from market_data.lake.base import TickLake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.operate.coverage import days_between
+from market_data.settings.environment import Settings
+
+TIDY_JOB = "tidy_lake"
+# A day on which the job did not run is made up for.
+_LOOKED_BACK = timedelta(days=14)
+
+
+def build_tidy(settings: Settings) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
+    """Return the job, whose one op asks the vendor for nothing, and its daily schedule."""
+    keep = settings.config.limits.run_limits.keep_replaced
+    wanted = {venue: item.data_types for venue, item in settings.config.venues.items()}
+
+    @dg.op(description="Compacts months of the index; sweeps days whose replaced files were kept long enough.")
+    def tidy(context: dg.OpExecutionContext, lake: LakeResource) -> None:
+        with logs_shown_in_dagster(context.log), failures_for_people():
+            store = lake.open()
+            tables = list(compact_index(store))
+            context.log.info("the index: %d tables written", len(tables))
+            if keep:
+                first, last = settings.config.start_date, settings.config.newest_day(datetime.now(UTC).date())
+                units = _due(store, wanted, [*days_between(first, last), last], keep)
+                swept = [sweep_unit(store, unit, keep, partial(datetime.now, UTC)) for unit in units]
+                deleted = sum(it.deleted for it in swept)
+                context.log.info("%d replaced objects deleted, of %d units", deleted, len(swept))
+
+    @dg.job(name=TIDY_JOB, description="Keeps reads fast and the lake clean; changes nothing that a receipt names.")
+    def job() -> None:
+        tidy()
+
+    is_on = settings.is_automation_on
+    schedule = dg.ScheduleDefinition(
+        name=f"{TIDY_JOB}_daily",
+        job=job,
+        cron_schedule="15 5 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED,
+        description="Compacts the index, and sweeps what was replaced, at 05:15 UTC.",
+    )
+    return job, schedule
+
+
+def _due(
+    lake: TickLake, wanted: Mapping[str, Sequence[DataType]], days: Sequence[date], keep: timedelta
+) -> list[DataTypeDay]:
+    """Return the units whose publication has replaced others for as long as those are kept, and not much longer."""
+    until = datetime.now(UTC) - keep
+    since = until - _LOOKED_BACK
+    heads = read_heads(lake, wanted, days)
+    return [unit for unit, head in heads.items() if head.committed_at and since < head.committed_at <= until]
