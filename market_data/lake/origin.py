@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from pydantic import ValidationError
 
 from market_data.errors import LakeConflict, LakeError, LakeObjectMissing, LakeOriginMismatch
 from market_data.lake.base import JSON_CONTENT, TickLake
-from market_data.lake.format import ensure_writable, parse_document
+from market_data.lake.format import WRITER_VERSION, ensure_writable, parse_document
 from market_data.lake.keys import ORIGIN_KEY
 from market_data.model.document import FormatVersions
 
@@ -52,14 +54,14 @@ def ensure_lake_writable(lake: TickLake) -> None:
 def ensure_origin(lake: TickLake, origin: str) -> None:
     """Mark an empty lake with its origin; whoever writes into a lake begins with it.
 
+    From then on versions that write an earlier format change nothing there: they would overwrite what is being read.
     Raises LakeOriginMismatch (permanent) when it was filled from another origin, LakeFormatTooNew (permanent) when a
     later version must write it.
     """
     document = load_lake_document(lake)
     if document is None:
         try:
-            data = LakeDocument(origin=origin).model_dump_json().encode()
-            lake.put_bytes(data, ORIGIN_KEY, if_generation=0, content_type=JSON_CONTENT)
+            _save(lake, LakeDocument(origin=origin, min_writer_version=WRITER_VERSION), 0)
         except LakeConflict:  # another first run was faster: compare with what it wrote
             ensure_origin(lake, origin)
         return
@@ -80,3 +82,18 @@ def _refuse_other_origin(lake: TickLake, document: LakeDocument, origin: str) ->
             "origin: set MARKET_DATA_LAKE_URL to another lake, or MARKET_DATA_VENDOR and TARDIS_DATASETS_URL to that "
             "origin"
         )
+    if document.min_writer_version < WRITER_VERSION:
+        _raise_writer_version(lake)
+
+
+def _raise_writer_version(lake: TickLake) -> None:
+    stat = lake.stat(ORIGIN_KEY)
+    document = load_lake_document(lake)
+    if stat is not None and document is not None and document.min_writer_version < WRITER_VERSION:
+        with suppress(LakeConflict):  # another run was faster
+            _save(lake, document.changed(min_writer_version=WRITER_VERSION), stat.generation)
+
+
+def _save(lake: TickLake, document: LakeDocument, if_generation: int) -> None:
+    data = document.model_dump_json().encode()
+    lake.put_bytes(data, ORIGIN_KEY, if_generation=if_generation, content_type=JSON_CONTENT)

@@ -269,3 +269,14 @@ def test_a_writer_refuses_what_asks_for_a_later_writer_and_has_changed_nothing(
         with pytest.raises(LakeFormatTooNew, match=f"write format {WRITER_VERSION + 1}"):
             recheck_unit(filled, UNIT, rules_for(DataType.TRADES, {}))
     assert {stat.key: stat.generation for stat in filled.list_objects("")} == before
+
+
+def test_a_lake_that_this_version_writes_into_is_closed_to_earlier_writers(lake: TickLake) -> None:
+    lake.put_bytes(json.dumps({"origin": ORIGIN, "later": [1]}).encode(), ORIGIN_KEY)
+    ensure_origin(lake, ORIGIN)
+    data, written = lake.get_bytes(ORIGIN_KEY)
+    document = json.loads(data)
+    assert (document["min_writer_version"], document["min_reader_version"]) == (WRITER_VERSION, 1)
+    assert document["later"] == [1]
+    ensure_origin(lake, ORIGIN)
+    assert lake.get_bytes(ORIGIN_KEY)[1].generation == written.generation
