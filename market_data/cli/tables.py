@@ -117,21 +117,22 @@ def describe_waivers(frame: pl.DataFrame) -> Iterator[str]:
 
 
 def describe_gaps(frame: pl.DataFrame) -> Iterator[str]:
-    """Yield a line for each unit that is incomplete or replacing, then one for each stretch of days not run."""
-    for row in frame.filter(~pl.col("state").is_in([COMPLETE, NOT_RUN])).to_dicts():
+    """Yield a line for each unit that is incomplete or replacing, then one for each stretch of days deleted or not run."""
+    for row in frame.filter(~pl.col("state").is_in([COMPLETE, NOT_RUN, DELETED])).to_dicts():
         opened = row["failed"] + row["open"] + row["removed"]
         counts = f"{opened} of {row['expected']} files open: " if opened else ""
         unit = f"{row['venue']} {row['data_type']} {row['day']}"
         yield f"{unit} {row['state']}: {counts}{row['cause'].removeprefix(unit).lstrip()}"
-    missing = frame.filter(pl.col("state") == NOT_RUN)
-    for (venue,), days_by_type in missing.partition_by("venue", as_dict=True).items():
+    absent = frame.filter(pl.col("state").is_in([DELETED, NOT_RUN]))
+    # a cause says when and by whom days were deleted; days that were not run have none
+    for (venue, cause), days_by_type in absent.partition_by("venue", "cause", as_dict=True).items():
         stretches: dict[tuple[date, date], list[str]] = {}
         for (data_type,), part in days_by_type.partition_by("data_type", as_dict=True).items():
             for stretch in _stretches(part["day"].to_list()):
                 stretches.setdefault(stretch, []).append(str(data_type))
         for (start, end), data_types in sorted(stretches.items()):
             days = str(start) if start == end else f"{start} to {end}"
-            yield f"{venue} {days} not run: {', '.join(data_types)}"
+            yield f"{venue} {days} {cause or 'not run'}: {', '.join(data_types)}"
 
 
 def _stretches(days: Sequence[date]) -> Iterator[tuple[date, date]]:

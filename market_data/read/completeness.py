@@ -18,6 +18,7 @@ from market_data.receipts.receipt import State
 NOT_RUN = "not run"
 _NOT_TAKEN = "not taken: "
 _NOT_REQUESTED = "not requested: "
+_DELETED = "deleted on "
 _NAMED_FILES = 3  # fit a line
 _KNOWN_SEVERITIES = {"warn", "error"}
 _BROKEN = "in doubt: a rule"
@@ -187,6 +188,8 @@ def describe_remedy(causes: Mapping[DataTypeDay, str]) -> str:
             "Name what the venue lists (`find_instruments` knows), or, where the venues file leaves it out, take it in "
             f"there and run those days; or {choice}"
         )
+    if all(cause.startswith(_DELETED) for cause in causes.values()):
+        return f"That was on purpose: whoever needs them runs those days again; or {choice}"
     if all(cause.startswith(_NOT_TAKEN) for cause in causes.values()):
         return (
             "Add that data type to `data_types` of the venue in the venues file, unless it is there by now, and run "

@@ -20,7 +20,7 @@ from market_data.checks.facts import observe_unit
 from market_data.checks.recheck import recheck_unit
 from market_data.checks.rules import UNIT_RULES, judge_layout
 from market_data.lake.base import TickLake
-from market_data.lake.keys import ORIGIN_KEY, LAYOUTS
+from market_data.lake.keys import LAYOUTS, ORIGIN_KEY
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
