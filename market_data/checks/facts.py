@@ -14,17 +14,32 @@ from market_data.lake.base import READERS, TickLake
 from market_data.lake.keys import LAYOUTS, object_prefix
 from market_data.model.instruments import INSTRUMENT_TYPES
 from market_data.model.tick_file import DataTypeDay
+from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import load_receipt
+
+_LOOKS = 3
 
 
 def observe_unit(lake: TickLake, unit: DataTypeDay, *, has_footers: bool = True) -> UnitFacts:
     """Return what the lake holds of a unit; raises LakeError (permanent) or LakeUnavailable (transient).
 
-    Without footers (one request each) for rules that judge keys, sizes and checksums only.
+    Without footers (one request each) for rules that judge keys, sizes and checksums only. A unit of which something is
+    not there is looked at again when it was published anew meanwhile.
     """
-    receipt, _ = load_receipt(lake, unit)
-    if receipt is None:
-        return UnitFacts(unit, None, {}, {})
+    for _ in range(_LOOKS):
+        receipt, generation = load_receipt(lake, unit)
+        if receipt is None:
+            return UnitFacts(unit, None, {}, {})
+        facts = _observe(lake, receipt, has_footers=has_footers)
+        promised = {key for item in receipt.objects for key in item.object_keys(unit).values()}
+        is_whole = promised <= facts.held.keys() and (not has_footers or len(facts.footers) == len(receipt.objects))
+        if is_whole or load_receipt(lake, unit)[1] == generation:
+            break
+    return facts
+
+
+def _observe(lake: TickLake, receipt: Receipt, *, has_footers: bool) -> UnitFacts:
+    unit = receipt.unit
     # a receipt that names nothing may have lost what is there
     types = {file.instrument_type for file in receipt.files} | {item.instrument_type for item in receipt.objects}
     layouts = receipt.known_layouts or LAYOUTS

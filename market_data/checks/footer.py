@@ -22,7 +22,7 @@ _READ_AHEAD_BYTES = 256 * 1024
 def read_footer(lake: TickLake, key: str) -> Footer | None:
     """Return rows, column types and bounds of `local_timestamp` (UTC) of a published file.
 
-    None for a file that is no Parquet file any more: its rows are missing then, which the rules tell of.
+    None for a file that is no Parquet file any more, or gone: its rows are missing then, which the rules tell of.
     """
     uri = lake.uri(key)
     try:
@@ -30,7 +30,7 @@ def read_footer(lake: TickLake, key: str) -> Footer | None:
             with _gcs(os.getpid()).open(uri, "rb", block_size=_READ_AHEAD_BYTES) as source:
                 return _describe(pq.read_metadata(source))
         return _describe(pq.read_metadata(uri))
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, FileNotFoundError):
         return None
 
 

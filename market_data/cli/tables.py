@@ -117,7 +117,7 @@ def describe_waivers(frame: pl.DataFrame) -> Iterator[str]:
 
 
 def describe_gaps(frame: pl.DataFrame) -> Iterator[str]:
-    """Yield a line for each unit that is incomplete or replacing, then one for each stretch of days deleted or not run."""
+    """Yield a line for each unit that is incomplete or replacing, then for each stretch of days deleted or not run."""
     for row in frame.filter(~pl.col("state").is_in([COMPLETE, NOT_RUN, DELETED])).to_dicts():
         opened = row["failed"] + row["open"] + row["removed"]
         counts = f"{opened} of {row['expected']} files open: " if opened else ""
