@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 
-from market_data.lake.keys import layout_prefix, object_key
+from market_data.lake.keys import is_named_by_content, layout_prefix, object_key
 from market_data.model.data_types import TABLES
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.receipts.receipt import Receipt, State
@@ -62,7 +62,7 @@ class Verdict:
 
 
 def judge_coverage(facts: UnitFacts) -> Verdict:
-    """Judge that every expected tick file is accounted for, and the unit is committed."""
+    """Judge that every expected tick file is accounted for, and the unit is committed; or a person deleted it."""
     receipt = facts.receipt
     if receipt is None:
         return Verdict(is_passed=False, summary="no receipt: this day was not run")
@@ -78,7 +78,14 @@ def judge_coverage(facts: UnitFacts) -> Verdict:
     summary = summarize_coverage(receipt)
     if not receipt.open_files and (receipt.doubt or is_nothing_offered(receipt)):
         return Verdict(is_passed=False, summary=summary, counts=counts, worst=worst, is_error=False)
-    return Verdict(receipt.is_complete, summary, counts, worst)
+    return Verdict(_is_as_wanted(receipt), summary, counts, worst)
+
+
+def _is_as_wanted(receipt: Receipt) -> bool:
+    """Whether nobody has anything to do: the unit is whole, or lacks just what a person took out of the lake."""
+    is_all_removed = all(file.outcome is Outcome.REMOVED for file in receipt.open_files)
+    is_cut = receipt.state == State.COMMITTED and receipt.doubt is None and bool(receipt.open_files) and is_all_removed
+    return receipt.is_complete or receipt.state == State.DELETED or is_cut
 
 
 def is_nothing_offered(receipt: Receipt) -> bool:
@@ -88,6 +95,8 @@ def is_nothing_offered(receipt: Receipt) -> bool:
 
 def summarize_coverage(receipt: Receipt) -> str:
     """Return one line: `OK 412/412, 3 empty, 0 failed`, or `OK nothing expected: ...`."""
+    if receipt.state == State.DELETED:
+        return receipt.removals[-1].told if receipt.removals else "deleted"
     if receipt.is_nothing_expected:
         return f"OK nothing expected: {_why_nothing(receipt)}"
     if receipt.doubt and not receipt.open_files:
@@ -97,11 +106,13 @@ def summarize_coverage(receipt: Receipt) -> str:
         return (
             f"IN DOUBT 0 of {len(receipt.files)} stored, {counts['not_offered']} not offered: the vendor is asked again"
         )
+    removed = [file for file in receipt.open_files if file.outcome is Outcome.REMOVED]
     accounted = len(receipt.files) - len(receipt.open_files)
     parts = [f"{accounted}/{len(receipt.files)}", f"{counts['vendor_empty']} empty"]
     parts += [f"{counts[name]} {name.replace('_', ' ')}" for name in ("not_offered", "waived") if counts[name]]
-    parts.append(f"{len(receipt.open_files)} failed")
-    verdict = "OK" if receipt.is_complete else "INCOMPLETE"
+    parts.append(f"{len(receipt.open_files) - len(removed)} failed")
+    parts += [f"{len(removed)} removed ({removed[0].error})"] if removed else []
+    verdict = "OK" if _is_as_wanted(receipt) else "INCOMPLETE"
     return f"{verdict} {', '.join(parts)}" + ("" if receipt.is_settled else "; objects are being replaced")
 
 
@@ -167,13 +178,17 @@ def judge_inside_day(facts: UnitFacts) -> Verdict:
 
 
 def judge_layout(facts: UnitFacts, layout: str) -> Verdict:
-    """Judge that a layout holds exactly the objects that the receipt names: keys, sizes, CRC32C."""
+    """Judge that a layout holds exactly the objects that the receipt names: keys, sizes, CRC32C.
+
+    What was replaced, or is of a killed run, is named by its content and harms no reader: it is only counted.
+    """
     receipt = facts.receipt
     if receipt is None:
         return Verdict(is_passed=False, summary=f"{facts.unit.data_type}: not run")
     named = {object_key(layout, item.name(facts.unit)): item for item in receipt.objects if layout in item.generations}
     held = {key: item for key, item in facts.held.items() if key.startswith(layout_prefix(layout))}
-    stray = sorted(held.keys() - named.keys())
+    unnamed = held.keys() - named.keys()
+    stray = sorted(key for key in unnamed if not is_named_by_content(key))
     wrong: list[Mapping[str, str]] = [{"object": key, "found": "not in any receipt"} for key in stray]
     for key, item in named.items():
         found = held.get(key)
@@ -181,11 +196,12 @@ def judge_layout(facts: UnitFacts, layout: str) -> Verdict:
             wrong.append({"object": key, "found": "missing"})
         elif (found.size_bytes, found.crc32c) != (item.size_bytes, item.crc32c):
             wrong.append({"object": key, "found": f"{found.size_bytes} bytes, crc32c {found.crc32c}"})
-    if not receipt.is_complete:
+    if not _is_as_wanted(receipt):
         wrong.append({"object": facts.unit.data_type.value, "found": summarize_coverage(receipt)})
-    elif layout not in receipt.layouts:
+    elif layout not in receipt.layouts and receipt.state != State.DELETED:
         wrong.append({"object": facts.unit.data_type.value, "found": "not published in this layout"})
     counts = {"objects": len(named), "size_bytes": sum(item.size_bytes for item in named.values())}
+    counts["unnamed"] = len(unnamed) - len(stray)
     return _verdict(wrong, f"{len(named)} objects as the receipts name them", counts)
 
 

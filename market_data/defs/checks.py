@@ -99,9 +99,12 @@ def check_layouts(
 
 def _together(verdicts: Sequence[Verdict]) -> Verdict:
     failed = [verdict for verdict in verdicts if not verdict.is_passed]
-    counts = {name: sum(item.counts.get(name, 0) for item in verdicts) for name in ("wrong", "objects", "size_bytes")}
+    names = ("wrong", "objects", "size_bytes", "unnamed")
+    counts = {name: sum(item.counts.get(name, 0) for item in verdicts) for name in names}
     if not failed:
-        return Verdict(is_passed=True, summary=f"{counts['objects']} objects as the receipts name them", counts=counts)
+        more = f"; {counts['unnamed']} more were replaced, or are of killed runs" if counts["unnamed"] else ""
+        summary = f"{counts['objects']} objects as the receipts name them{more}"
+        return Verdict(is_passed=True, summary=summary, counts=counts)
     worst = tuple(case for verdict in failed for case in verdict.worst)
     return Verdict(is_passed=False, summary="; ".join(item.summary for item in failed), counts=counts, worst=worst)
 

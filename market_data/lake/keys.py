@@ -37,6 +37,7 @@ _UNIVERSE_KEY = re.compile(r"universe/date=(?P<day>\d{4}-\d\d-\d\d)/venue=(?P<ve
 _RECEIPT_KEY = re.compile(r"receipt/venue=[^/]+/data_type=[^/]+/date=(?P<day>\d{4}-\d\d-\d\d)\.json")
 _RECEIPT_PREFIX = re.compile(r"receipt/venue=(?P<venue>[^/]+)/data_type=(?P<data_type>[^/]+)/")
 _VENUE_OF_RECEIPTS = re.compile(r"receipt/venue=(?P<venue>[^/]+)/")
+_NAMED_BY_CONTENT = re.compile(r"\.[0-9a-f]{16}\.parquet$")
 _RAW_WITH_ID = re.compile(r"\.[0-9a-f]{16}\.csv\.gz$")
 _PARQUET = ".parquet"
 
@@ -106,6 +107,11 @@ def raw_key(unit: DataTypeDay, vendor_symbol: str, raw_id: str | None = None) ->
 def is_raw_with_id(key: str) -> bool:
     """Whether an object key is that of bytes which were to replace others."""
     return _RAW_WITH_ID.search(key) is not None
+
+
+def is_named_by_content(key: str) -> bool:
+    """Whether an object key is that of a published file that nobody overwrites."""
+    return _NAMED_BY_CONTENT.search(key) is not None
 
 
 def is_of_data(key: str) -> bool:

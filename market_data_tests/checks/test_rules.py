@@ -25,7 +25,7 @@ from market_data.lake.keys import LAYOUTS, object_key
 from market_data.model.data_types import TABLES, DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.receipts.evidence import FileEvidence
-from market_data.receipts.receipt import PublishedObject, Receipt
+from market_data.receipts.receipt import PublishedObject, Receipt, Removal
 
 UNIT = DataTypeDay("BINANCE", DataType.TRADES, date(2024, 8, 8))
 MIDNIGHT = datetime(2024, 8, 8, tzinfo=UTC)
@@ -107,7 +107,7 @@ def test_a_clean_unit_passes_every_rule(name: str) -> None:
 def test_a_clean_unit_is_in_every_layout_what_its_receipt_names(layout: str) -> None:
     verdict = judge_layout(_facts(), layout)
     assert (verdict.is_passed, verdict.summary) == (True, "2 objects as the receipts name them")
-    assert verdict.counts == {"wrong": 0, "objects": 2, "size_bytes": 200}
+    assert verdict.counts == {"wrong": 0, "objects": 2, "size_bytes": 200, "unnamed": 0}
 
 
 def test_a_day_that_was_not_run_fails_coverage_conservation_and_layouts() -> None:
@@ -269,3 +269,39 @@ def test_the_verdict_line_says_how_many_files_are_accounted_for(
     change: Callable[[Receipt], Receipt], summary: str
 ) -> None:
     assert summarize_coverage(change(RECEIPT)) == summary
+
+
+def test_what_was_replaced_is_counted_and_fails_no_layout() -> None:
+    key = f"ticks/by_type/BTC-USDT.{'0a' * 8}.parquet"
+    verdict = judge_layout(_with_held(key, HeldObject(1, "x")), "by_type")
+    assert verdict.is_passed
+    assert verdict.counts["unnamed"] == 1
+
+
+REMOVAL = Removal(
+    at=datetime(2026, 11, 27, tzinfo=UTC),
+    by="ops",
+    reason="why",
+    instrument_types=("SPOT_PAIR",),
+    files=4,
+    rows=1,
+    raw_bytes=1,
+)
+
+
+def test_what_a_person_deleted_is_no_fault() -> None:
+    receipt = _with().receipt
+    assert receipt is not None
+    deleted = UnitFacts(receipt.unit, receipt.deleted(REMOVAL), {}, {})
+    assert judge_coverage(deleted).is_passed
+    assert judge_coverage(deleted).summary == "deleted on 2026-11-27 by ops: why"
+    assert judge_layout(deleted, "by_type").is_passed
+    assert all(rule(deleted).is_passed for rule in UNIT_RULES.values())
+
+
+def test_an_instrument_that_a_person_took_out_is_no_fault_and_what_else_is_missing_is() -> None:
+    gone, failed = _file("G", Outcome.REMOVED, None), _file("E", Outcome.FAILED, None)
+    cut = _with(files=(_file("A"), gone.changed(error="deleted on 2026-11-27 by ops: why")))
+    assert judge_coverage(cut).is_passed
+    assert judge_coverage(cut).summary.startswith("OK 1/2, 0 empty, 0 failed, 1 removed (deleted on 2026-11-27 by ops")
+    assert not judge_coverage(_with(files=(_file("A"), gone, failed))).is_passed
