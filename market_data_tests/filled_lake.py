@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
+from typing import Any
 
 import stamina
 
@@ -30,16 +31,16 @@ def open_client(vendor: RunningSimulator, key: str | None = DEFAULT_KEY) -> Tard
 
 
 def ingest_day(
-    lake: TickLake, vendor: RunningSimulator, venue: str, day: date, selection: Selection
+    lake: TickLake, vendor: RunningSimulator, venue: str, day: date, selection: Selection, **options: Any
 ) -> dict[DataType, Receipt]:
-    """Do what a run of a venue-day does; give the receipts by data type."""
+    """Do what a run of a venue-day does; give the receipts by data type. `options` are those of `VenueDay`."""
     ensure_origin(lake, ORIGIN)
 
     async def learn() -> VenueDay:
         async with open_client(vendor) as client:
             (universe,) = await learn_universes(lake, client, venue, (day,), selection, today=TODAY)
         store_universe(lake, universe)
-        return VenueDay(universe, selection, selection.data_types, LAYOUTS, ORIGIN, "config")
+        return VenueDay(universe, selection, selection.data_types, LAYOUTS, ORIGIN, "config", **options)
 
     with stamina.set_testing(True, attempts=1):
         plan = asyncio.run(learn())

@@ -269,24 +269,31 @@ class Receipt(FormatVersions):
 
     def released(self) -> Self:
         """Return the receipt after an attempt that could not publish; what was published stays."""
-        return self.changed(claim=None)
+        return self.changed(claim=None).in_its_format()
 
     def committed(
         self, objects: Iterable[PublishedObject], *, decoder_version: str, layouts: tuple[str, ...], at: datetime
     ) -> Self:
-        """Return the receipt of a whole publication; versions that know plain names alone can make nothing of it."""
-        objects = tuple(sorted(objects, key=lambda item: (item.vendor_symbol, item.stem)))
-        is_by_content = any(item.content_id for item in objects) or any(file.raw_id for file in self.files)
-        format_version = NAMED_BY_CONTENT if is_by_content else 1
+        """Return the receipt of a whole publication."""
         return self.changed(
-            min_reader_version=max(self.min_reader_version, format_version),
-            min_writer_version=max(self.min_writer_version, format_version),
             state=State.COMMITTED,
             claim=None,
             decoder_version=decoder_version,
             layouts=layouts,
-            objects=objects,
+            objects=tuple(sorted(objects, key=lambda item: (item.vendor_symbol, item.stem))),
             committed_at=at,
+        ).in_its_format()
+
+    def in_its_format(self) -> Self:
+        """Return the receipt closed to versions that know plain names alone, where it has others: they misread those.
+
+        Also of the vendor's bytes: such a version looks for them, and writes others, under the plain name.
+        """
+        if not any(item.content_id for item in self.objects) and not any(file.raw_id for file in self.files):
+            return self
+        return self.changed(
+            min_reader_version=max(self.min_reader_version, NAMED_BY_CONTENT),
+            min_writer_version=max(self.min_writer_version, NAMED_BY_CONTENT),
         )
 
     def removable_files(self, instruments: Collection[str] | None) -> tuple[FileEvidence, ...]:
