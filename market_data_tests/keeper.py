@@ -11,13 +11,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from market_data.checks.recheck import recheck_unit
 from market_data.index.compact import compact_index
 from market_data.ingest.deletion import Deleter
 from market_data.ingest.sweep import sweep_unit
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
-from market_data.ticks.rules import rules_for
 from market_data_tests.publishing import UNIT, Workshop, Writer
 
 AT = datetime(2026, 11, 27, tzinfo=UTC)
@@ -27,7 +25,6 @@ ACTS: Mapping[str, Callable[[TickLake, Workshop], object]] = {
     "fresh": lambda lake, workshop: workshop.run(lake, FIRST),
     "another_decoder": lambda lake, workshop: workshop.run(lake, replace(FIRST, name="two", decoder_version="2")),
     "layout_added": lambda lake, workshop: workshop.run(lake, Writer("three", symbols=SYMBOLS)),
-    "recheck": lambda lake, _: recheck_unit(lake, UNIT, rules_for(UNIT.data_type, {})),
     "compact": lambda lake, _: list(compact_index(lake)),
     "rebuild": lambda lake, _: list(compact_index(lake, is_rebuild=True)),
     "delete_day": lambda lake, _: Deleter(lake, "ops", "why").delete(UNIT, AT),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import date
+from itertools import count
 from typing import Any
 
 import pytest
 
 from market_data.checks.recheck import recheck_unit
 from market_data.errors import LakeConflict, LakeFormatTooNew
+from market_data.index import store
+from market_data.index.store import read_units
 from market_data.lake.base import TickLake
 from market_data.lake.keys import ORIGIN_KEY, object_key, receipt_key
 from market_data.model.data_types import DataType
@@ -165,3 +168,36 @@ def test_of_two_writers_the_one_that_came_second_is_refused(spot: TickLake) -> N
         recheck_unit(SteppedLake(spot, interfere), SPOT, STRICT)
     assert caught.value.is_transient
     assert (receipt_of(spot, SPOT).claim, receipt_of(spot, SPOT).verdict) == ("a run", "ok")
+
+
+class _Killed(BaseException):
+    pass
+
+
+def test_killed_anywhere_it_leaves_the_old_verdict_or_the_new_one_and_is_done_again(
+    spot: TickLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "SMALLEST_PART_FILES", 0)
+    forget_statistics(spot, SPOT)
+    forgotten = receipt_of(spot, SPOT)
+    recheck_unit(spot, SPOT, STRICT)
+    judged = receipt_of(spot, SPOT)
+    for call in count():
+        spot.put_bytes(forgotten.model_dump_json().encode(), receipt_key(SPOT))
+        calls = iter(range(call))
+
+        def kill(calls: Iterator[int] = calls) -> None:
+            if next(calls, None) is None:
+                raise _Killed
+
+        try:
+            recheck_unit(SteppedLake(spot, kill), SPOT, STRICT)
+        except _Killed:
+            assert receipt_of(spot, SPOT) in (forgotten, judged)
+            assert read_units(spot, {SPOT.venue: (SPOT.data_type,)}, [DAY])[SPOT].head.verdict in {"unchecked", "error"}
+            recheck_unit(spot, SPOT, STRICT)
+            assert receipt_of(spot, SPOT) == judged
+            assert read_units(spot, {SPOT.venue: (SPOT.data_type,)}, [DAY])[SPOT].head.verdict == "error"
+        else:
+            assert call > 4
+            return
