@@ -176,13 +176,16 @@ class _Reading:
         if self._is_from_receipts:
             return {}
         months = sorted({unit.day.replace(day=1) for unit in self._listed})
-        venues = sorted({unit.venue for unit in self._listed})
+        days = sorted({unit.day for unit in self._listed})
+        pairs = sorted({(unit.venue, unit.data_type.value) for unit in self._listed})
+        asked = pl.DataFrame(pairs, schema=("venue", "data_type"), orient="row")
 
         def read(month: date) -> list[UnitHead]:
             table = read_if_sound(self._lake, index_units_key(month), read_units_table)
             if table is None:
                 return []
-            return list(heads_of(table.filter(pl.col("venue").is_in(venues))))
+            of_days = table.filter(pl.col("day").is_in(days))  # of months there may be thousands of units
+            return list(heads_of(of_days.join(asked, on=asked.columns, how="semi")))
 
         found = (head for heads in pool.map(read, months) for head in heads)
         return {head.unit: head for head in found if self._is_current(head)}
