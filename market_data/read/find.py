@@ -30,6 +30,17 @@ from market_data.universe.table import UNIVERSE_SCHEMA
 
 _GLOB = re.compile(r"[*?\[]")
 _UNIT_SCHEMA = pl.Schema({"venue": pl.String(), "data_type": pl.String(), "day": pl.Date()})
+_DAYS_SCHEMA = pl.Schema({**UNIVERSE_SCHEMA, "day": pl.Date()})
+_LISTED_SCHEMA = pl.Schema(
+    {
+        "venue": pl.String(),
+        "day": pl.Date(),
+        "instrument_key": pl.String(),
+        "instrument_type": pl.String(),
+        "base": pl.String(),
+        "contract_multiplier": pl.Float64(),
+    }
+)
 _HELD_COLUMNS = ("day", "instrument_key", "instrument_type", "stem")
 
 
@@ -120,24 +131,27 @@ def find_instruments(
         {"venue": asked, "base": upper_names_of(base), "quote": upper_names_of(quote), "instrument_type": wanted_types},
         None if expiry is None else to_day(expiry),
     )
-    choose = filters.choose
-    columns = [*UNIVERSE_SCHEMA, "day"]
-    results = [choose(frame.select(columns)) for frame in read_universes(store, held)]
-    refuse_unknown_types(wanted_types or (), {name for _, seen in results for name in seen})
-    no_rows = pl.DataFrame(schema={**UNIVERSE_SCHEMA, "day": pl.Date()})
-    listed = pl.concat([no_rows, *(chosen for chosen, _ in results)])
+    newest, listed = [pl.DataFrame(schema=_DAYS_SCHEMA)], [pl.DataFrame(schema=_LISTED_SCHEMA)]
+    seen: set[str] = set()
+    for frame in read_universes(store, held):
+        seen |= set(frame["instrument_type"].unique())
+        chosen = filters.choose(frame.select(_DAYS_SCHEMA.names()))
+        newest.append(_newest_of(chosen))  # one row each: of many days all columns are much
+        listed.append(chosen.select(_LISTED_SCHEMA.names()))
+    refuse_unknown_types(wanted_types or (), seen)
+    days_listed = pl.concat(listed)
     multiplier = pl.col("contract_multiplier")
-    newest = (
-        listed.sort("day")
-        .group_by("instrument_key")
-        .agg(
-            pl.exclude("day", "contract_multiplier").last(),
-            pl.when(multiplier.n_unique() == 1).then(multiplier.last()),
-            days_listed=pl.len(),
-        )
+    over_days = days_listed.group_by("instrument_key").agg(
+        pl.when(multiplier.n_unique() == 1).then(multiplier.last()), days_listed=pl.len().cast(pl.Int64)
     )
-    found = newest.join(_count_held(store, listed), on="instrument_key").sort("instrument_key")
-    return found.select(*UNIVERSE_SCHEMA, pl.col("days_listed").cast(pl.Int64), "days_held")
+    found = _newest_of(pl.concat(newest)).drop("contract_multiplier").join(over_days, on="instrument_key")
+    found = found.join(_count_held(store, days_listed), on="instrument_key").sort("instrument_key")
+    return found.select(*UNIVERSE_SCHEMA, "days_listed", "days_held")
+
+
+def _newest_of(universes: pl.DataFrame) -> pl.DataFrame:
+    """Return of each instrument the row of the newest day."""
+    return universes.sort("day").unique("instrument_key", keep="last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +162,8 @@ class _Filters:
     words: Mapping[str, Collection[str] | None]
     expiry: date | None
 
-    def choose(self, universe: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
-        """Return the wanted rows of a universe, with all instrument types that stand in it."""
+    def choose(self, universe: pl.DataFrame) -> pl.DataFrame:
+        """Return the wanted rows of a universe."""
         chosen = universe
         for column, allowed in self.words.items():
             if allowed is not None:
@@ -161,7 +175,7 @@ class _Filters:
             names = chosen.select("instrument_key", "vendor_symbol").unique()  # the same ones on many days
             named = pl.Series([any(map(is_named, pair)) for pair in names.iter_rows()], dtype=pl.Boolean())
             chosen = chosen.join(names.filter(named), on=names.columns, how="semi")
-        return chosen, set(universe["instrument_type"].unique())
+        return chosen
 
 
 def _name_matcher(text: str) -> Callable[[str], bool]:
