@@ -195,12 +195,14 @@ def _count_held(lake: TickLake, listed: pl.DataFrame) -> pl.DataFrame:
     heads, files = read_files_of(lake, wanted, days, _HELD_COLUMNS, chosen)
     held = _held_of(heads.values(), files)
     columns = ["instrument_key", "data_type", "day"]
-    single = listed.join(held.drop("instrument_type", "base"), on=["venue", "day", "instrument_key"])
-    # a group is split by base; instruments without a known one are together
-    groups = held.filter(pl.col("instrument_key") == "").drop("instrument_key")
-    bases = listed.with_columns(pl.col("base").fill_null(""))
-    grouped = bases.join(groups, on=["venue", "day", "instrument_type", "base"])
-    days_held = pl.concat([single.select(columns), grouped.select(columns)]).unique()
+    is_group = pl.col("instrument_key") == ""
+    single = held.filter(~is_group).select(columns)  # a key names its venue
+    found = [listed.select("instrument_key", "day").join(single, on=["instrument_key", "day"]).select(columns)]
+    groups = held.filter(is_group).drop("instrument_key")
+    if groups.height:  # a group is split by base; instruments without a known one are together
+        bases = listed.with_columns(pl.col("base").fill_null(""))
+        found.append(bases.join(groups, on=["venue", "day", "instrument_type", "base"]).select(columns))
+    days_held = pl.concat(found).unique()
     counts = [(pl.col("data_type") == name).sum().cast(pl.Int64).alias(name) for name in DataType]
     all_keys = listed.select("instrument_key").unique()
     by_key = all_keys.join(days_held.group_by("instrument_key").agg(counts), on="instrument_key", how="left")
@@ -208,7 +210,7 @@ def _count_held(lake: TickLake, listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _held_of(heads: Iterable[UnitHead], files: pl.DataFrame) -> pl.DataFrame:
-    """Return what is published, one row each; a part of a group has no key but a base."""
+    """Return what is published, one row for each object; a part of a group has no key but a base."""
     published = [
         (head.venue, head.data_type.value, head.day)
         for head in heads
@@ -217,7 +219,7 @@ def _held_of(heads: Iterable[UnitHead], files: pl.DataFrame) -> pl.DataFrame:
     units = pl.DataFrame(published, schema=_UNIT_SCHEMA, orient="row")
     held = files.filter(pl.col("stem").is_not_null()).join(units, on=["venue", "data_type", "day"], how="semi")
     base = pl.when(pl.col("instrument_key") == "").then(pl.col("stem").str.split("~").list.get(0)).otherwise(pl.lit(""))
-    return held.select(*_UNIT_SCHEMA, "instrument_key", "instrument_type", base=base).unique()
+    return held.select(*_UNIT_SCHEMA, "instrument_key", "instrument_type", base=base)
 
 
 def _describe_absence(lake_url: str, venues: Sequence[str], held: Sequence[tuple[str, date]], asked: _Days) -> str:
