@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
+from typing import TypeVar
 
 import polars as pl
 
@@ -26,6 +27,7 @@ from market_data.lake.keys import (
 from market_data.universe.table import UNIVERSE_SCHEMA, read_universe
 
 VenueDay = tuple[str, date]
+_T = TypeVar("_T")
 
 
 def list_universes(lake: TickLake, first: date = date.min, last: date = date.max) -> dict[VenueDay, int]:
@@ -52,39 +54,54 @@ def read_universes(
         months[venue, day.replace(day=1)].append(day)
     wanted = ("venue", "day", *(name for name in columns if name != "venue"))
 
-    def read_month(month: tuple[str, date], days: list[date]) -> tuple[pl.DataFrame, list[date]]:
-        def parse(data: bytes) -> tuple[pl.DataFrame, list[date]]:
-            generations = generations_of(data)
-            held = [day for day in days if generations.get(day) == listed[month[0], day]]
-            try:
-                frame = pl.scan_parquet(io.BytesIO(data)).filter(pl.col("day").is_in(held)).select(wanted).collect()
-            except pl.exceptions.PolarsError as error:
-                raise ValueError(f"it is no table of instruments: {error}") from error
-            return frame, held
-
-        found = None
-        if len(days) > 1 and not is_from_days:  # one universe is smaller than its month
-            found = read_if_sound(lake, index_instruments_key(month[1], month[0]), parse)
-        return found or (pl.DataFrame(), [])
+    def read_month(item: tuple[tuple[str, date], list[date]]) -> tuple[pl.DataFrame, list[date]]:
+        (venue, month), days = item
+        own = {day: listed[venue, day] for day in days}
+        if len(days) == 1 or is_from_days:  # one universe is smaller than its month
+            return pl.DataFrame(), []
+        return _read_month(lake, index_instruments_key(month, venue), own, wanted)
 
     with ThreadPoolExecutor(READERS) as pool:
         rest: list[VenueDay] = []
-        for (venue, _), days, (frame, held) in zip(
-            months, months.values(), pool.map(read_month, months, months.values()), strict=True
-        ):
-            rest += [(venue, day) for day in days if day not in set(held)]
-            if held:
-                yield frame
-        for found in pool.map(lambda pair: _read_day(lake, pair), rest):
-            if found is not None:
-                yield found.select(wanted)
+        for some in _in_turn(list(months.items()), READERS):
+            for ((venue, _), days), (frame, held) in zip(some, pool.map(read_month, some), strict=True):
+                rest += [(venue, day) for day in days if day not in set(held)]
+                if held:
+                    yield frame
+        for pairs in _in_turn(rest, READERS):
+            for found in pool.map(lambda pair: _read_day(lake, pair, wanted[2:]), pairs):
+                if found is not None:
+                    yield found.select(wanted)
 
 
-def _read_day(lake: TickLake, pair: VenueDay) -> pl.DataFrame | None:
+def _read_month(
+    lake: TickLake, key: str, own: Mapping[date, int], columns: Sequence[str]
+) -> tuple[pl.DataFrame, list[date]]:
+    """Return the days of a month's table that are of these generations, with which they are."""
+
+    def parse(data: bytes) -> tuple[pl.DataFrame, list[date]]:
+        generations = generations_of(data)
+        held = [day for day, generation in own.items() if generations.get(day) == generation]
+        try:
+            frame = pl.scan_parquet(io.BytesIO(data)).filter(pl.col("day").is_in(held)).select(columns).collect()
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(f"it is no table of instruments: {error}") from error
+        return frame, held
+
+    return read_if_sound(lake, key, parse) or (pl.DataFrame(), [])
+
+
+def _in_turn(items: Sequence[_T], at_once: int) -> Iterator[Sequence[_T]]:
+    """Yield so many at once: what is read of them waits in memory for whoever takes it."""
+    return (items[start : start + at_once] for start in range(0, len(items), at_once))
+
+
+def _read_day(lake: TickLake, pair: VenueDay, columns: Sequence[str]) -> pl.DataFrame | None:
     try:
-        return read_universe(lake, *pair).with_columns(pl.lit(pair[0]).alias("venue"), pl.lit(pair[1]).alias("day"))
+        found = read_universe(lake, *pair, columns)
     except LakeObjectMissing:  # deleted since it was listed
         return None
+    return found.with_columns(pl.lit(pair[0]).alias("venue"), pl.lit(pair[1]).alias("day"))
 
 
 def month_of_instruments(frames: Iterable[pl.DataFrame], generations: Mapping[date, int]) -> bytes:

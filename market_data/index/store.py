@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import date
@@ -56,7 +56,10 @@ _LARGE_RECEIPT_BYTES = 2**20
 _LARGE_AT_ONCE = 2
 # A part of fewer files is no smaller than their receipt.
 SMALLEST_PART_FILES = 40
+_SMALL_AT_ONCE = 64  # receipts of few files make one table: each has its cost
 _T = TypeVar("_T")
+# What is read of a unit: rows of its files where they are asked for, or all of it while several are to be one table.
+_Read = tuple[UnitHead, pl.DataFrame | IndexedUnit | None]
 Wanted = Mapping[str, Iterable[DataType]]
 
 
@@ -153,7 +156,7 @@ class _Reading:
         with ThreadPoolExecutor(READERS) as pool:
             heads = self._heads_of_months(pool)
             rest = [unit for unit in self._listed if unit not in heads]
-            heads |= {head.unit: head for head, _ in self._read_rest(pool, rest, (), None)}
+            heads |= {head.unit: head for head in self._read_rest(pool, rest, (), None)[0]}
         return self._in_order(heads)
 
     def heads_and_files(
@@ -163,9 +166,9 @@ class _Reading:
             heads = self._heads_of_months(pool)
             frames, known = self._files_of_months(pool, heads, columns, chosen)
             rest = [unit for unit in self._listed if unit not in known]
-            for head, frame in self._read_rest(pool, rest, columns, chosen):
-                heads[head.unit] = head
-                frames.append(frame)
+            rest_heads, rest_frames = self._read_rest(pool, rest, columns, chosen)
+            heads |= {head.unit: head for head in rest_heads}
+            frames += rest_frames
         schema = {"venue": pl.String(), "data_type": pl.String(), **{name: FILES_SCHEMA[name] for name in columns}}
         return self._in_order(heads), pl.concat([pl.DataFrame(schema=schema), *frames])
 
@@ -176,13 +179,16 @@ class _Reading:
         if self._is_from_receipts:
             return {}
         months = sorted({unit.day.replace(day=1) for unit in self._listed})
-        venues = sorted({unit.venue for unit in self._listed})
+        days = sorted({unit.day for unit in self._listed})
+        pairs = sorted({(unit.venue, unit.data_type.value) for unit in self._listed})
+        asked = pl.DataFrame(pairs, schema=("venue", "data_type"), orient="row")
 
         def read(month: date) -> list[UnitHead]:
             table = read_if_sound(self._lake, index_units_key(month), read_units_table)
             if table is None:
                 return []
-            return list(heads_of(table.filter(pl.col("venue").is_in(venues))))
+            of_days = table.filter(pl.col("day").is_in(days))  # of months there may be thousands of units
+            return list(heads_of(of_days.join(asked, on=asked.columns, how="semi")))
 
         found = (head for heads in pool.map(read, months) for head in heads)
         return {head.unit: head for head in found if self._is_current(head)}
@@ -227,8 +233,8 @@ class _Reading:
         units: Sequence[DataTypeDay],
         columns: tuple[str, ...],
         chosen: pl.Expr | None,
-    ) -> Iterator[tuple[UnitHead, pl.DataFrame]]:
-        """Yield heads and files of units that no month has, from their parts or receipts."""
+    ) -> tuple[list[UnitHead], list[pl.DataFrame]]:
+        """Return heads and files of units that no month has, from their parts or receipts."""
         pairs: dict[tuple[str, DataType], list[date]] = defaultdict(list)
         for unit in units:
             pairs[unit.venue, unit.data_type].append(unit.day)
@@ -240,27 +246,40 @@ class _Reading:
         listings = [] if self._is_from_receipts else pool.map(list_parts, pairs)
         parts = {stat.key for stats in listings for stat in stats}
 
-        def read(unit: DataTypeDay) -> tuple[UnitHead, pl.DataFrame] | None:
-            found = None
+        def read(unit: DataTypeDay) -> _Read | None:
+            found: _Read | None = None
             if (key := index_part_key(unit)) in parts:
                 found = read_if_sound(self._lake, key, lambda data: self._read_part(unit, data, columns, chosen))
             return found or self._read_receipt(unit, columns, chosen)
 
+        heads: list[UnitHead] = []
+        frames: list[pl.DataFrame] = []
+        small: dict[tuple[str, DataType], list[IndexedUnit]] = defaultdict(list)
         for unit, found in zip(units, pool.map(read, units), strict=True):
-            if found is not None:
-                yield found[0], _of_pair(found[1], unit.venue, unit.data_type)
+            if found is None:
+                continue
+            head, rows = found
+            heads.append(head)
+            if isinstance(rows, pl.DataFrame):
+                frames.append(_of_pair(rows, unit.venue, unit.data_type))
+            elif rows is not None:
+                waiting = small[unit.venue, unit.data_type]
+                waiting.append(rows)
+                if len(waiting) == _SMALL_AT_ONCE:
+                    frames.append(_of_pair(_table_of(waiting, columns, chosen), unit.venue, unit.data_type))
+                    waiting.clear()
+        frames += [_of_pair(_table_of(it, columns, chosen), *pair) for pair, it in small.items() if it]
+        return heads, frames
 
     def _read_part(
         self, unit: DataTypeDay, data: bytes, columns: tuple[str, ...], chosen: pl.Expr | None
-    ) -> tuple[UnitHead, pl.DataFrame] | None:
+    ) -> _Read | None:
         head = head_of_part(data)
         if head is None or head.unit != unit or not self._is_current(head):
             return None
-        return head, read_files(data, {unit.day}, chosen, columns) if columns else pl.DataFrame()
+        return head, read_files(data, {unit.day}, chosen, columns) if columns else None
 
-    def _read_receipt(
-        self, unit: DataTypeDay, columns: tuple[str, ...], chosen: pl.Expr | None
-    ) -> tuple[UnitHead, pl.DataFrame] | None:
+    def _read_receipt(self, unit: DataTypeDay, columns: tuple[str, ...], chosen: pl.Expr | None) -> _Read | None:
         is_large = self._listed[unit].size_bytes > _LARGE_RECEIPT_BYTES
         with self._large if is_large else nullcontext():
             receipt, generation = load_receipt(self._lake, unit)
@@ -268,9 +287,14 @@ class _Reading:
                 return None
             indexed = index_receipt(receipt, generation)
             if not columns:
-                return indexed.head, pl.DataFrame()
-            frame = files_frame([indexed])
-        return indexed.head, choose_files(frame.lazy(), chosen).select(columns).collect()
+                return indexed.head, None
+            if len(receipt.files) < SMALLEST_PART_FILES:
+                return indexed.head, indexed
+            return indexed.head, _table_of([indexed], columns, chosen)
+
+
+def _table_of(units: Iterable[IndexedUnit], columns: Sequence[str], chosen: pl.Expr | None) -> pl.DataFrame:
+    return choose_files(files_frame(units).lazy(), chosen).select(columns).collect()
 
 
 def _of_pair(frame: pl.DataFrame, venue: str, data_type: DataType) -> pl.DataFrame:

@@ -13,8 +13,9 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any
 
 import polars as pl
@@ -80,6 +81,9 @@ FILES_SCHEMA = pl.Schema(
         "object_bytes": pl.Int64(),
     }
 )
+# dataclasses.astuple copies each value deeply
+_HEAD_VALUES = attrgetter(*UNITS_SCHEMA)
+_FILE_VALUES = attrgetter(*list(_FILE_COLUMNS)[4:])
 _SORT = ("instrument_key", "day", "vendor_symbol", "stem")
 _ROW_GROUP_ROWS = 8_192
 _HEX = 16
@@ -87,7 +91,7 @@ _HEX = 16
 
 def units_frame(heads: Iterable[UnitHead]) -> pl.DataFrame:
     """Return the table of units."""
-    rows = [astuple(head) for head in sorted(heads, key=lambda head: (head.venue, head.data_type.value, head.day))]
+    rows = [_HEAD_VALUES(head) for head in sorted(heads, key=lambda head: (head.venue, head.data_type.value, head.day))]
     return pl.DataFrame(rows, schema=UNITS_SCHEMA, orient="row")
 
 
@@ -116,7 +120,7 @@ def _rows_of(unit: IndexedUnit) -> Iterator[tuple[object, ...]]:
     day = unit.head.day
     for file in unit.files:
         key, outcome = file.instrument_key or "", file.outcome.value if file.outcome else None
-        values = (file.vendor_symbol, file.instrument_type, key, outcome, *astuple(file)[4:])
+        values = (file.vendor_symbol, file.instrument_type, key, outcome, *_FILE_VALUES(file))
         for published in objects.pop(file.vendor_symbol, None) or [None]:
             yield (day, True, *values, *_object_values(published))
     for other in unit.objects:

@@ -176,6 +176,7 @@ def index_receipt(receipt: Receipt, generation: int) -> IndexedUnit:
 
 def _head_of(receipt: Receipt, generation: int) -> UnitHead:
     waived = (file for file in receipt.files if file.outcome is Outcome.WAIVED)
+    counts = receipt.counts()
     return UnitHead(
         venue=receipt.venue,
         data_type=receipt.data_type,
@@ -189,7 +190,7 @@ def _head_of(receipt: Receipt, generation: int) -> UnitHead:
         decoder_version=receipt.decoder_version,
         instruments_listed=receipt.instruments_listed,
         instrument_types=tuple(sorted({file.instrument_type for file in receipt.files})),
-        counts=tuple(receipt.counts()[word] for word in COUNTS),
+        counts=tuple(counts[word] for word in COUNTS),
         rows=sum(file.rows or 0 for file in receipt.files),
         raw_bytes=sum(file.size_bytes or 0 for file in receipt.files),
         stored_bytes=sum(file.size_bytes or 0 for file in receipt.files if file.outcome is Outcome.STORED),

@@ -86,6 +86,14 @@ class LocalLake(TickLake):
         """See `TickLake.list_objects`."""
         return self.list_folders([prefix], with_crc32c=with_crc32c)
 
+    def list_between(self, prefix: str, first: str, before: str) -> list[ObjectStat]:
+        """See `TickLake.list_between`: only files between the two are looked at."""
+        with self._named_errors(f"list {check_prefix(prefix) or 'the lake'}"):
+            self._require_directory()
+            root = str(self._root / "_")[:-1]
+            paths = (path for path in walk_files(self._root / prefix) if root + first <= str(path) < root + before)
+            return sorted(self._describe_all(paths, None), key=lambda described: described.key)
+
     def list_folders(self, prefixes: Iterable[str], *, with_crc32c: bool = False) -> list[ObjectStat]:
         """See `TickLake.list_folders`."""
         checksums: dict[tuple[int, int], str] | None = {} if with_crc32c else None

@@ -30,6 +30,17 @@ from market_data.universe.table import UNIVERSE_SCHEMA
 
 _GLOB = re.compile(r"[*?\[]")
 _UNIT_SCHEMA = pl.Schema({"venue": pl.String(), "data_type": pl.String(), "day": pl.Date()})
+_DAYS_SCHEMA = pl.Schema({**UNIVERSE_SCHEMA, "day": pl.Date()})
+_LISTED_SCHEMA = pl.Schema(
+    {
+        "venue": pl.String(),
+        "day": pl.Date(),
+        "instrument_key": pl.String(),
+        "instrument_type": pl.String(),
+        "base": pl.String(),
+        "contract_multiplier": pl.Float64(),
+    }
+)
 _HELD_COLUMNS = ("day", "instrument_key", "instrument_type", "stem")
 
 
@@ -120,24 +131,27 @@ def find_instruments(
         {"venue": asked, "base": upper_names_of(base), "quote": upper_names_of(quote), "instrument_type": wanted_types},
         None if expiry is None else to_day(expiry),
     )
-    choose = filters.choose
-    columns = [*UNIVERSE_SCHEMA, "day"]
-    results = [choose(frame.select(columns)) for frame in read_universes(store, held)]
-    refuse_unknown_types(wanted_types or (), {name for _, seen in results for name in seen})
-    no_rows = pl.DataFrame(schema={**UNIVERSE_SCHEMA, "day": pl.Date()})
-    listed = pl.concat([no_rows, *(chosen for chosen, _ in results)])
+    newest, listed = [pl.DataFrame(schema=_DAYS_SCHEMA)], [pl.DataFrame(schema=_LISTED_SCHEMA)]
+    seen: set[str] = set()
+    for frame in read_universes(store, held):
+        seen |= set(frame["instrument_type"].unique())
+        chosen = filters.choose(frame.select(_DAYS_SCHEMA.names()))
+        newest.append(_newest_of(chosen))  # one row each: of many days all columns are much
+        listed.append(chosen.select(_LISTED_SCHEMA.names()))
+    refuse_unknown_types(wanted_types or (), seen)
+    days_listed = pl.concat(listed)
     multiplier = pl.col("contract_multiplier")
-    newest = (
-        listed.sort("day")
-        .group_by("instrument_key")
-        .agg(
-            pl.exclude("day", "contract_multiplier").last(),
-            pl.when(multiplier.n_unique() == 1).then(multiplier.last()),
-            days_listed=pl.len(),
-        )
+    over_days = days_listed.group_by("instrument_key").agg(
+        pl.when(multiplier.n_unique() == 1).then(multiplier.last()), days_listed=pl.len().cast(pl.Int64)
     )
-    found = newest.join(_count_held(store, listed), on="instrument_key").sort("instrument_key")
-    return found.select(*UNIVERSE_SCHEMA, pl.col("days_listed").cast(pl.Int64), "days_held")
+    found = _newest_of(pl.concat(newest)).drop("contract_multiplier").join(over_days, on="instrument_key")
+    found = found.join(_count_held(store, days_listed), on="instrument_key").sort("instrument_key")
+    return found.select(*UNIVERSE_SCHEMA, "days_listed", "days_held")
+
+
+def _newest_of(universes: pl.DataFrame) -> pl.DataFrame:
+    """Return of each instrument the row of the newest day."""
+    return universes.sort("day").unique("instrument_key", keep="last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +162,8 @@ class _Filters:
     words: Mapping[str, Collection[str] | None]
     expiry: date | None
 
-    def choose(self, universe: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
-        """Return the wanted rows of a universe, with all instrument types that stand in it."""
+    def choose(self, universe: pl.DataFrame) -> pl.DataFrame:
+        """Return the wanted rows of a universe."""
         chosen = universe
         for column, allowed in self.words.items():
             if allowed is not None:
@@ -161,7 +175,7 @@ class _Filters:
             names = chosen.select("instrument_key", "vendor_symbol").unique()  # the same ones on many days
             named = pl.Series([any(map(is_named, pair)) for pair in names.iter_rows()], dtype=pl.Boolean())
             chosen = chosen.join(names.filter(named), on=names.columns, how="semi")
-        return chosen, set(universe["instrument_type"].unique())
+        return chosen
 
 
 def _name_matcher(text: str) -> Callable[[str], bool]:
@@ -181,12 +195,14 @@ def _count_held(lake: TickLake, listed: pl.DataFrame) -> pl.DataFrame:
     heads, files = read_files_of(lake, wanted, days, _HELD_COLUMNS, chosen)
     held = _held_of(heads.values(), files)
     columns = ["instrument_key", "data_type", "day"]
-    single = listed.join(held.drop("instrument_type", "base"), on=["venue", "day", "instrument_key"])
-    # a group is split by base; instruments without a known one are together
-    groups = held.filter(pl.col("instrument_key") == "").drop("instrument_key")
-    bases = listed.with_columns(pl.col("base").fill_null(""))
-    grouped = bases.join(groups, on=["venue", "day", "instrument_type", "base"])
-    days_held = pl.concat([single.select(columns), grouped.select(columns)]).unique()
+    is_group = pl.col("instrument_key") == ""
+    single = held.filter(~is_group).select(columns)  # a key names its venue
+    found = [listed.select("instrument_key", "day").join(single, on=["instrument_key", "day"]).select(columns)]
+    groups = held.filter(is_group).drop("instrument_key")
+    if groups.height:  # a group is split by base; instruments without a known one are together
+        bases = listed.with_columns(pl.col("base").fill_null(""))
+        found.append(bases.join(groups, on=["venue", "day", "instrument_type", "base"]).select(columns))
+    days_held = pl.concat(found).unique()
     counts = [(pl.col("data_type") == name).sum().cast(pl.Int64).alias(name) for name in DataType]
     all_keys = listed.select("instrument_key").unique()
     by_key = all_keys.join(days_held.group_by("instrument_key").agg(counts), on="instrument_key", how="left")
@@ -194,7 +210,7 @@ def _count_held(lake: TickLake, listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _held_of(heads: Iterable[UnitHead], files: pl.DataFrame) -> pl.DataFrame:
-    """Return what is published, one row each; a part of a group has no key but a base."""
+    """Return what is published, one row for each object; a part of a group has no key but a base."""
     published = [
         (head.venue, head.data_type.value, head.day)
         for head in heads
@@ -203,7 +219,7 @@ def _held_of(heads: Iterable[UnitHead], files: pl.DataFrame) -> pl.DataFrame:
     units = pl.DataFrame(published, schema=_UNIT_SCHEMA, orient="row")
     held = files.filter(pl.col("stem").is_not_null()).join(units, on=["venue", "data_type", "day"], how="semi")
     base = pl.when(pl.col("instrument_key") == "").then(pl.col("stem").str.split("~").list.get(0)).otherwise(pl.lit(""))
-    return held.select(*_UNIT_SCHEMA, "instrument_key", "instrument_type", base=base).unique()
+    return held.select(*_UNIT_SCHEMA, "instrument_key", "instrument_type", base=base)
 
 
 def _describe_absence(lake_url: str, venues: Sequence[str], held: Sequence[tuple[str, date]], asked: _Days) -> str:

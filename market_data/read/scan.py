@@ -51,7 +51,7 @@ from market_data.read.completeness import (
     with_types_not_taken,
 )
 from market_data.read.opening import open_to_read
-from market_data.read.universes import read_listings
+from market_data.read.universes import read_assets, read_listed
 from market_data.receipts.store import days_with_receipts
 
 OnIncomplete = Literal["raise", "skip", "include"]
@@ -185,8 +185,8 @@ def _choose_units(lake: TickLake, question: _Question, on_incomplete: OnIncomple
     venues = question.venues or held_venues(lake)
     wanted = question.wanted
     if wanted.is_by_asset:
-        listings = read_listings(lake, [(venue, day) for day in question.days for venue in venues])
-        wanted = replace(wanted, attributes={key: assets for it in listings.values() for key, assets in it.items()})
+        assets = read_assets(lake, [(venue, day) for day in question.days for venue in venues])
+        wanted = replace(wanted, attributes=assets)
     held = read_units(lake, _of_type(question.data_type, venues), question.days, wanted.chosen_files())
     seen = {instrument_type for unit in held.values() for instrument_type in unit.head.instrument_types}
     refuse_unknown_types(wanted.instrument_types or (), seen)
@@ -231,13 +231,14 @@ def _unlisted(
     missing = {it: keys for it, unit in units.items() if (keys := missing_instruments(unit, wanted))}
     if not missing:
         return {}
-    listings = read_listings(lake, [(unit.venue, unit.day) for unit in missing])
+    asked = frozenset().union(*missing.values())
+    listed = read_listed(lake, [(unit.venue, unit.day) for unit in missing], asked)
     held = {file.instrument_key for unit in units.values() for file in unit.files}
-    known = held.union(*listings.values())
+    known = held.union(*listed.values())
     return {
-        unit: frozenset(key for key in keys if key in known and key not in listings[unit.venue, unit.day])
+        unit: frozenset(key for key in keys if key in known and key not in listed[unit.venue, unit.day])
         for unit, keys in missing.items()
-        if (unit.venue, unit.day) in listings
+        if (unit.venue, unit.day) in listed
     }
 
 

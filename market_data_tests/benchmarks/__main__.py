@@ -16,6 +16,7 @@ from market_data_tests.benchmarks import (
     downloads,
     grouped,
     growth,
+    index,
     memory,
     read_paths,
     report,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Options], Results]] = {
     "store": store.measure,
     "read_paths": read_paths.measure,
     "sensors": sensors.measure,
+    "index": index.measure,
 }
 
 

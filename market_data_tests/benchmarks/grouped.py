@@ -22,8 +22,8 @@ from market_data.simulator.http.server import DEFAULT_KEY, SimulatorOptions, run
 from market_data.universe.learn import learn_universes
 from market_data.universe.rules import Selection
 from market_data.vendor.client import TardisClient
-from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder
-from market_data_tests.benchmarks.memory import run_alone, status_kb
+from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, status_kb
+from market_data_tests.benchmarks.memory import run_alone
 
 _DAY, _CLOCK = date(2024, 8, 8), "2024-08-11T07:00:00Z"
 _LARGEST_ROWS = 236_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import statistics
 import tempfile
@@ -97,3 +98,12 @@ def ratio(above: Sequence[float], below: Sequence[float], note: str = "") -> Mea
 def per(amount: float, seconds: Sequence[float], unit: str, note: str = "") -> Measured:
     """Give the amount by second."""
     return Measured(tuple(amount / value for value in seconds), unit, note)
+
+
+def status_kb(pid: int | str, name: str) -> int:
+    """Return a line of a process's status in kB, 0 when there is none (any more)."""
+    try:
+        found = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(found[1]) if found else 0

@@ -7,7 +7,6 @@ memory counts pages of files that are mapped too, which the kernel takes back at
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from market_data.lake.open import open_lake
-from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder
+from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, status_kb
 from market_data_tests.benchmarks.static_vendor import run_vendor
 from market_data_tests.benchmarks.venue_days import ingest, plan_day
 
@@ -59,15 +58,6 @@ def run_alone(module: str, arguments: Sequence[str]) -> tuple[float, float, floa
         if process.returncode:
             raise RuntimeError(f"{module} ended with {process.returncode}")
         return time.perf_counter() - started, int(process.stdout.read()) / 1e3, anonymous_kb / 1e3
-
-
-def status_kb(pid: int | str, name: str) -> int:
-    """Return a line of a process's status in kB, 0 when there is none (any more)."""
-    try:
-        found = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(found[1]) if found else 0
 
 
 if __name__ == "__main__":

@@ -205,6 +205,17 @@ def test_a_lake_of_each_kind_is_read_by_its_months_and_anew_after_changes(lake: 
     assert_readers_see_the_receipts(lake)
 
 
+def test_receipts_of_few_files_have_no_parts_and_are_read_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "SMALLEST_PART_FILES", 40)
+    monkeypatch.setattr(store, "_SMALL_AT_ONCE", 3)  # of the four days of each venue and data type
+    lake = MemoryLake()
+    _fill(lake, UNITS)
+    assert lake.list_objects("index/") == []
+    assert_readers_see_the_receipts(lake)
+    list(compact_index(lake))
+    assert_readers_see_the_receipts(lake)
+
+
 class _CountingLake(SteppedLake):
     def __init__(self, lake: TickLake) -> None:
         self.calls = 0
