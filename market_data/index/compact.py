@@ -90,7 +90,7 @@ def _compact_month(
     table, _ = _load_units(lake, month)
     known: dict[_Pair, dict[date, int]] = defaultdict(dict)
     for venue, data_type, day, generation in table.select(*table.columns[:4]).iter_rows():
-        if venue in venues:
+        if venue in venues and data_type in set(DataType):
             known[venue, DataType(data_type)][day] = generation
     changed: dict[_Pair, list[UnitHead]] = {pair: [] for pair in known.keys() - listed.keys()}
     for venue, data_type in changed:

@@ -26,16 +26,29 @@ from market_data.lake.keys import (
 )
 from market_data.universe.table import UNIVERSE_SCHEMA, read_universe
 
+_DAYS_A_STRETCH, _LONGEST_LISTED_IN_STRETCHES = 61, 800
 VenueDay = tuple[str, date]
 _T = TypeVar("_T")
 
 
 def list_universes(lake: TickLake, first: date = date.min, last: date = date.max) -> dict[VenueDay, int]:
     """Return the generation of each universe in the lake, by venue and day; both days are included."""
-    end = f"{UNIVERSE_PREFIX}~" if last == date.max else universe_day_prefix(last + timedelta(days=1))
-    found = lake.list_between(UNIVERSE_PREFIX, universe_day_prefix(first), end)
-    pairs = ((parse_universe_key(stat.key), stat.generation) for stat in found)
+    with ThreadPoolExecutor(READERS) as pool:
+        listings = list(pool.map(lambda bounds: lake.list_between(UNIVERSE_PREFIX, *bounds), _stretches(first, last)))
+    pairs = ((parse_universe_key(stat.key), stat.generation) for found in listings for stat in found)
     return dict(sorted((pair, generation) for pair, generation in pairs if pair is not None))
+
+
+def _stretches(first: date, last: date) -> Iterator[tuple[str, str]]:
+    """Yield bounds of keys that are listed at once: of all venues a month is some pages."""
+    if last == date.max or (last - first).days > _LONGEST_LISTED_IN_STRETCHES:
+        end = f"{UNIVERSE_PREFIX}~" if last == date.max else universe_day_prefix(last + timedelta(days=1))
+        yield universe_day_prefix(first), end
+        return
+    while first <= last:
+        following = min(first + timedelta(days=_DAYS_A_STRETCH), last + timedelta(days=1))
+        yield universe_day_prefix(first), universe_day_prefix(following)
+        first = following
 
 
 def read_universes(

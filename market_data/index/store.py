@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import date
@@ -54,6 +54,7 @@ _LOG = logging.getLogger(__name__)
 # A receipt of thousands of files takes ten times its bytes while it is read.
 _LARGE_RECEIPT_BYTES = 2**20
 _LARGE_AT_ONCE = 2
+_FEW_UNITS, _FEW_BYTES = 3, 2**18
 # A part of fewer files is no smaller than their receipt.
 SMALLEST_PART_FILES = 40
 _SMALL_AT_ONCE = 64  # receipts of few files make one table: each has its cost
@@ -178,7 +179,7 @@ class _Reading:
     def _heads_of_months(self, pool: ThreadPoolExecutor) -> dict[DataTypeDay, UnitHead]:
         if self._is_from_receipts:
             return {}
-        months = sorted({unit.day.replace(day=1) for unit in self._listed})
+        months = sorted(self._worthwhile_months())
         days = sorted({unit.day for unit in self._listed})
         pairs = sorted({(unit.venue, unit.data_type.value) for unit in self._listed})
         asked = pl.DataFrame(pairs, schema=("venue", "data_type"), orient="row")
@@ -192,6 +193,15 @@ class _Reading:
 
         found = (head for heads in pool.map(read, months) for head in heads)
         return {head.unit: head for head in found if self._is_current(head)}
+
+    def _worthwhile_months(self) -> Iterator[date]:
+        """Yield the months whose tables are read: a table of all units is more than a few small receipts."""
+        sizes: dict[date, list[int]] = defaultdict(list)
+        for unit, stat in self._listed.items():
+            sizes[unit.day.replace(day=1)].append(stat.size_bytes)
+        for month, of_month in sizes.items():
+            if len(of_month) > _FEW_UNITS or sum(of_month) > _FEW_BYTES:
+                yield month
 
     def _is_current(self, head: UnitHead) -> bool:
         stat = self._listed.get(head.unit)
@@ -309,7 +319,7 @@ def read_if_sound(lake: TickLake, key: str, parse: Callable[[bytes], _T | None])
         return None
     try:
         return parse(data)
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError) as error:
         _LOG.warning(
             "%s is damaged, receipts are read instead (%s): `market-data index --rebuild` writes it anew",
             lake.uri(key),

@@ -20,13 +20,14 @@ from typing import Any
 
 import polars as pl
 
-from market_data.index.unit import IndexedFile, IndexedObject, IndexedUnit, UnitHead
+from market_data.index.unit import COUNTS, IndexedFile, IndexedObject, IndexedUnit, UnitHead
 from market_data.lake.format import READER_VERSION
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
 
-# Another number where what stands here changes: versions that know only others read receipts instead.
-INDEX_VERSION = 1
+# Another number where what stands here changes: versions that know only others read receipts instead. The words that
+# `counts` are of belong to it.
+_VERSION = {"version": 1, "counts": list(COUNTS)}
 UNITS_SCHEMA = pl.Schema(
     {
         "venue": pl.String(),
@@ -162,7 +163,7 @@ def units_of(heads: Iterable[UnitHead], files: pl.DataFrame) -> dict[DataTypeDay
 def write_table(frame: pl.DataFrame, facts: Mapping[str, object]) -> bytes:
     """Return a table as Parquet, with facts (JSON values) about where it comes from."""
     buffer = io.BytesIO()
-    told = {"index": json.dumps({"version": INDEX_VERSION, **facts})}
+    told = {"index": json.dumps({**_VERSION, **facts})}
     frame.write_parquet(buffer, compression="zstd", row_group_size=_ROW_GROUP_ROWS, metadata=told)
     return buffer.getvalue()
 
@@ -171,7 +172,7 @@ def read_facts(data: bytes) -> dict[str, Any] | None:
     """Return the facts about a table, None of another version's; raises ValueError for what is none of the index."""
     try:
         facts = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["index"])
-        return dict(facts) if facts["version"] == INDEX_VERSION else None
+        return dict(facts) if {name: facts[name] for name in _VERSION} == _VERSION else None
     except (pl.exceptions.PolarsError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"it is no table of the index: {error}") from error
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market_data.errors import LakeFormatTooNew
-from market_data.index import store
+from market_data.index import store, table
 from market_data.index.compact import compact_index
 from market_data.index.store import held_venues, read_heads, read_units, save_part
 from market_data.index.unit import IndexedUnit, index_receipt
@@ -313,3 +313,22 @@ def test_a_table_that_a_slow_compaction_wrote_last_is_not_believed_for_days_that
     list(compact_index(lake))
     lake.put_bytes(older, key)
     assert_readers_see_the_receipts(lake)
+
+
+def test_a_few_small_receipts_are_read_themselves() -> None:
+    lake = MemoryLake()
+    _fill(lake, [unit for unit in UNITS if unit.venue == "BINANCE" and unit.data_type is TRADES])
+    list(compact_index(lake))
+    # of each month two days: the lake's document, a listing, one of parts, and what is listed
+    assert _requests(lake, DAYS) == 3 + len(DAYS)
+
+
+def test_tables_whose_counts_are_of_other_words_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = MemoryLake()
+    _fill(lake, UNITS)
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "_VERSION", {"version": 1, "counts": ["stored", "lost"]})
+        list(compact_index(lake, is_rebuild=True))
+    assert_readers_see_the_receipts(lake)
+    assert list(compact_index(lake)) != []
+    assert list(compact_index(lake)) == []
