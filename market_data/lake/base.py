@@ -27,6 +27,8 @@ PARQUET_CONTENT = "application/vnd.apache.parquet"
 READERS = 16
 
 _LONGEST_KEY_BYTES = 1024  # the limit of GCS; https://cloud.google.com/storage/docs/objects#naming
+# What nearly every key looks like, told at once.
+_ORDINARY = re.compile(r"[!-\-0-~][!-.0-~]*(?:/[!-\-0-~][!-.0-~]*)*")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -149,6 +151,8 @@ def check_key(key: str) -> str:
 
     A segment must not start with '.': that rules out '.' and '..', and a local lake keeps its own files so.
     """
+    if len(key) <= _LONGEST_KEY_BYTES and _ORDINARY.fullmatch(key):
+        return key
     for is_wrong, reason in (
         (not key, "it is empty"),
         (_UNPRINTABLE.search(key), "it contains a control character or half a surrogate pair"),

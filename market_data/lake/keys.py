@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Literal, get_args
 from urllib.parse import quote, unquote
 
@@ -42,6 +43,7 @@ _RAW_WITH_ID = re.compile(r"\.[0-9a-f]{16}\.csv\.gz$")
 _PARQUET = ".parquet"
 
 
+@lru_cache(maxsize=2**16)  # the same few thousand symbols in every key of a run
 def _encode(text: str) -> str:
     encoded = quote(text, safe="-_.+@")
     # a leading dot would hide the object from directory listings

@@ -147,9 +147,20 @@ def _kill_at(call: int) -> Callable[[], None]:
     return before_call
 
 
-@settings(max_examples=60)
+@settings(max_examples=15)
 @given(data=st.data(), is_local=st.booleans())
 def test_whatever_was_written_when_readers_see_what_the_receipts_say(data: st.DataObject, *, is_local: bool) -> None:
+    see_what_the_receipts_say(data, is_local=is_local)
+
+
+@pytest.mark.long
+@settings(max_examples=600, derandomize=False)  # others each time
+@given(data=st.data(), is_local=st.booleans())
+def test_whatever_else_was_written_readers_see_what_the_receipts_say(data: st.DataObject, *, is_local: bool) -> None:
+    see_what_the_receipts_say(data, is_local=is_local)
+
+
+def see_what_the_receipts_say(data: st.DataObject, *, is_local: bool) -> None:
     lake = MemoryLake(is_local=is_local)
     ensure_origin(lake, "vendor")
     for _ in range(data.draw(st.integers(1, 14))):
