@@ -109,8 +109,15 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.path.read_text(encoding="utf-8"))
 
-    def imports(self) -> Iterator[str]:
-        """Yield the dotted name of every import, wherever in the file it stands: modules, not what is in them."""
+    def imports(self) -> tuple[str, ...]:
+        """The dotted name of every import, wherever in the file it stands: modules, not what is in them."""
+        return self._imports
+
+    @cached_property
+    def _imports(self) -> tuple[str, ...]:
+        return tuple(self._read_imports())
+
+    def _read_imports(self) -> Iterator[str]:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
