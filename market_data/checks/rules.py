@@ -78,14 +78,7 @@ def judge_coverage(facts: UnitFacts) -> Verdict:
     summary = summarize_coverage(receipt)
     if not receipt.open_files and (receipt.doubt or is_nothing_offered(receipt)):
         return Verdict(is_passed=False, summary=summary, counts=counts, worst=worst, is_error=False)
-    return Verdict(_is_as_wanted(receipt), summary, counts, worst)
-
-
-def _is_as_wanted(receipt: Receipt) -> bool:
-    """Whether nobody has anything to do: the unit is whole, or lacks just what a person took out of the lake."""
-    is_all_removed = all(file.outcome is Outcome.REMOVED for file in receipt.open_files)
-    is_cut = receipt.state == State.COMMITTED and receipt.doubt is None and bool(receipt.open_files) and is_all_removed
-    return receipt.is_complete or receipt.state == State.DELETED or is_cut
+    return Verdict(receipt.is_as_wanted, summary, counts, worst)
 
 
 def is_nothing_offered(receipt: Receipt) -> bool:
@@ -112,7 +105,7 @@ def summarize_coverage(receipt: Receipt) -> str:
     parts += [f"{counts[name]} {name.replace('_', ' ')}" for name in ("not_offered", "waived") if counts[name]]
     parts.append(f"{len(receipt.open_files) - len(removed)} failed")
     parts += [f"{len(removed)} removed ({removed[0].error})"] if removed else []
-    verdict = "OK" if _is_as_wanted(receipt) else "INCOMPLETE"
+    verdict = "OK" if receipt.is_as_wanted else "INCOMPLETE"
     return f"{verdict} {', '.join(parts)}" + ("" if receipt.is_settled else "; objects are being replaced")
 
 
@@ -196,7 +189,7 @@ def judge_layout(facts: UnitFacts, layout: str) -> Verdict:
             wrong.append({"object": key, "found": "missing"})
         elif (found.size_bytes, found.crc32c) != (item.size_bytes, item.crc32c):
             wrong.append({"object": key, "found": f"{found.size_bytes} bytes, crc32c {found.crc32c}"})
-    if not _is_as_wanted(receipt):
+    if not receipt.is_as_wanted:
         wrong.append({"object": facts.unit.data_type.value, "found": summarize_coverage(receipt)})
     elif layout not in receipt.layouts and receipt.state != State.DELETED:
         wrong.append({"object": facts.unit.data_type.value, "found": "not published in this layout"})

@@ -14,23 +14,25 @@ from rich.console import Console
 
 from market_data.cli.commands import range_options, venue_option
 from market_data.cli.tables import format_size, make_console, records_table
-from market_data.errors import MarketDataError
+from market_data.errors import ConfigurationError, MarketDataError
 from market_data.index.compact import Compacted, compact_index
 from market_data.index.store import held_venues, read_units
 from market_data.index.unit import IndexedUnit
 from market_data.ingest.deletion import Deleted, Deleter
 from market_data.ingest.sweep import Swept, sweep_unit
 from market_data.lake.base import TickLake
+from market_data.lake.keys import ORIGIN_KEY
 from market_data.lake.open import open_lake
-from market_data.lake.origin import ensure_lake_writable
+from market_data.lake.origin import ensure_lake_writable, load_lake_document
 from market_data.model.data_types import DataType, parse_data_type
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.model.venues import parse_venue
 from market_data.operate.coverage import DELETED
 from market_data.read.arguments import to_instrument_key
 from market_data.receipts.store import data_types_with_receipts, days_with_receipts
-from market_data.settings.environment import load_settings
+from market_data.settings.environment import Settings, load_settings
 
+_LONGEST_TEXT = 200
 _NOW = partial(datetime.now, UTC)
 _of_lake = "Venue in any spelling; repeatable [default: all that the lake holds]."
 lake_venue_option = click.option("--venue", "venues", multiple=True, help=_of_lake)
@@ -46,7 +48,7 @@ def index_command(*, first: datetime | None, last: datetime | None, venues: tupl
     Readers need it for speed alone, and wait for it never; do it daily (the schedule `tidy_lake_daily` does), after a
     large backfill, and once after a lake was moved or an older version filled it.
     """
-    lake = open_lake(load_settings().lake_url)
+    lake = _open(load_settings())
     asked = [parse_venue(name) for name in venues] or None
     count = 0
     for _, months in _by_month(compact_index(lake, asked, *_range(first, last), is_rebuild=rebuild)):
@@ -82,7 +84,7 @@ def sweep_command(*, first: datetime | None, last: datetime | None, venues: tupl
     the venues file says how long it stays.
     """
     settings = load_settings()
-    lake = open_lake(settings.lake_url)
+    lake = _open(settings)
     ensure_lake_writable(lake)
     keep = settings.config.limits.run_limits.keep_replaced
     asked = [parse_venue(name) for name in venues] or held_venues(lake)
@@ -106,7 +108,7 @@ def _tell_swept(console: Console, swept: Sequence[Swept]) -> None:
 @range_options(" [required]", " [required]")
 @click.option("--instrument", "instruments", multiple=True, metavar="KEY", help="Of those days this one alone.")
 @click.option("--reason", help="Why; stands in the record that stays.")
-@click.option("--by", default=getpass.getuser, help="Who; stands in the record too [default: the account].")
+@click.option("--by", help="Who; stands in the record too [default: the account].")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete_command(
@@ -117,7 +119,7 @@ def delete_command(
     last: datetime | None,
     instruments: tuple[str, ...],
     reason: str | None,
-    by: str,
+    by: str | None,
     dry_run: bool,
     yes: bool,
 ) -> None:
@@ -129,14 +131,18 @@ def delete_command(
     """
     if not venues or first is None or last is None:
         raise click.UsageError("name what is to go: --venue binance --from 2024-08-01 --to 2024-08-31 (both included)")
-    if not reason and not dry_run:
+    why = _one_line(reason)
+    if not why and not dry_run:
         raise click.UsageError("say why: --reason 'the licence ended' (it stands in the record that stays)")
-    lake = open_lake(load_settings().lake_url)
+    who = "" if dry_run else _one_line(by) or _account()
+    settings = load_settings()
+    lake = _open(settings)
     keys = frozenset(map(to_instrument_key, instruments)) if instruments else None
     types = [parse_data_type(name) for name in data_types] or list(DataType)
     units = _held_units(lake, sorted(map(parse_venue, venues)), types, first, last)
     console = make_console()
     found = _find(lake, units, keys)
+    _refuse_wrong_instruments(found, keys)
     if not found:
         console.print("The lake holds nothing of it. Is it the one you mean (MARKET_DATA_LAKE_URL)?")
         return
@@ -146,7 +152,7 @@ def delete_command(
         return
     if not yes:
         click.confirm("Delete it for good?", abort=True)
-    deleter = Deleter(lake, by, reason or "", keys)
+    deleter = Deleter(lake, who, why, keys, settings.config.limits.run_limits.keep_replaced)
     gone, left = _delete(deleter, [unit.unit for unit in found])
     list(compact_index(lake, {unit.unit.venue for unit in found}, first.date(), last.date()))
     objects, refused = (sum(getattr(item, name) for item in gone) for name in ("objects", "refused"))
@@ -156,6 +162,45 @@ def delete_command(
     _tell(console, "Not deleted:", left)
     if refused or left:
         raise SystemExit(1)
+
+
+def _open(settings: Settings) -> TickLake:
+    """Return the lake; a place without one is likely misspelt."""
+    lake = open_lake(settings.lake_url)
+    if load_lake_document(lake) is None:
+        raise ConfigurationError(
+            f"there is no lake in {lake.url} (no {ORIGIN_KEY}): is it the one you mean (MARKET_DATA_LAKE_URL)?"
+        )
+    return lake
+
+
+def _one_line(text: str | None) -> str:
+    """Return a text as it can stand in a line."""
+    line = " ".join((text or "").split())
+    if len(line) > _LONGEST_TEXT:
+        raise click.UsageError(f"{line[:40]}... has {len(line):,} characters; {_LONGEST_TEXT} fit a line of a record")
+    return line
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # an account without a name, as containers have
+        raise click.UsageError("say who: --by NAME (this account has no name)") from error
+
+
+def _refuse_wrong_instruments(units: Sequence[IndexedUnit], keys: frozenset[str] | None) -> None:
+    held = {file.instrument_key for unit in units for file in unit.files}
+    groups = {file.instrument_type: file.vendor_symbol for unit in units for file in unit.files if file.is_group}
+    for key in sorted((keys or frozenset()) - held):
+        if group := groups.get(key.split(":")[1]):
+            raise ConfigurationError(
+                f"{key} lies in the grouped file {group}, with others of its type: delete the data type of those days, "
+                "or keep it. Nothing was deleted"
+            )
+        raise ConfigurationError(
+            f"these days have no file of {key}: `market-data find` knows how it is spelled. Nothing was deleted"
+        )
 
 
 def _tell(console: Console, title: str, lines: Sequence[str]) -> None:

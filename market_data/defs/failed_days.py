@@ -208,8 +208,8 @@ class FailedDays:
             failure.not_before,
         )
         decision = decide_rerun(failed, now, self._rules)
-        if not decision.is_due:
-            return f"{venue} {day}: {decision.reason}"
+        if why := self._why_deleted(venue, day) if decision.is_due else decision.reason:
+            return f"{venue} {day}: {why}"
         if not is_doubtful and self._is_whole(venue, day):
             return None
         tags = {RERUN_TAG: str(failed.attempts + 1)}
@@ -219,10 +219,16 @@ class FailedDays:
         """Whether no check of the venue-day failed, and its newest run succeeded or the lake holds all of it."""
         return (is_success or self._is_complete(venue, day)) and not self._has_failed_check(venue, day)
 
+    def _why_deleted(self, venue: str, day: str) -> str | None:
+        data_types = self._settings.config.venues[venue].data_types
+        heads = read_heads(self._lake, {venue: data_types}, [date.fromisoformat(day)])
+        told = next((head.deleted for head in heads.values() if head.deleted), None)
+        return f"{told}; it is left to people" if told else None
+
     def _is_complete(self, venue: str, day: str) -> bool:
         data_types = self._settings.config.venues[venue].data_types
         heads = read_heads(self._lake, {venue: data_types}, [date.fromisoformat(day)])
-        return len(heads) == len(data_types) and all(head.is_complete for head in heads.values())
+        return len(heads) == len(data_types) and all(head.is_as_wanted for head in heads.values())
 
     def _count_attempts(self, venue: str, newest_first: list[dg.RunRecord]) -> tuple[int, int]:
         """Count the automatic re-runs since the last success: those that found the vendor ready, and all of them.

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from market_data.index.instruments import list_universes, month_of_instruments, 
 from market_data.index.store import held_venues, read_files_of, read_if_sound
 from market_data.index.table import (
     UNITS_SCHEMA,
+    files_generations_of,
     generations_of,
     month_of_files,
     read_units_table,
@@ -30,6 +32,7 @@ from market_data.lake.keys import (
     day_of_receipt,
     index_files_key,
     index_instruments_key,
+    index_month_prefix,
     index_units_key,
 )
 from market_data.lake.origin import ensure_lake_writable
@@ -37,6 +40,15 @@ from market_data.model.data_types import DataType
 from market_data.receipts.store import data_types_with_receipts, list_receipts
 
 _WRITE_ATTEMPTS = 5
+
+
+class _Changed(NamedTuple):
+    """What a month's table of units is to have of a venue and data type: heads, and the generation of its files."""
+
+    heads: Sequence[UnitHead]
+    files_generation: int
+
+
 _Pair = tuple[str, DataType]
 
 
@@ -87,21 +99,26 @@ def _compact_month(
     *,
     is_rebuild: bool,
 ) -> Iterator[Compacted]:
-    table, _ = _load_units(lake, month)
+    table, written, _ = _load_units(lake, month)
     known: dict[_Pair, dict[date, int]] = defaultdict(dict)
     for venue, data_type, day, generation in table.select(*table.columns[:4]).iter_rows():
         if venue in venues and data_type in set(DataType):
             known[venue, DataType(data_type)][day] = generation
-    changed: dict[_Pair, list[UnitHead]] = {pair: [] for pair in known.keys() - listed.keys()}
-    for venue, data_type in changed:
-        lake.delete(index_files_key(month, venue, data_type))
+    changed: dict[_Pair, _Changed] = {pair: _Changed([], 0) for pair in known.keys() - listed.keys()}
+    for pair in changed:
+        lake.delete(index_files_key(month, *pair))
+    held = {stat.key: stat.generation for stat in lake.list_objects(index_month_prefix(month))}
     for pair, generations in listed.items():
-        if not is_rebuild and known.get(pair) == generations:
+        key = index_files_key(month, *pair)
+        # one that was lost, or that a slower compaction wrote last, is made anew too
+        is_as_written = key in held and held[key] == written.get(key)
+        is_sound = is_as_written or (key in held and read_if_sound(lake, key, generations_of) == generations)
+        if is_sound and not is_rebuild and known.get(pair) == generations:
             continue
         heads, files = read_files_of(lake, _only(pair), generations, is_from_receipts=is_rebuild)
         made_from = {unit.day: head.generation for unit, head in heads.items()}
-        lake.put_bytes(month_of_files(files, made_from), index_files_key(month, *pair), content_type=PARQUET_CONTENT)
-        changed[pair] = list(heads.values())
+        stat = lake.put_bytes(month_of_files(files, key, made_from), key, content_type=PARQUET_CONTENT)
+        changed[pair] = _Changed(list(heads.values()), stat.generation)
         yield Compacted(month, *pair, len(heads))
     if changed:
         _save_units(lake, month, changed)
@@ -121,30 +138,40 @@ def _compact_instruments(
         if not is_rebuild and read_if_sound(lake, key, generations_of) == generations:
             continue
         if frames := list(read_universes(lake, own, is_from_days=is_rebuild)):
-            lake.put_bytes(month_of_instruments(frames, generations), key, content_type=PARQUET_CONTENT)
+            lake.put_bytes(month_of_instruments(frames, key, generations), key, content_type=PARQUET_CONTENT)
             yield Compacted(month, venue, None, len(generations))
 
 
-def _load_units(lake: TickLake, month: date) -> tuple[pl.DataFrame, int]:
-    """Return a month's table of units, empty where it is not there or damaged, with the object's generation."""
-    stat = lake.stat(index_units_key(month))
-    table = read_if_sound(lake, index_units_key(month), read_units_table) if stat else None
-    return (pl.DataFrame(schema=UNITS_SCHEMA) if table is None else table), stat.generation if stat else 0
+def _load_units(lake: TickLake, month: date) -> tuple[pl.DataFrame, dict[str, int], int]:
+    """Return a month's table of units, what it says of tables of files, and the object's generation.
+
+    Empty where it is not there, or damaged.
+    """
+    key = index_units_key(month)
+    stat = lake.stat(key)
+    nothing = (pl.DataFrame(schema=UNITS_SCHEMA), dict[str, int]())
+
+    def parse(data: bytes) -> tuple[pl.DataFrame, dict[str, int]] | None:
+        table, written = read_units_table(data), files_generations_of(data)
+        return None if table is None or written is None else (table, written)
+
+    found = (read_if_sound(lake, key, parse) if stat else None) or nothing
+    return *found, stat.generation if stat else 0
 
 
-def _save_units(lake: TickLake, month: date, changed: Mapping[_Pair, Sequence[UnitHead]]) -> None:
+def _save_units(lake: TickLake, month: date, changed: Mapping[_Pair, _Changed]) -> None:
     """Put the heads of some venues' data types into the month's table, in place of those it has of them."""
-    new = units_frame(head for heads in changed.values() for head in heads)
+    new = units_frame(head for item in changed.values() for head in item.heads)
     pairs = pl.DataFrame(
         [(venue, data_type.value) for venue, data_type in changed], schema=("venue", "data_type"), orient="row"
     )
+    files = {index_files_key(month, *pair): item.files_generation for pair, item in changed.items()}
     for remaining in reversed(range(_WRITE_ATTEMPTS)):
-        table, generation = _load_units(lake, month)
+        table, written, generation = _load_units(lake, month)
         merged = pl.concat([table.join(pairs, on=["venue", "data_type"], how="anti"), new])
+        data = units_table_of(merged, month, {key: it for key, it in (written | files).items() if it})
         try:
-            lake.put_bytes(
-                units_table_of(merged), index_units_key(month), if_generation=generation, content_type=PARQUET_CONTENT
-            )
+            lake.put_bytes(data, index_units_key(month), if_generation=generation, content_type=PARQUET_CONTENT)
         except LakeConflict:  # another compaction, of other venues maybe
             if not remaining:
                 raise

@@ -117,7 +117,7 @@ def _read_day(lake: TickLake, pair: VenueDay, columns: Sequence[str]) -> pl.Data
     return found.with_columns(pl.lit(pair[0]).alias("venue"), pl.lit(pair[1]).alias("day"))
 
 
-def month_of_instruments(frames: Iterable[pl.DataFrame], generations: Mapping[date, int]) -> bytes:
+def month_of_instruments(frames: Iterable[pl.DataFrame], key: str, generations: Mapping[date, int]) -> bytes:
     """Return the bytes of a month's table, made from universes of these generations."""
     frame = pl.concat(list(frames)).select("day", *UNIVERSE_SCHEMA).sort("instrument_key", "day")
-    return write_table(frame, {"generations": {day.isoformat(): it for day, it in sorted(generations.items())}})
+    return write_table(frame, key, {"generations": {day.isoformat(): it for day, it in sorted(generations.items())}})

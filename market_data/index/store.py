@@ -2,8 +2,8 @@
 
 A reader lists the receipts of a range, and takes of each unit what was made from just the generation that is listed:
 from the month's tables, else from the unit's part, else from the receipt. So nothing in the index can be stale, and
-whatever is damaged or lost costs time alone. (An object of the index is read whole, by one request, and is complete in
-itself, so it may be overwritten.)
+whatever is damaged (each table has a checksum) or lost costs time alone. (An object of the index is read whole, by one
+request, and is complete in itself, so it may be overwritten.)
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from market_data.errors import LakeError, LakeObjectMissing
 from market_data.index.table import (
     FILES_SCHEMA,
     choose_files,
+    ensure_sound,
     files_frame,
     generations_of,
     head_of_part,
@@ -318,6 +319,7 @@ def read_if_sound(lake: TickLake, key: str, parse: Callable[[bytes], _T | None])
     except LakeObjectMissing:
         return None
     try:
+        ensure_sound(data, key)
         return parse(data)
     except (ValueError, KeyError, TypeError) as error:
         _LOG.warning(

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
+from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
 
@@ -22,6 +24,7 @@ import polars as pl
 
 from market_data.index.unit import COUNTS, IndexedFile, IndexedObject, IndexedUnit, UnitHead
 from market_data.lake.format import READER_VERSION
+from market_data.lake.keys import index_part_key, index_units_key
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
 
@@ -37,6 +40,7 @@ UNITS_SCHEMA = pl.Schema(
         "min_reader_version": pl.Int64(),
         "state": pl.String(),
         "is_complete": pl.Boolean(),
+        "is_as_wanted": pl.Boolean(),
         "layouts": pl.List(pl.String()),
         "doubt": pl.String(),
         "decoder_version": pl.String(),
@@ -85,6 +89,9 @@ FILES_SCHEMA = pl.Schema(
 # dataclasses.astuple copies each value deeply
 _HEAD_VALUES = attrgetter(*UNITS_SCHEMA)
 _FILE_VALUES = attrgetter(*list(_FILE_COLUMNS)[4:])
+_MARK, _NO_SUM = "market_data_blake2b=", "0" * 32
+_CHECKSUM = re.compile(rb"market_data_blake2b=([0-9a-f]{32})")
+_FOOTER_BYTES = 2**16
 _SORT = ("instrument_key", "day", "vendor_symbol", "stem")
 _ROW_GROUP_ROWS = 8_192
 _HEX = 16
@@ -160,12 +167,36 @@ def units_of(heads: Iterable[UnitHead], files: pl.DataFrame) -> dict[DataTypeDay
     return units
 
 
-def write_table(frame: pl.DataFrame, facts: Mapping[str, object]) -> bytes:
-    """Return a table as Parquet, with facts (JSON values) about where it comes from."""
+def write_table(frame: pl.DataFrame, key: str, facts: Mapping[str, object]) -> bytes:
+    """Return a table as Parquet for an object key, with facts (JSON values) about where it comes from.
+
+    The checksum of its bytes stands among them, of the bytes with zeros in its place.
+    """
     buffer = io.BytesIO()
-    told = {"index": json.dumps({**_VERSION, **facts})}
+    told = {"index": json.dumps({**_VERSION, "key": key, **facts}), "checksum": f"{_MARK}{_NO_SUM}"}
     frame.write_parquet(buffer, compression="zstd", row_group_size=_ROW_GROUP_ROWS, metadata=told)
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    return data.replace(f"{_MARK}{_NO_SUM}".encode(), f"{_MARK}{_sum_of(data)}".encode(), 1)
+
+
+def _sum_of(data: bytes) -> str:
+    return blake2b(data, digest_size=len(_NO_SUM) // 2).hexdigest()
+
+
+def ensure_sound(data: bytes, key: str) -> None:
+    """Raise ValueError for bytes that are not those of a table which was written for this object key.
+
+    Whoever parses a damaged Parquet file may be given other rows, or end with the process.
+    """
+    found = _CHECKSUM.search(data, max(0, len(data) - _FOOTER_BYTES)) or _CHECKSUM.search(data)
+    if found is None:
+        raise ValueError("it is no table of the index: there is no checksum")
+    start, end = found.span(1)
+    if _sum_of(data[:start] + _NO_SUM.encode() + data[end:]) != found[1].decode():
+        raise ValueError("its bytes are not those that were written")
+    facts = read_facts(data)
+    if facts is not None and facts["key"] != key:
+        raise ValueError(f"it was written for {facts['key']}")
 
 
 def read_facts(data: bytes) -> dict[str, Any] | None:
@@ -177,9 +208,16 @@ def read_facts(data: bytes) -> dict[str, Any] | None:
         raise ValueError(f"it is no table of the index: {error}") from error
 
 
-def units_table_of(frame: pl.DataFrame) -> bytes:
-    """Return the bytes of a table of units."""
-    return write_table(frame.select(UNITS_SCHEMA.names()).sort("venue", "data_type", "day"), {})
+def units_table_of(frame: pl.DataFrame, month: date, files: Mapping[str, int]) -> bytes:
+    """Return the bytes of a month's table of units; `files` are generations of its tables of files, by object key."""
+    rows = frame.select(UNITS_SCHEMA.names()).sort("venue", "data_type", "day")
+    return write_table(rows, index_units_key(month), {"files": dict(files)})
+
+
+def files_generations_of(data: bytes) -> dict[str, int] | None:
+    """Return the generations of a month's tables of files as they were written, by object key."""
+    facts = read_facts(data)
+    return None if facts is None else {str(key): int(generation) for key, generation in facts["files"].items()}
 
 
 def read_units_table(data: bytes) -> pl.DataFrame | None:
@@ -210,7 +248,7 @@ def part_of(unit: IndexedUnit) -> bytes:
     """Return the bytes of a unit's part: its table of files, with its head."""
     frame = files_frame([unit]).sort(_SORT, nulls_last=False)
     times = {"day": unit.head.day.isoformat(), "committed_at": _told(unit.head.committed_at)}
-    return write_table(frame, {"head": asdict(unit.head) | times})
+    return write_table(frame, index_part_key(unit.unit), {"head": asdict(unit.head) | times})
 
 
 def _told(instant: datetime | None) -> str | None:
@@ -228,10 +266,10 @@ def head_of_part(data: bytes) -> UnitHead | None:
     return _head(document | times)
 
 
-def month_of_files(frame: pl.DataFrame, generations: Mapping[date, int]) -> bytes:
+def month_of_files(frame: pl.DataFrame, key: str, generations: Mapping[date, int]) -> bytes:
     """Return the bytes of a month's table of files, made from receipts of these generations."""
     told = {day.isoformat(): generation for day, generation in sorted(generations.items())}
-    return write_table(frame.select(FILES_SCHEMA.names()).sort(_SORT, nulls_last=False), {"generations": told})
+    return write_table(frame.select(FILES_SCHEMA.names()).sort(_SORT, nulls_last=False), key, {"generations": told})
 
 
 def generations_of(data: bytes) -> dict[date, int]:

@@ -36,6 +36,7 @@ class UnitHead:
     min_reader_version: int
     state: str
     is_complete: bool
+    is_as_wanted: bool
     layouts: tuple[str, ...]
     doubt: str | None
     decoder_version: str | None
@@ -185,6 +186,7 @@ def _head_of(receipt: Receipt, generation: int) -> UnitHead:
         min_reader_version=receipt.min_reader_version,
         state=receipt.state.value,
         is_complete=receipt.is_complete,
+        is_as_wanted=receipt.is_as_wanted,
         layouts=receipt.layouts,
         doubt=receipt.doubt,
         decoder_version=receipt.decoder_version,

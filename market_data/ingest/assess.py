@@ -70,6 +70,7 @@ def assess(
     """Return what is to be done for a unit whose receipt is `known`; `observed` is by object key, with checksums."""
     # what was taken out of the lake may still be about to be deleted
     is_out = known.state == State.DELETED or any(file.outcome is Outcome.REMOVED for file in known.files)
+    is_out = is_out or (known.state == State.OPEN and bool(known.removals))
     is_takeover = known.claim is not None or not known.is_settled or is_out
     has_objects = not is_takeover and _is_published(known, observed, target)
     claimed = _claim(known, wanted, observed, target, writer)
@@ -135,7 +136,9 @@ def unnamed_objects(receipt: Receipt, observed: Mapping[str, ObjectStat]) -> lis
         return list(observed.values())
     unit = receipt.unit
     named = {key for item in receipt.objects for key in item.object_keys(unit).values()}
-    named |= {failed_key(unit, file.vendor_symbol) for file in receipt.open_files}
+    named |= {
+        failed_key(unit, file.vendor_symbol) for file in receipt.open_files if file.outcome is not Outcome.REMOVED
+    }
     held = [file for file in receipt.files if file.outcome is not Outcome.REMOVED]
     named |= {raw_key(unit, file.vendor_symbol, file.raw_id) for file in held}
     replaced = {

@@ -12,16 +12,25 @@ import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from market_data.errors import ConfigurationError, LakeConflict
 from market_data.index.store import save_part
 from market_data.ingest.assess import unnamed_objects
 from market_data.ingest.lease import LeaseWatch
 from market_data.ingest.objects import delete_observed, observe
-from market_data.lake.base import READERS, TickLake
+from market_data.lake.base import READERS, ObjectStat, TickLake
 from market_data.lake.format import ensure_writable
-from market_data.lake.keys import index_part_key, receipt_key
+from market_data.lake.keys import (
+    LAYOUTS,
+    PublishedName,
+    failed_key,
+    index_part_key,
+    object_key,
+    plain_key,
+    raw_key,
+    receipt_key,
+)
 from market_data.lake.origin import ensure_lake_writable
 from market_data.model.instruments import parse_instrument_key
 from market_data.model.tick_file import DataTypeDay
@@ -51,12 +60,16 @@ class Deleted:
 
 @dataclass(slots=True)
 class Deleter:
-    """Takes units, or some `instruments` (keys; None: all) of them, out of a lake, on one person's word."""
+    """Takes units, or some `instruments` (keys; None: all) of them, out of a lake, on one person's word.
+
+    `keep_replaced`: what runs have replaced of other instruments is kept for so long, and left alone.
+    """
 
     lake: TickLake
     by: str
     reason: str
     instruments: Collection[str] | None = None
+    keep_replaced: timedelta = timedelta()
     _watches: dict[str, LeaseWatch] = field(default_factory=dict)
 
     def delete(self, unit: DataTypeDay, at: datetime) -> Deleted | None:
@@ -88,14 +101,29 @@ class Deleter:
         if not is_out:
             receipt = receipt.deleted(self._removal(receipt, files, at))
             generation = save_receipt(self.lake, receipt, generation)
-            self.lake.delete(index_part_key(unit))
-            save_part(self.lake, receipt, generation)
+        elif load_receipt(self.lake, unit)[1] != generation:  # what was observed may be another publication's
+            raise LakeConflict("a run has begun")
         # also what a call before this one was killed at
-        unnamed = unnamed_objects(receipt, observed)
+        self.lake.delete(index_part_key(unit))
+        save_part(self.lake, receipt, generation)
+        unnamed = [stat for stat in unnamed_objects(receipt, observed) if self._takes(receipt, stat)]
         with ThreadPoolExecutor(READERS) as pool:
             gone = list(pool.map(lambda stat: delete_observed(self.lake, stat.key, stat.generation), unnamed))
         rows, raw_bytes = (sum(getattr(file, name) or 0 for file in files) for name in ("rows", "size_bytes"))
         return Deleted(unit, len(files), rows, raw_bytes, sum(gone), len(gone) - sum(gone))
+
+    def _takes(self, receipt: Receipt, stat: ObjectStat) -> bool:
+        """Whether an object that no receipt names goes too: of other instruments it may be kept for a while."""
+        if self.instruments is None or not self.keep_replaced:
+            return True
+        names: set[str] = set()
+        for file in receipt.files:
+            if file.instrument_key in self.instruments and file.instrument_key is not None:
+                stem = parse_instrument_key(file.instrument_key)[2]
+                name = PublishedName(receipt.unit, file.instrument_type, stem)
+                names |= {object_key(layout, name) for layout in LAYOUTS}
+                names |= {key(receipt.unit, file.vendor_symbol) for key in (raw_key, failed_key)}
+        return plain_key(stat.key) in names
 
     def _load(self, unit: DataTypeDay) -> tuple[Receipt | None, int]:
         """Return the receipt once nobody is at work on it: a claim of a run that is dead does not count."""
@@ -108,7 +136,8 @@ class Deleter:
                 return receipt, generation
             watch = self._watches.setdefault(receipt.claim, LeaseWatch(self.lake, receipt.claim))
             if watch.is_dead():
-                return receipt.released(), generation
+                # it may live after all: from here on it gives way
+                return receipt.released(), save_receipt(self.lake, receipt.released(), generation)
             time.sleep(_POLL_SECONDS)
         raise LakeConflict("a run is at work on it. Cancel the run, or delete the day once it has ended")
 

@@ -39,6 +39,7 @@ _RECEIPT_KEY = re.compile(r"receipt/venue=[^/]+/data_type=[^/]+/date=(?P<day>\d{
 _RECEIPT_PREFIX = re.compile(r"receipt/venue=(?P<venue>[^/]+)/data_type=(?P<data_type>[^/]+)/")
 _VENUE_OF_RECEIPTS = re.compile(r"receipt/venue=(?P<venue>[^/]+)/")
 _NAMED_BY_CONTENT = re.compile(r"\.[0-9a-f]{16}\.parquet$")
+_CONTENT_IN_NAME = re.compile(r"\.[0-9a-f]{16}(?=\.(parquet|csv\.gz)$)")
 _RAW_WITH_ID = re.compile(r"\.[0-9a-f]{16}\.csv\.gz$")
 _PARQUET = ".parquet"
 
@@ -114,6 +115,11 @@ def is_raw_with_id(key: str) -> bool:
 def is_named_by_content(key: str) -> bool:
     """Whether an object key is that of a published file that nobody overwrites."""
     return _NAMED_BY_CONTENT.search(key) is not None
+
+
+def plain_key(key: str) -> str:
+    """Return an object key without the id of the content that may be in its name."""
+    return _CONTENT_IN_NAME.sub("", key)
 
 
 def is_of_data(key: str) -> bool:

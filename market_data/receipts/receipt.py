@@ -11,7 +11,8 @@ States (they speak of the publication; `files` speaks of the expected set):
     open -> committed       all files are accounted for and all objects are written
     committed -> committed  other objects are named; or an attempt failed: what was published stays as it is
     replacing -> committed  they are all written, under names of their own
-    any -> deleted          nothing is named any more; a run of the day brings it back, as if it had been absent
+    any -> deleted          nothing is named any more
+    deleted -> open         a run claims the unit, and brings it back as if it had been absent
 
 Writers. `claim` names the writer at work; every change of a receipt is conditional on the generation that was read, so
 of two writers one wins each step. A writer that finds another's claim cannot know whether that one is dead, so it takes
@@ -218,6 +219,13 @@ class Receipt(FormatVersions):
             return "unchecked"
         return "warn" if severities else "ok"
 
+    @property
+    def is_as_wanted(self) -> bool:
+        """Whether nobody has anything to do: the unit is whole, or lacks just what a person took out of the lake."""
+        is_cut = self.state == State.COMMITTED and self.doubt is None and not self.unpublished_files
+        is_all_removed = all(file.outcome is Outcome.REMOVED for file in self.open_files)
+        return self.is_complete or self.state == State.DELETED or (is_cut and is_all_removed and bool(self.open_files))
+
     def counts(self) -> dict[str, int]:
         """Return the number of expected files for each outcome, `open` for those nobody has tried (or as good as)."""
         counts = {outcome.value: 0 for outcome in Outcome} | {"open": 0}
@@ -255,7 +263,13 @@ class Receipt(FormatVersions):
         }
         files = tuple(file for _, file in sorted((kept | wanted).items()))
         return self.changed(
-            claim=writer, files=files, config_hash=config_hash, instruments_listed=instruments_listed, doubt=doubt
+            claim=writer,
+            # what a run is asked for is not deleted any more
+            state=State.OPEN if self.state == State.DELETED else self.state,
+            files=files,
+            config_hash=config_hash,
+            instruments_listed=instruments_listed,
+            doubt=doubt,
         )
 
     def with_evidence(self, evidence: Iterable[FileEvidence]) -> Self:
@@ -307,9 +321,9 @@ class Receipt(FormatVersions):
         """Return the receipt after a deletion: of all of it, or of the removal's instruments."""
         removals = (*self.removals, removal)
         if not removal.instruments:
-            nothing = type(self)(origin=self.origin, venue=self.venue, data_type=self.data_type, day=self.day)
-            kept = {name: getattr(self, name) for name in ("min_reader_version", "min_writer_version")}
-            return nothing.changed(**kept, state=State.DELETED, removals=removals)
+            nothing = dict.fromkeys(("decoder_version", "config_hash", "claim", "committed_at", "doubt"))
+            nothing |= dict.fromkeys(("layouts", "files", "objects"), ())
+            return self.changed(**nothing, state=State.DELETED, removals=removals)
         out = {file.vendor_symbol for file in self.removable_files(removal.instruments)}
         files = (file.removed(removal.told) if file.vendor_symbol in out else file for file in self.files)
         objects = (item for item in self.objects if item.vendor_symbol not in out)

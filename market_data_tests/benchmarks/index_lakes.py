@@ -158,7 +158,7 @@ def write_parts(made: MadeLake, units: Iterable[Unit]) -> None:
         facts = read_facts(part_of(IndexedUnit(head)))
         assert facts is not None
         times = pl.col("day", "first_local_timestamp", "last_local_timestamp")
-        path.write_bytes(write_table(frame.with_columns(times + later), {"head": facts["head"]}))
+        path.write_bytes(write_table(frame.with_columns(times + later), index_part_key(unit), {"head": facts["head"]}))
 
 
 def read_made(made: MadeLake, unit: DataTypeDay) -> Receipt:

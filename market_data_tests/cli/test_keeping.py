@@ -153,3 +153,33 @@ def test_a_range_that_ends_before_it_starts_is_refused(environment: dict[str, st
         result = run(environment, command, "--from", "2024-08-09", "--to", "2024-08-08")
         assert (result.exit_code, "--from 2024-08-09 is after --to 2024-08-08" in result.output) == (2, True)
     assert os.environ.get("MARKET_DATA_LAKE_URL") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--instrument", "BINANCE:SPOT_PAIR:BTC-USTD"), "these days have no file of BINANCE:SPOT_PAIR:BTC-USTD"),
+        (("--by", " "), None),
+        (("--reason", " \n "), "say why: --reason"),
+        (("--reason", "x" * 300), "has 300 characters; 200 fit a line"),
+        (("--reason", "first line\nsecond"), None),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_a_record_is_a_line(
+    environment: dict[str, str], lake: TickLake, arguments: tuple[str, ...], words: str | None
+) -> None:
+    result = run(environment, delete_command, *SELECTION, "--reason", "x", "--yes", *arguments)
+    if words is None:
+        assert result.exit_code == 0, result.output
+        assert "\n" not in receipt_of(lake).removals[0].told
+        return
+    assert words in (result.output + str(result.exception))
+    assert receipt_of(lake).state == State.COMMITTED
+
+
+def test_a_place_without_a_lake_is_told(environment: dict[str, str], tmp_path: Path) -> None:
+    elsewhere = environment | {"MARKET_DATA_LAKE_URL": (tmp_path / "misspelt").as_uri()}
+    for command in (index_command, sweep_command):
+        result = run(elsewhere, command)
+        assert result.exit_code == 1
+        assert "there is no lake in" in str(result.exception)

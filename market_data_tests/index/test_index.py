@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
@@ -342,4 +343,53 @@ def test_tables_whose_counts_are_of_other_words_are_not_read(monkeypatch: pytest
         list(compact_index(lake, is_rebuild=True))
     assert_readers_see_the_receipts(lake)
     assert list(compact_index(lake)) != []
+    assert list(compact_index(lake)) == []
+
+
+def test_a_bit_that_flipped_anywhere_in_the_index_changes_no_answer() -> None:
+    lake = MemoryLake()
+    _fill(lake, UNITS)
+    list(compact_index(lake))
+    rng = random.Random(1)
+    for stat in lake.list_objects("index/"):
+        whole = lake.get_bytes(stat.key)[0]
+        for _ in range(12):
+            damaged = bytearray(whole)
+            damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+            lake.put_bytes(bytes(damaged), stat.key)
+            assert read_units(lake, WANTED, DAYS) == expected(lake, UNITS)
+        lake.put_bytes(whole, stat.key)
+
+
+def test_a_table_that_lies_under_the_key_of_another_is_not_believed() -> None:
+    lake = MemoryLake()
+    _fill(lake, UNITS)
+    # two data types whose receipts have the same generations, as after a move that keeps whole seconds
+    list(compact_index(lake))
+    month = DAYS[-1].replace(day=1)
+    trades, quotes = (index_files_key(month, "BINANCE", data_type) for data_type in (TRADES, QUOTES))
+    lake.put_bytes(lake.get_bytes(trades)[0], quotes)
+    with pytest.raises(ValueError, match="it was written for"):
+        table.ensure_sound(lake.get_bytes(quotes)[0], quotes)
+    assert_readers_see_the_receipts(lake)
+
+
+@pytest.mark.parametrize("change", ["lost", "older"])
+def test_a_table_of_files_that_is_lost_or_older_is_made_anew(change: str) -> None:
+    lake = MemoryLake()
+    _fill(lake, UNITS)
+    list(compact_index(lake))
+    key = index_files_key(DAYS[0].replace(day=1), "BINANCE", TRADES)
+    older = lake.get_bytes(key)[0]
+    receipt, generation = load_receipt(lake, UNITS[0])
+    assert receipt is not None
+    save_receipt(lake, receipt.changed(doubt="so it is"), generation)
+    list(compact_index(lake))
+    newer = lake.get_bytes(key)[0]
+    if change == "lost":
+        lake.delete(key)
+    else:
+        lake.put_bytes(older, key)
+    assert [(item.venue, item.data_type) for item in compact_index(lake)] == [("BINANCE", TRADES)]
+    assert lake.get_bytes(key)[0] == newer
     assert list(compact_index(lake)) == []

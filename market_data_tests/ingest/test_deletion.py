@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -17,7 +19,7 @@ from market_data.ingest.assess import PublicationTarget
 from market_data.ingest.deletion import Deleter
 from market_data.ingest.sweep import sweep_unit
 from market_data.lake.base import TickLake
-from market_data.lake.keys import lease_key, object_key, raw_key, receipt_key
+from market_data.lake.keys import failed_key, index_part_key, lease_key, object_key, raw_key, receipt_key
 from market_data.lake.origin import ensure_origin
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
@@ -252,6 +254,108 @@ def test_a_late_delete_spoils_nothing_that_a_run_brought_back(
         receipt = receipt_of(lake)
         assert find_falsehoods(lake, receipt) == set(), call
         assert receipt.is_complete or receipt.state == State.DELETED or receipt.files[0].outcome is Outcome.REMOVED
+
+
+def _pausing(act: Callable[[], object], call: int) -> tuple[Callable[[], None], list[bool]]:
+    """Give what does an act before one call of a lake, and whether it has."""
+    calls, done = count(), [False]
+
+    def pause() -> None:
+        if next(calls) == call:
+            done[0] = True
+            act()
+
+    return pause, done
+
+
+@pytest.mark.parametrize("instruments", [(), (BTC,)])
+@pytest.mark.parametrize("wanted", [V1, V2, replace(V2, symbols=("ETHUSDT", "XBTUSD"))], ids=["same", "new", "narrow"])
+def test_a_second_deletion_takes_nothing_that_a_run_brings_back_meanwhile(
+    workshop: Workshop, instruments: tuple[str, ...], wanted: Writer
+) -> None:
+    for call in count():
+        lake = MemoryLake()
+        ensure_origin(lake, ORIGIN)
+        workshop.run(lake, V1)
+        deleter(lake, *instruments).delete(UNIT, AT)
+        pause, done = _pausing(lambda lake=lake: workshop.run(lake, wanted), call)  # type: ignore[misc]
+        with suppress(LakeConflict):
+            deleter(SteppedLake(lake, pause), *instruments).delete(UNIT, AT)
+        assert find_falsehoods(lake, receipt_of(lake)) == set(), call
+        if not done[0]:
+            return
+
+
+def test_a_run_that_was_taken_for_dead_gives_way_to_a_second_deletion(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deletion, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(lease, "_DEAD_AFTER_SECONDS", 0.02)
+    lake = MemoryLake()
+    ensure_origin(lake, ORIGIN)
+    workshop.run(lake, V1)
+    deleter(lake).delete(UNIT, AT)
+    slow = V1.begin(lake)
+    deleter(lake).delete(UNIT, AT)
+    with pytest.raises(LakeConflict):
+        workshop.finish(slow, V1)
+    assert find_falsehoods(lake, receipt_of(lake)) == set()
+
+
+def test_a_deleted_day_that_is_run_again_and_fails_has_failed(workshop: Workshop) -> None:
+    lake = MemoryLake()
+    ensure_origin(lake, ORIGIN)
+    workshop.run(lake, V1)
+    deleter(lake).delete(UNIT, AT)
+    workshop.run(lake, replace(V1, failing=frozenset({"ETHUSDT"})))
+    assert receipt_of(lake).state == State.OPEN
+    row = coverage_of(lake)
+    assert (row["state"], row["stored"], row["failed"]) == (INCOMPLETE, 2, 1)
+    with pytest.raises(TicksIncomplete, match="the vendor failed"):
+        read(lake)
+    sweep_unit(lake, UNIT, timedelta(), lambda: AT)
+    assert find_falsehoods(lake, receipt_of(lake)) == set()
+    deleted = deleter(lake).delete(UNIT, AT)
+    assert deleted is not None
+    assert deleted.files == 3
+    assert contents(lake) == {}
+    assert len(receipt_of(lake).removals) == 2
+
+
+def test_nothing_of_a_deleted_instrument_stays(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market_data.index.store.SMALLEST_PART_FILES", 0)
+    lake = MemoryLake()
+    ensure_origin(lake, ORIGIN)
+    workshop.run(lake, replace(V1, failing=frozenset({"ETHUSDT"})))
+    lake.put_bytes(b"refused", failed_key(UNIT, "ETHUSDT"))
+    eth = "BINANCE:SPOT_PAIR:ETHUSDT"
+    before = lake.get_bytes(index_part_key(UNIT))[0]
+    deleter(lake, eth).delete(UNIT, AT)
+    assert lake.stat(failed_key(UNIT, "ETHUSDT")) is None
+    # a call that was killed before it had written the part
+    lake.put_bytes(before, index_part_key(UNIT))
+    deleter(lake, eth).delete(UNIT, AT)
+    assert lake.get_bytes(index_part_key(UNIT))[0] != before
+
+
+def test_what_is_kept_of_other_instruments_stays(workshop: Workshop) -> None:
+    lake = MemoryLake()
+    ensure_origin(lake, ORIGIN)
+    workshop.run(lake, V1)
+    workshop.run(lake, _Keeping("two", decoder_version="2"))
+    kept = {key for key in contents(lake) if key not in _named(receipt_of(lake))}
+    assert kept
+    Deleter(lake, "ops", "why", {"BINANCE:PERPETUAL:XBTUSD"}, KEEPING).delete(UNIT, AT)
+    assert kept <= contents(lake).keys()
+
+
+def test_what_a_later_version_added_to_a_receipt_survives_its_deletion(workshop: Workshop) -> None:
+    lake = MemoryLake()
+    ensure_origin(lake, ORIGIN)
+    document = json.loads(workshop.run(lake, V1).model_dump_json()) | {"later": 1}
+    lake.put_bytes(json.dumps(document).encode(), receipt_key(UNIT))
+    deleter(lake).delete(UNIT, AT)
+    assert json.loads(lake.get_bytes(receipt_key(UNIT))[0])["later"] == 1
 
 
 KEEPING = timedelta(hours=2)
