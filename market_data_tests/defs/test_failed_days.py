@@ -13,8 +13,10 @@ from dagster._core.utils import make_new_run_id
 from market_data.defs.failed_days import Cursor, FailedDays
 from market_data.defs.new_days import NewDays
 from market_data.defs.resources import VendorResource
+from market_data.ingest.deletion import Deleter
 from market_data.lake.keys import object_key, receipt_key
 from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.benchmarks.many_failed_days import add_failed_runs
 from market_data_tests.in_process import Project, open_project
@@ -271,3 +273,15 @@ def test_what_a_tag_says_of_a_failure_is_believed_of_its_own_run_alone(
     run = dg.DagsterRun(job_name="all_venues", run_id=run_id, status=dg.DagsterRunStatus.FAILURE, tags=tags)
     project.instance.add_run(run)
     assert requested(project.look("failed_venue_days")) == [("BINANCE", str(DAY))] * is_re_run
+
+
+def test_a_failed_day_that_a_person_deleted_is_left_to_people(project: Project) -> None:
+    fail(project, code=503)
+    assert not project.run("all_venues", DAY).success
+    deleted = Deleter(project.lake, "ops", "a wrong backfill").delete(
+        DataTypeDay("BINANCE", DataType.TRADES, DAY), datetime.now(UTC)
+    )
+    assert deleted is not None
+    found = project.look("failed_venue_days")
+    assert requested(found) == []
+    assert "by ops: a wrong backfill; it is left to people" in reason(found)
