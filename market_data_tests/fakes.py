@@ -166,6 +166,21 @@ class SteppedLake(CopyingLake):
         return self._lake.uri(key)
 
 
+class Killed(BaseException):
+    """What ends a process in the middle of a call, and nothing catches."""
+
+
+def kill_at(call: int) -> Callable[[], None]:
+    """Give what raises `Killed` before the call of that number, counted from 0, and before every later one."""
+    calls = iter(range(call))
+
+    def before_call() -> None:
+        if next(calls, None) is None:
+            raise Killed
+
+    return before_call
+
+
 class InlineExecutor(Executor):
     """Runs each call at once on the calling thread; like a pool, it runs the others also when one fails."""
 

@@ -27,6 +27,7 @@ from market_data.defs.runs import (
 )
 from market_data.errors import MarketDataError, VendorQuotaExceeded
 from market_data.index.store import read_heads
+from market_data.index.unit import UnitHead
 from market_data.lake.base import TickLake
 from market_data.operate.automation import FailedDay, RerunRules, decide_rerun
 from market_data.settings.environment import Settings
@@ -220,15 +221,18 @@ class FailedDays:
         return (is_success or self._is_complete(venue, day)) and not self._has_failed_check(venue, day)
 
     def _why_deleted(self, venue: str, day: str) -> str | None:
-        data_types = self._settings.config.venues[venue].data_types
-        heads = read_heads(self._lake, {venue: data_types}, [date.fromisoformat(day)])
-        told = next((head.deleted for head in heads.values() if head.deleted), None)
+        told = next((head.deleted for head in self._heads(venue, day) if head.deleted), None)
         return f"{told}; it is left to people" if told else None
 
     def _is_complete(self, venue: str, day: str) -> bool:
-        data_types = self._settings.config.venues[venue].data_types
-        heads = read_heads(self._lake, {venue: data_types}, [date.fromisoformat(day)])
-        return len(heads) == len(data_types) and all(head.is_as_wanted for head in heads.values())
+        heads = self._heads(venue, day)
+        is_run = len(heads) == len(self._settings.config.venues[venue].data_types)
+        return is_run and all(head.is_as_wanted for head in heads)
+
+    def _heads(self, venue: str, day: str) -> list[UnitHead]:
+        """Return what the lake says of the units of a venue-day that were run."""
+        wanted = {venue: self._settings.config.venues[venue].data_types}
+        return list(read_heads(self._lake, wanted, [date.fromisoformat(day)]).values())
 
     def _count_attempts(self, venue: str, newest_first: list[dg.RunRecord]) -> tuple[int, int]:
         """Count the automatic re-runs since the last success: those that found the vendor ready, and all of them.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
@@ -27,7 +28,7 @@ from market_data.index.table import (
     units_table_of,
 )
 from market_data.index.unit import UnitHead
-from market_data.lake.base import PARQUET_CONTENT, TickLake
+from market_data.lake.base import PARQUET_CONTENT, READERS, TickLake
 from market_data.lake.keys import (
     day_of_receipt,
     index_files_key,
@@ -80,8 +81,12 @@ def compact_index(
     asked = held_venues(lake) if venues is None else sorted(venues)
     start, end = first.replace(day=1), _month_end(last)
     months: dict[date, dict[_Pair, dict[date, int]]] = defaultdict(dict)
-    for pair in data_types_with_receipts(lake, asked):
-        for stat in list_receipts(lake, *pair, start, end):
+    pairs = data_types_with_receipts(lake, asked)
+    with ThreadPoolExecutor(READERS) as pool:
+        ranges = [(*pair, start, end) for pair in pairs]
+        listings = list(pool.map(lambda of: list_receipts(lake, *of), ranges))
+    for pair, stats in zip(pairs, listings, strict=True):
+        for stat in stats:
             if (day := day_of_receipt(stat.key)) is not None:
                 months[day.replace(day=1)].setdefault(pair, {})[day] = stat.generation
     universes = {pair: it for pair, it in list_universes(lake, start, end).items() if pair[0] in set(asked)}

@@ -16,7 +16,7 @@ import polars as pl
 
 from market_data.errors import LakeObjectMissing
 from market_data.index.store import read_if_sound
-from market_data.index.table import generations_of, write_table
+from market_data.index.table import generations_of, write_month
 from market_data.lake.base import READERS, TickLake
 from market_data.lake.keys import (
     UNIVERSE_PREFIX,
@@ -120,4 +120,4 @@ def _read_day(lake: TickLake, pair: VenueDay, columns: Sequence[str]) -> pl.Data
 def month_of_instruments(frames: Iterable[pl.DataFrame], key: str, generations: Mapping[date, int]) -> bytes:
     """Return the bytes of a month's table, made from universes of these generations."""
     frame = pl.concat(list(frames)).select("day", *UNIVERSE_SCHEMA).sort("instrument_key", "day")
-    return write_table(frame, key, {"generations": {day.isoformat(): it for day, it in sorted(generations.items())}})
+    return write_month(frame, key, generations)

@@ -179,8 +179,11 @@ def write_table(frame: pl.DataFrame, key: str, facts: Mapping[str, object]) -> b
     return data.replace(f"{_MARK}{_NO_SUM}".encode(), f"{_MARK}{_sum_of(data)}".encode(), 1)
 
 
-def _sum_of(data: bytes) -> str:
-    return blake2b(data, digest_size=len(_NO_SUM) // 2).hexdigest()
+def _sum_of(*pieces: bytes | memoryview) -> str:
+    digest = blake2b(digest_size=len(_NO_SUM) // 2)
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def ensure_sound(data: bytes, key: str) -> None:
@@ -192,7 +195,8 @@ def ensure_sound(data: bytes, key: str) -> None:
     if found is None:
         raise ValueError("it is no table of the index: there is no checksum")
     start, end = found.span(1)
-    if _sum_of(data[:start] + _NO_SUM.encode() + data[end:]) != found[1].decode():
+    whole = memoryview(data)  # megabytes, which need not be copied
+    if _sum_of(whole[:start], _NO_SUM.encode(), whole[end:]) != found[1].decode():
         raise ValueError("its bytes are not those that were written")
     facts = read_facts(data)
     if facts is not None and facts["key"] != key:
@@ -268,8 +272,13 @@ def head_of_part(data: bytes) -> UnitHead | None:
 
 def month_of_files(frame: pl.DataFrame, key: str, generations: Mapping[date, int]) -> bytes:
     """Return the bytes of a month's table of files, made from receipts of these generations."""
+    return write_month(frame.select(FILES_SCHEMA.names()).sort(_SORT, nulls_last=False), key, generations)
+
+
+def write_month(frame: pl.DataFrame, key: str, generations: Mapping[date, int]) -> bytes:
+    """Return a table as `write_table`, made from objects of these generations."""
     told = {day.isoformat(): generation for day, generation in sorted(generations.items())}
-    return write_table(frame.select(FILES_SCHEMA.names()).sort(_SORT, nulls_last=False), key, {"generations": told})
+    return write_table(frame, key, {"generations": told})
 
 
 def generations_of(data: bytes) -> dict[date, int]:

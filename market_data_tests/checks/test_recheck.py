@@ -23,7 +23,7 @@ from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.ticks.rules import Override, Severity, rules_for
 from market_data.universe.rules import Selection
-from market_data_tests.fakes import SteppedLake
+from market_data_tests.fakes import Killed, SteppedLake, kill_at
 from market_data_tests.filled_lake import CLOCK, ingest_day
 
 DAY = date(2024, 8, 8)
@@ -170,10 +170,6 @@ def test_of_two_writers_the_one_that_came_second_is_refused(spot: TickLake) -> N
     assert (receipt_of(spot, SPOT).claim, receipt_of(spot, SPOT).verdict) == ("a run", "ok")
 
 
-class _Killed(BaseException):
-    pass
-
-
 def test_killed_anywhere_it_leaves_the_old_verdict_or_the_new_one_and_is_done_again(
     spot: TickLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,15 +180,9 @@ def test_killed_anywhere_it_leaves_the_old_verdict_or_the_new_one_and_is_done_ag
     judged = receipt_of(spot, SPOT)
     for call in count():
         spot.put_bytes(forgotten.model_dump_json().encode(), receipt_key(SPOT))
-        calls = iter(range(call))
-
-        def kill(calls: Iterator[int] = calls) -> None:
-            if next(calls, None) is None:
-                raise _Killed
-
         try:
-            recheck_unit(SteppedLake(spot, kill), SPOT, STRICT)
-        except _Killed:
+            recheck_unit(SteppedLake(spot, kill_at(call)), SPOT, STRICT)
+        except Killed:
             assert receipt_of(spot, SPOT) in (forgotten, judged)
             assert read_units(spot, {SPOT.venue: (SPOT.data_type,)}, [DAY])[SPOT].head.verdict in {"unchecked", "error"}
             recheck_unit(spot, SPOT, STRICT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -26,7 +26,7 @@ from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import PublishedObject, Receipt, Removal, State
 from market_data.receipts.store import load_receipt, save_receipt
 from market_data.ticks.rules import Finding, Severity, TickStats
-from market_data_tests.fakes import MemoryLake, SteppedLake
+from market_data_tests.fakes import Killed, MemoryLake, SteppedLake, kill_at
 
 TRADES, QUOTES = DataType.TRADES, DataType.QUOTES
 VENUES = ("BINANCE", "DERIBIT")
@@ -134,20 +134,6 @@ def assert_readers_see_the_receipts(lake: TickLake) -> None:
         assert one[unit].objects == tuple(item for item in it.objects if item.instrument_key in {None, key})
 
 
-class _Killed(BaseException):
-    pass
-
-
-def _kill_at(call: int) -> Callable[[], None]:
-    calls = iter(range(call))
-
-    def before_call() -> None:
-        if next(calls, None) is None:
-            raise _Killed
-
-    return before_call
-
-
 @settings(max_examples=15)
 @given(data=st.data(), is_local=st.booleans())
 def test_whatever_was_written_when_readers_see_what_the_receipts_say(data: st.DataObject, *, is_local: bool) -> None:
@@ -176,9 +162,9 @@ def see_what_the_receipts_say(data: st.DataObject, *, is_local: bool) -> None:
                 call = data.draw(st.integers(0, 80))
                 venues = data.draw(st.sampled_from([None, ["BINANCE"], ["DERIBIT"]]))
                 try:
-                    stepped = SteppedLake(lake, _kill_at(call))
+                    stepped = SteppedLake(lake, kill_at(call))
                     list(compact_index(stepped, venues, is_rebuild=event == "rebuild"))
-                except _Killed:
+                except Killed:
                     pass
             case "delete":
                 lake.delete(receipt_key(data.draw(st.sampled_from(UNITS))))

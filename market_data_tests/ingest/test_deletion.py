@@ -27,7 +27,7 @@ from market_data.operate.coverage import DELETED, INCOMPLETE, measure_coverage
 from market_data.read import scan_ticks
 from market_data.receipts.receipt import Receipt, State
 from market_data.receipts.store import load_receipt, save_receipt
-from market_data_tests.fakes import MemoryLake, SteppedLake
+from market_data_tests.fakes import Killed, MemoryLake, SteppedLake, kill_at
 from market_data_tests.publishing import GROUP, ORIGIN, UNIT, Workshop, Writer, contents, find_falsehoods
 
 V1, V2 = Writer("one"), Writer("two", decoder_version="2")
@@ -180,28 +180,14 @@ def test_objects_that_a_store_does_not_let_go_are_told_and_swept_later(workshop:
     assert contents(lake, ("ticks/", "raw/")) == {}
 
 
-class _Killed(BaseException):
-    pass
-
-
-def _kill_at(call: int) -> Callable[[], None]:
-    calls = iter(range(call))
-
-    def before_call() -> None:
-        if next(calls, None) is None:
-            raise _Killed
-
-    return before_call
-
-
 def _killed_everywhere(act: Callable[[TickLake], _T], make: Callable[[], TickLake]) -> list[TickLake]:
     """Give a lake for each call of the act at which it can be killed, and one where it was not."""
     lakes = []
     for call in count():
         lakes.append(make())
         try:
-            act(SteppedLake(lakes[-1], _kill_at(call)))
-        except _Killed:
+            act(SteppedLake(lakes[-1], kill_at(call)))
+        except Killed:
             continue
         return lakes
     raise AssertionError
@@ -396,8 +382,8 @@ def test_what_a_killed_run_left_of_a_day_is_swept_once_nobody_claims_it(workshop
     ensure_origin(lake, ORIGIN)
     workshop.run(lake, V1)
     attempt = V2.begin(lake)
-    attempt.lake = SteppedLake(lake, _kill_at(9))
-    with pytest.raises(_Killed):
+    attempt.lake = SteppedLake(lake, kill_at(9))
+    with pytest.raises(Killed):
         workshop.finish(attempt, V2)
     named = set(_named(receipt_of(lake)))
     assert contents(lake).keys() > named
