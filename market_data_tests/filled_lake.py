@@ -31,7 +31,14 @@ def open_client(vendor: RunningSimulator, key: str | None = DEFAULT_KEY) -> Tard
 
 
 def ingest_day(
-    lake: TickLake, vendor: RunningSimulator, venue: str, day: date, selection: Selection, **options: Any
+    lake: TickLake,
+    vendor: RunningSimulator,
+    venue: str,
+    day: date,
+    selection: Selection,
+    *,
+    layouts: tuple[str, ...] = LAYOUTS,
+    **options: Any,
 ) -> dict[DataType, Receipt]:
     """Do what a run of a venue-day does; give the receipts by data type. `options` are those of `VenueDay`."""
     ensure_origin(lake, ORIGIN)
@@ -40,7 +47,7 @@ def ingest_day(
         async with open_client(vendor) as client:
             (universe,) = await learn_universes(lake, client, venue, (day,), selection, today=TODAY)
         store_universe(lake, universe)
-        return VenueDay(universe, selection, selection.data_types, LAYOUTS, ORIGIN, "config", **options)
+        return VenueDay(universe, selection, selection.data_types, layouts, ORIGIN, "config", **options)
 
     with stamina.set_testing(True, attempts=1):
         plan = asyncio.run(learn())

@@ -45,7 +45,8 @@ ARROWS: dict[str, str] = {
 PURE = """
     errors model symbology
     accept.about_files accept.about_metadata accept.assumption accept.evidence
-    checks.rules index.unit ingest.assess lake.base lake.keys operate.automation read.arguments read.completeness
+    checks.rules index.unit ingest.assess lake.base lake.keys
+    operate.automation operate.costs operate.estimates read.arguments read.completeness
     receipts.consistency receipts.evidence receipts.receipt settings.faults ticks.rules
     universe.listing universe.rules universe.waivers vendor.answer vendor.instrument_definitions vendor.metadata
 """

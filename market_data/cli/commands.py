@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -22,13 +23,14 @@ from market_data.cli.tables import (
     coverage_table,
     describe_gaps,
     describe_plan,
+    describe_stale,
     describe_waivers,
-    format_size,
     instruments_table,
     make_console,
     plan_table,
     print_some,
     records_table,
+    stale_table,
 )
 from market_data.demo.vendor_at_hand import open_vendor
 from market_data.errors import ConfigurationError
@@ -179,7 +181,8 @@ def plan_command(
         answers = asyncio.run(_learn_answers(served, lake, chosen, days[-1]))
     plan = plan_backfill(lake, {venue: item.selection for venue, item in chosen.items()}, days, answers)
     if as_json:
-        click.echo(f'{{"venues": {plan.venues.write_json()}, "data_types": {plan.data_types.write_json()}}}')
+        frames = {"venues": plan.venues, "data_types": plan.data_types, "costs": plan.costs()}
+        click.echo(json.dumps({name: json.loads(frame.write_json()) for name, frame in frames.items()}))
         return
     console = make_console()
     console.print(f"{days[0]} to {days[-1]} ({len(days)} days); {settings.sources}", highlight=False, markup=False)
@@ -332,15 +335,8 @@ def _plan_stale(
             highlight=False,
         )
         return
-    lines = [
-        f"{row['venue']} {row['data_type']} {row['day']}: {row['reason']}; {row['files']:,} files, "
-        f"{format_size(row['raw_bytes'])}"
-        for row in stale.to_dicts()
-    ]
-    venue_days = stale.select("venue", "day").n_unique()
-    size = format_size(int(stale["raw_bytes"].sum()))
-    title = (
-        f"{stale.height:,} units of {venue_days:,} venue-days are stale ({size} of vendor's bytes). Materialise those "
-        "days: they are decoded again from raw/, without the vendor."
-    )
-    print_some(console, lines, title)
+    console.print(stale_table(stale))
+    for line in describe_stale(stale, len(settings.config.layouts), os.cpu_count() or 1):
+        console.print(line, highlight=False, markup=False)
+    lines = [f"{row['venue']} {row['data_type']} {row['day']}: {row['reason']}" for row in stale.to_dicts()]
+    print_some(console, lines, "Stale:")

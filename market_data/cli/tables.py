@@ -13,8 +13,10 @@ from rich.table import Table
 
 from market_data.model.instruments import INVERSE, LINEAR, QUANTO
 from market_data.model.tick_file import Outcome
+from market_data.operate.costs import GOOGLE, STANDARD
 from market_data.operate.coverage import COMPLETE, DELETED, FILE_COUNTS, NOT_RUN, SIZES, STATES
-from market_data.operate.plan import Plan
+from market_data.operate.estimates import CSV_TO_GZIP, DECODED_MB_A_SECOND, DECODING_CPU_SECONDS, decoding_hours
+from market_data.operate.plan import BY_DECODER, Plan
 
 _ALWAYS_SHOWN = ("complete", "expected", "stored", "rows")
 _LINES_SHOWN = 20
@@ -190,6 +192,24 @@ def plan_table(plan: Plan) -> Table:
     return table
 
 
+def _describe_costs(plan: Plan, configured: int) -> Iterator[str]:
+    """Yield what the plan costs in a bucket, with the configured layouts and with fewer or more."""
+    costs = {int(row["layouts"]): row for row in plan.costs().to_dicts()}
+    months = {count: _format_dollars(row["month_low"], row["month_high"]) for count, row in costs.items()}
+    others = ", ".join(f"{count}: {months[count]}" for count in months if count != configured)
+    yield (
+        f"In a bucket: {months[configured]} a month with {configured} layouts and raw/ ({others}), and "
+        f"${costs[configured]['once']:,.2f} once for operations."
+    )
+    yield (
+        f"Prices: {GOOGLE.store}, {STANDARD}, {GOOGLE.region}, {GOOGLE.read_on}; readers in the same region, no egress."
+    )
+
+
+def _format_dollars(low: float, high: float) -> str:
+    return f"${low:,.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"${low:,.2f} to ${high:,.2f}"
+
+
 def describe_plan(plan: Plan, layouts: Sequence[str], lake_url: str) -> Iterator[str]:
     """Yield the plan's totals, and what of it is estimated, in sentences."""
     totals = {name: int(plan.data_types[name].sum()) for name in plan.data_types.columns if "bytes" in name}
@@ -206,6 +226,7 @@ def describe_plan(plan: Plan, layouts: Sequence[str], lake_url: str) -> Iterator
     )
     total = (raw[0] + copies * copy[0], raw[1] + copies * copy[1])
     yield f"Storage in all: {_format_sizes(*total)} ({how})."
+    yield from _describe_costs(plan, len(layouts))
     for row in plan.venues.filter(pl.col("estimated_days") > 0).to_dicts():
         yield (
             f"{row['venue']}: {row['estimated_days']} of the {row['days']} days were not exported when the vendor was "
@@ -213,3 +234,47 @@ def describe_plan(plan: Plan, layouts: Sequence[str], lake_url: str) -> Iterator
         )
     if plan.data_types["sized_from"].str.contains("defaults").any():
         yield "`defaults` are the sizes of a quiet and of a busy instrument: run one day, then plan again."
+
+
+def _format_hours(hours: float) -> str:
+    return f"{hours:,.1f} hours" if hours >= 1 else f"{max(hours * 60, 1):.0f} min"
+
+
+def stale_table(stale: pl.DataFrame) -> Table:
+    """Return the table of stale units by venue and data type."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("venue", "data type"):
+        table.add_column(name, overflow="fold")
+    for name in ("units", "files", "vendor's bytes", "one copy"):
+        table.add_column(name, justify="right", overflow="fold")
+    sums = stale.group_by("venue", "data_type").agg(
+        pl.len().alias("units"), pl.sum("files", "raw_bytes", "published_bytes")
+    )
+    for venue, row in _with_venue_once(table, sums.sort("venue", "data_type")):
+        sizes = [format_size(row[name]) for name in ("raw_bytes", "published_bytes")]
+        table.add_row(venue, row["data_type"], f"{row['units']:,}", f"{row['files']:,}", *sizes)
+    return table
+
+
+def describe_stale(stale: pl.DataFrame, layouts: int, cores: int) -> Iterator[str]:
+    """Yield what is stale and why, what is to be read and written for it, how long that takes, and the commands."""
+    venue_days = stale.select("venue", "day").n_unique()
+    by_decoder = stale.filter(cause=BY_DECODER).height
+    raw, copy = int(stale["raw_bytes"].sum()), int(stale["published_bytes"].sum())
+    yield (
+        f"{stale.height:,} units of {venue_days:,} venue-days are stale: {by_decoder:,} by their decoder, "
+        f"{stale.height - by_decoder:,} by their layouts."
+    )
+    yield (
+        f"To decode again from raw/: {format_size(raw)} of vendor's bytes; to write again: about {format_size(copy)} "
+        f"of Parquet in each layout ({layouts}). No tick file is downloaded; what is published stays readable meanwhile."
+    )
+    yield (
+        f"About {_format_hours(decoding_hours(raw, cores))} on {cores} cores ({DECODED_MB_A_SECOND:.1f} MB of gzip a "
+        f"second and core: {DECODING_CPU_SECONDS} s for 1 GB of CSV, {CSV_TO_GZIP} times its gzip), and some seconds "
+        "for each run."
+    )
+    yield "The commands:"
+    spans = stale.group_by("venue").agg(pl.min("day").alias("first"), pl.max("day").alias("last")).sort("venue")
+    for row in spans.to_dicts():
+        yield f"  market-data backfill --venue {row['venue']} --from {row['first']} --to {row['last']}"

@@ -20,9 +20,12 @@ from market_data.errors import ConfigurationError
 from market_data.index.store import read_heads, read_units
 from market_data.index.unit import IndexedUnit, UnitHead
 from market_data.lake.base import TickLake
+from market_data.lake.keys import LAYOUTS
 from market_data.model.data_types import DataType
 from market_data.model.limits import MEGABYTE
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
+from market_data.operate.costs import Volume, cost_of
+from market_data.operate.estimates import DEFAULT_MB, DEFAULT_PUBLISHED_SHARE
 from market_data.receipts.receipt import State
 from market_data.receipts.store import days_with_receipts
 from market_data.universe.answers import VendorAnswer
@@ -31,20 +34,6 @@ from market_data.universe.rules import Selection, expected_tick_files, instrumen
 
 _SIZED_FROM_DAYS = 10
 _DAYS_AT_ONCE = 8
-# A vendor's file of one instrument, from a quiet to a busy one, and (second) a grouped one. Judged by published sizes
-# of real files (BTCUSDT of binance-futures: L2 748 MB, book_ticker 257 MB, trades 55 MB; options_chain 0.3 to 6.5 GB).
-_DEFAULT_MB: Mapping[DataType, tuple[tuple[float, float], tuple[float, float]]] = {
-    DataType.TRADES: ((0.05, 30), (1, 100)),
-    DataType.INCREMENTAL_BOOK_L2: ((5, 300), (50, 3000)),
-    DataType.BOOK_SNAPSHOT_5: ((2, 150), (20, 1500)),
-    DataType.BOOK_SNAPSHOT_25: ((5, 400), (50, 4000)),
-    DataType.QUOTES: ((0.5, 60), (300, 5000)),
-    DataType.BOOK_TICKER: ((1, 250), (50, 5000)),
-    DataType.DERIVATIVE_TICKER: ((0.5, 20), (5, 500)),
-    DataType.LIQUIDATIONS: ((0.001, 0.5), (0.01, 5)),
-    DataType.OPTIONS_CHAIN: ((0.1, 5), (300, 6500)),
-}
-_DEFAULT_PUBLISHED_SHARE = (0.6, 1.3)  # of the vendor's bytes, as zstd Parquet
 
 VENUES_SCHEMA = pl.Schema(
     {
@@ -72,9 +61,18 @@ STALE_SCHEMA = pl.Schema(
         "venue": pl.String(),
         "data_type": pl.String(),
         "day": pl.Date(),
+        "cause": pl.String(),
         "reason": pl.String(),
         "files": pl.Int64(),
         "raw_bytes": pl.Int64(),
+        "published_bytes": pl.Int64(),
+    }
+)
+BY_DECODER, BY_LAYOUTS = "decoder", "layouts"
+COSTS_SCHEMA = pl.Schema(
+    {
+        "layouts": pl.Int64(),
+        **dict.fromkeys(("month_low", "month_high", "once"), pl.Float64()),
     }
 )
 
@@ -94,6 +92,26 @@ class Plan:
 
     venues: pl.DataFrame
     data_types: pl.DataFrame
+
+    def costs(self) -> pl.DataFrame:
+        """Return what the backfill costs in a bucket, in US dollars: one row for each number of `layouts`.
+
+        `month_low` and `month_high` for each month in which raw/ and all copies are stored, `once` for the operations.
+        Prices: `operate/costs.py`.
+        """
+        low, high = (self._volume(bound) for bound in ("low", "high"))
+        rows = []
+        for layouts in range(1, len(LAYOUTS) + 1):
+            least, most = cost_of(low, layouts), cost_of(high, layouts)
+            rows.append({"layouts": layouts, "month_low": least.month, "month_high": most.month, "once": most.once})
+        return pl.DataFrame(rows, schema=COSTS_SCHEMA)
+
+    def _volume(self, bound: str) -> Volume:
+        of_types = self.data_types.select("to_fetch", f"raw_bytes_{bound}", f"published_bytes_{bound}").sum()
+        files, raw_bytes, copy_bytes = of_types.row(0)
+        types = self.data_types.group_by("venue").len("types")
+        runs = self.venues.join(types, on="venue").select("runs", units=pl.col("runs") * pl.col("types"))
+        return Volume(raw_bytes, copy_bytes, files, units=int(runs["units"].sum()), runs=int(runs["runs"].sum()))
 
 
 def plan_backfill(
@@ -125,14 +143,21 @@ def find_stale(
 ) -> pl.DataFrame:
     """Return the published units that this decoder, or these layouts, would write anew: from raw/, without the vendor.
 
-    One row for each venue, data type and day, sorted by them; `files` and `raw_bytes` are what is to be decoded.
+    One row for each venue, data type and day, sorted by them; `cause` is `decoder` or `layouts`, `files` and
+    `raw_bytes` are what is to be decoded, `published_bytes` are those of one copy as it is now.
     """
 
     def describe(head: UnitHead) -> dict[str, object]:
-        reason = f"layouts {', '.join(head.layouts)}; now {', '.join(layouts)}"
+        cause, reason = BY_LAYOUTS, f"layouts {', '.join(head.layouts)}; now {', '.join(layouts)}"
         if head.decoder_version != decoder_version:
-            reason = f"decoder {head.decoder_version}; now {decoder_version}"
-        return {"reason": reason, "files": head.count(Outcome.STORED), "raw_bytes": head.stored_bytes}
+            cause, reason = BY_DECODER, f"decoder {head.decoder_version}; now {decoder_version}"
+        return {
+            "cause": cause,
+            "reason": reason,
+            "files": head.count(Outcome.STORED),
+            "raw_bytes": head.stored_bytes,
+            "published_bytes": head.published_bytes,
+        }
 
     rows = [
         {"venue": unit.venue, "data_type": unit.data_type.value, "day": unit.day} | describe(head)
@@ -256,10 +281,10 @@ class _Sizes:
         """Return low and high bytes of the vendor's files and of one published copy, and where they come from."""
         known = [self._known_size(file) for file in files]
         unknown = [file for file, size in zip(files, known, strict=True) if size is None]
-        defaults = [_DEFAULT_MB[data_type][file.is_group] for file in unknown]
+        defaults = [DEFAULT_MB[data_type][file.is_group] for file in unknown]
         held = sum(size for size in known if size is not None)
         raw = (held + MEGABYTE * sum(low for low, _ in defaults), held + MEGABYTE * sum(high for _, high in defaults))
-        shares = (self.published_share,) * 2 if self.published_share is not None else _DEFAULT_PUBLISHED_SHARE
+        shares = (self.published_share,) * 2 if self.published_share is not None else DEFAULT_PUBLISHED_SHARE
         published = (round(raw[0] * shares[0]), round(raw[1] * shares[1]))
         sources = ["held days"] if len(defaults) < len(files) else []
         sources += ["defaults"] if defaults else []

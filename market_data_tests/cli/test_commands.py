@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,13 +24,17 @@ from market_data.cli.commands import (
     plan_command,
     schema_command,
 )
+from market_data.cli.tables import format_size
 from market_data.demo.local_dagster import prepare_home
 from market_data.errors import ConfigurationError
+from market_data.lake.keys import receipt_key
 from market_data.lake.open import open_lake
 from market_data.model.data_types import TABLES, DataType
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.ticks.decode import DECODER_VERSION
 from market_data.universe.rules import Selection
 from market_data_tests.filled_lake import CLOCK, ingest_day
+from market_data_tests.ingesting import receipts_of
 
 FIRST, SECOND = date(2024, 8, 8), date(2024, 8, 9)
 SPOT = Selection(data_types=(DataType.TRADES, DataType.QUOTES), include=("BTCUSDT", "ETHBTC"))
@@ -156,6 +161,7 @@ def test_plan_counts_runs_and_files_and_asks_the_vendor_for_what_the_lake_does_n
     plan = desk.ask(plan_command, *RANGE)
     runs = {row["venue"]: (row["days"], row["whole_days"], row["runs"]) for row in plan["venues"]}
     assert runs == {"BINANCE": (3, 1, 2), "DERIBIT": (3, 0, 3)}
+    assert [row["layouts"] for row in plan["costs"]] == [1, 2, 3]
     files = {(row["venue"], row["data_type"]): (row["expected"], row["held"]) for row in plan["data_types"]}
     assert files["BINANCE", "trades"] == (6, 3)
     assert files["BINANCE", "quotes"] == (6, 4)
@@ -169,6 +175,8 @@ def test_plan_for_people_sums_up_in_sentences(desk: Desk) -> None:
     text = desk.read(plan_command, *RANGE, "--venue", "binance")
     assert "2 runs (one for each venue and day; 1 more need nothing) fetch 5 files." in text
     assert "3 layouts are hard links to one copy" in text
+    assert " a month with 3 layouts and raw/ (1: $0.00, 2: $0.00), and $0.00 once for operations." in text
+    assert "Prices: Google Cloud Storage, Standard, us-central1, 2026-09-20" in text
     wide = desk.read(plan_command, *RANGE, "--venue", "deribit")
     assert "`defaults` are the sizes of a quiet and of a busy instrument" in wide
 
@@ -188,7 +196,33 @@ def test_plan_stale_names_days_in_other_layouts(desk: Desk, tmp_path: Path) -> N
     (tmp_path / "venues.yaml").write_text(yaml.safe_dump({**document, "layouts": ["by_date"]}))
     result = desk.run(plan_command, "--stale", *RANGE, MARKET_DATA_CONFIG=str(tmp_path / "venues.yaml"))
     assert "3 units of 2 venue-days are stale" in result.stdout
-    assert "BINANCE trades 2024-08-08: layouts by_date, by_venue, by_type; now by_date; 2 files" in result.stdout
+    assert "0 by their decoder, 3 by their layouts" in result.stdout
+    assert "BINANCE trades 2024-08-08: layouts by_date, by_venue, by_type; now by_date" in result.stdout
+
+
+def test_plan_stale_says_what_a_new_decoder_means_and_the_commands_that_decode_again(
+    desk: Desk, tmp_path: Path
+) -> None:
+    shutil.copytree(Path(desk.environment["MARKET_DATA_LAKE_URL"].removeprefix("file://")), tmp_path / "lake")
+    lake = open_lake((tmp_path / "lake").as_uri())
+    for receipt in receipts_of(lake):
+        written_before = receipt.model_copy(update={"decoder_version": "0"})
+        lake.put_bytes(written_before.model_dump_json().encode(), receipt_key(receipt.unit))
+    held = [receipt for receipt in receipts_of(lake) if receipt.state == "committed"]
+    raw, copy = (
+        sum(file.size_bytes or 0 for receipt in held for file in receipt.files),
+        sum(item.size_bytes for receipt in held for item in receipt.objects),
+    )
+    text = desk.run(plan_command, "--stale", *RANGE, MARKET_DATA_LAKE_URL=lake.url).stdout
+    assert "3 units of 2 venue-days are stale: 3 by their decoder, 0 by their layouts." in text
+    assert f"To decode again from raw/: {format_size(raw)} of vendor's bytes" in text
+    assert f"to write again: about {format_size(copy)} of Parquet in each layout (3)." in text
+    assert "No tick file is downloaded" in text
+    assert (
+        f"on {os.cpu_count()} cores (8.3 MB of gzip a second and core: 12 s for 1 GB of CSV, 10 times its gzip)" in text
+    )
+    assert f"BINANCE trades 2024-08-08: decoder 0; now {DECODER_VERSION}" in text
+    assert "  market-data backfill --venue BINANCE --from 2024-08-08 --to 2024-08-09\n" in text
 
 
 def _levels(result: Result) -> dict[str, str]:

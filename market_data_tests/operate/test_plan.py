@@ -15,6 +15,7 @@ from market_data.errors import ConfigurationError, VendorError, VendorUnavailabl
 from market_data.lake.base import TickLake
 from market_data.lake.keys import LAYOUTS, receipt_key
 from market_data.model.data_types import DataType
+from market_data.operate.costs import Volume, cost_of
 from market_data.operate.coverage import days_between
 from market_data.operate.plan import Plan, find_stale, plan_backfill
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
@@ -187,6 +188,25 @@ def test_an_answer_that_cannot_be_used_is_named(lake: TickLake, vendor: RunningS
         plan_backfill(lake, {"BINANCE": SPOT}, DAYS, {"BINANCE": VendorAnswer("BINANCE", TODAY, exchange)})
 
 
+def test_a_plan_costs_more_with_each_layout_and_the_same_for_raw(lake: TickLake, vendor: RunningSimulator) -> None:
+    ingest_day(lake, vendor, "BINANCE", FIRST, SPOT)
+    plan = _plan(lake, vendor, {"BINANCE": SPOT})
+    costs = plan.costs().to_dicts()
+    assert [row["layouts"] for row in costs] == [1, 2, 3]
+    totals = plan.data_types.sum().to_dicts()[0]
+    volume = Volume(totals["raw_bytes_low"], totals["published_bytes_low"], files=12, units=4, runs=2)
+    for row in costs:
+        cost = cost_of(volume, row["layouts"])
+        # sized from a held day: low is high
+        assert (row["month_low"], row["month_high"], row["once"]) == (cost.month, cost.month, cost.once)
+
+
+def test_a_plan_without_work_costs_nothing(lake: TickLake, vendor: RunningSimulator) -> None:
+    ingest_day(lake, vendor, "BINANCE", FIRST, SPOT)
+    costs = _plan(lake, vendor, {"BINANCE": SPOT}, [FIRST]).costs()
+    assert costs.drop("layouts").sum().row(0) == (0, 0, 0)
+
+
 def test_a_plan_of_no_day_is_refused(lake: TickLake) -> None:
     with pytest.raises(ConfigurationError, match="at least one day"):
         plan_backfill(lake, {}, [], {})
@@ -209,9 +229,11 @@ def test_days_of_another_decoder_are_stale(lake: TickLake, vendor: RunningSimula
             "venue": "BINANCE",
             "data_type": "quotes",
             "day": SECOND,
+            "cause": "decoder",
             "reason": f"decoder 0; now {DECODER_VERSION}",
             "files": 2,  # the empty one has no rows to decode
             "raw_bytes": sum(f.size_bytes or 0 for f in quotes.files if f.outcome == "stored"),
+            "published_bytes": sum(item.size_bytes for item in quotes.objects),
         }
     ]
     assert [(row["data_type"], row["day"]) for row in _stale(lake, "next")] == [
