@@ -267,7 +267,7 @@ def describe_stale(stale: pl.DataFrame, layouts: int, cores: int) -> Iterator[st
     )
     yield (
         f"To decode again from raw/: {format_size(raw)} of vendor's bytes; to write again: about {format_size(copy)} "
-        f"of Parquet in each layout ({layouts}). No tick file is downloaded; what is published stays readable meanwhile."
+        f"of Parquet in each layout ({layouts}). No tick file is downloaded; what is published is readable meanwhile."
     )
     yield (
         f"About {_format_hours(decoding_hours(raw, cores))} on {cores} cores ({DECODED_MB_A_SECOND:.1f} MB of gzip a "
