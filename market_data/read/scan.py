@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from itertools import groupby, product
 from operator import attrgetter
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import polars as pl
 
@@ -290,7 +290,7 @@ def _scan(
     if not objects:
         return _no_rows(data_type)
     # each layout puts the partition keys elsewhere
-    scans = [scan.select(*_ADDED_COLUMNS, *schema) for scan in _scans(lake, objects)]
+    scans = [scan.select(*_ADDED_COLUMNS, *schema) for scan in _scans(lake, objects, schema)]
     rows = pl.concat(scans) if len(scans) > 1 else scans[0]
     return rows.filter(wanted.chosen_rows()) if any(item.is_group for item in objects) else rows
 
@@ -307,21 +307,27 @@ class _Object:
         return self.name.unit, self.name.instrument_type
 
 
-def _scans(lake: TickLake, objects: Sequence[_Object]) -> Iterator[pl.LazyFrame]:
+def _scans(lake: TickLake, objects: Sequence[_Object], schema: pl.Schema) -> Iterator[pl.LazyFrame]:
     """Yield scans of objects, in their order, with the partition keys as columns.
 
-    Polars takes keys from the whole path: below a folder with `=` (`gs://bucket/env=prod`) they are put in by hand.
+    Days from before a column was added have nulls in it; columns that a later version added are left out. Polars takes
+    keys from the whole path: below a folder with `=` (`gs://bucket/env=prod`) they are put in by hand.
     """
-    options = polars_storage_options(lake)
+    options: dict[str, Any] = {
+        "glob": False,
+        "storage_options": polars_storage_options(lake),
+        "schema": schema,
+        "missing_columns": "insert",
+        "extra_columns": "ignore",
+    }
     if "=" not in lake.uri(ORIGIN_KEY):
         for _, group in groupby(objects, key=attrgetter("layout")):
             uris = [lake.uri(object_key(item.layout, item.name)) for item in group]
-            hive = {"hive_partitioning": True, "hive_schema": _PARTITIONS}
-            yield pl.scan_parquet(uris, glob=False, storage_options=options, **hive)  # type: ignore[arg-type]
+            yield pl.scan_parquet(uris, hive_partitioning=True, hive_schema=_PARTITIONS, **options)
         return
     for (unit, instrument_type), group in groupby(objects, key=attrgetter("folder")):
         uris = [lake.uri(object_key(item.layout, item.name)) for item in group]
-        scan = pl.scan_parquet(uris, glob=False, hive_partitioning=False, storage_options=options)
+        scan = pl.scan_parquet(uris, hive_partitioning=False, **options)
         yield scan.with_columns(
             date=pl.lit(unit.day), venue=pl.lit(unit.venue), instrument_type=pl.lit(instrument_type)
         )

@@ -100,6 +100,7 @@ NOT_RUN = {
     "make dev": "runs until Ctrl-C; see the fixture `dev`, and ui/test_ui.py",
     "export TARDIS_API_KEY": "needs an account",
     "docker compose": "needs a container engine",
+    "create view": "SQL, which read/test_one_layout.py runs",
 }
 
 
