@@ -16,7 +16,7 @@ from io import BytesIO
 import polars as pl
 
 from market_data.lake.open import open_lake
-from market_data.model.data_types import TABLES, ColumnKind, ColumnSpec, DataType
+from market_data.model.data_types import TABLES, ColumnKind, ColumnSpec, DataType, Encoding
 from market_data.read import scan_ticks
 from market_data.universe.rules import Selection
 from market_data_tests.ingesting import Address, plan_day, run_day
@@ -24,9 +24,7 @@ from market_data_tests.ingesting import Address, plan_day, run_day
 TRADES = DataType.TRADES
 SELECTION = Selection((TRADES,))
 DAYS = (date(2024, 8, 8), date(2024, 8, 9))
-ADDED = ColumnSpec(
-    "liquidity", "liquidity", ColumnKind.NUMBER, is_nullable=True, unit="", description="What came later."
-)
+ADDED = ColumnSpec("liquidity", "liquidity", ColumnKind.NUMBER, True, "", "What came later.", Encoding.PLAIN)
 
 
 def ask_later_version(lake_url: str, vendor_url: str, *days: date) -> pl.DataFrame:

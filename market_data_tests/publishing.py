@@ -5,7 +5,6 @@ What a symbol's vendor bytes and its decoded objects are is fixed by the symbol 
 
 from __future__ import annotations
 
-import io
 import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from market_data.ingest.assess import PublicationTarget, WantedUnit
 from market_data.ingest.begin import begin
 from market_data.ingest.publish import Attempt
 from market_data.lake.base import ObjectStat, TickLake
-from market_data.lake.checksum import describe_content
+from market_data.lake.checksum import ContentDigest
 from market_data.lake.keys import LAYOUTS, object_key, raw_key, receipt_key
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
@@ -115,9 +114,10 @@ class Workshop:
         for number, (stem, data) in enumerate(decode(symbol, decoder_version).items()):
             path = self.new_folder() / f"{symbol}-{decoder_version}-{number}"
             path.write_bytes(data)
-            crc32c, content_id = describe_content(io.BytesIO(data))
-            file = make_tick_file(symbol)
-            yield DecodedObject(path, stem, file.instrument_type, file.instrument_key, 1, len(data), crc32c, content_id)
+            digest = ContentDigest()
+            digest.update(data)
+            file, facts = make_tick_file(symbol), (1, len(data), digest.crc32c, digest.content_id)
+            yield DecodedObject(path, stem, file.instrument_type, file.instrument_key, *facts)
 
     def run(self, lake: TickLake, writer: Writer) -> Receipt:
         """Do one attempt as ingest does it; raises what `publish` raises."""

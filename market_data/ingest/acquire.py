@@ -31,20 +31,19 @@ from market_data.model.limits import SizeLimits
 from market_data.model.tick_file import Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence
 from market_data.ticks.decode import DecodedFile, DecodedObject, decode_tick_file
-from market_data.ticks.gzip import KeptText, verify_tick_file
+from market_data.ticks.gzip import TickText
 from market_data.ticks.rules import Rule, judge_ticks
 from market_data.vendor.client import TardisClient
 from market_data.vendor.downloads import Downloaded, HeldFile, NotOffered, Unchanged
 
 # What one file needs of scratch, in multiples of its gzip: itself and its Parquet.
 _FILE_SHARE = 3
-# Of memory, text of the files that are decoded just now, which is up to 15 times their gzip.
-_TEXT_SHARE, _TEXT_BYTES = 15, 256 * 2**20
 _UNKNOWN_BYTES = 64 * 2**20
 # Decoded one at a time: each streams through some 0.4 GB of memory, and Polars has work for every core.
 _LARGE_BYTES = 16 * 2**20
 _STAGED_FROM_SHARE = 4
-DECODERS = (os.cpu_count() or 2) + 2
+# More would only push each other out of the cache: with two more than cores a venue-day took a third longer.
+DECODERS = os.cpu_count() or 2
 _LONGEST_NAME_BYTES = 255
 _T = TypeVar("_T")
 
@@ -94,9 +93,6 @@ class Acquirer:
     rules: Mapping[DataType, tuple[Rule, ...]]
     is_near_bound: bool
     _large: asyncio.Lock = field(default_factory=asyncio.Lock)
-    # as many as `pools.cpu` has threads, so that memory is taken for what is decoded, not for what waits
-    _decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODERS))
-    _memory: Budget = field(default_factory=lambda: Budget(_TEXT_BYTES))
     # oldest first, as far as they lie on scratch
     _parked: dict[Parked, Attempt] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -256,27 +252,17 @@ class Acquirer:
 
     async def _decode(self, tick_file: TickFile, body: Path, gzip_bytes: int) -> DecodedFile | None:
         """Prove a body and decode it, a large one alone."""
-        async with self._lane(gzip_bytes), self._decoders:
-            text_bytes = _TEXT_SHARE * gzip_bytes
-            if not self._memory.try_take(text_bytes):
-                return await self._on(self.pools.cpu, self._decode_now, tick_file, body, None)
-            try:
-                return await self._on(self.pools.cpu, self._decode_now, tick_file, body, KeptText(text_bytes))
-            finally:
-                self._memory.give_back(text_bytes)
+        async with self._lane(gzip_bytes):
+            return await self._on(self.pools.cpu, self._decode_now, tick_file, body)
 
     def _lane(self, gzip_bytes: int) -> AbstractAsyncContextManager[None]:
         return self._large if gzip_bytes > _LARGE_BYTES else nullcontext()
 
-    def _decode_now(self, tick_file: TickFile, body: Path, kept: KeptText | None) -> DecodedFile | None:
-        look = self.client.refuse_key(str(tick_file))
-        rows = verify_tick_file(body, tick_file, self.sizes[tick_file.unit.data_type], kept, look)
-        if not rows:
-            return None
-        source = (kept.value() if kept else None) or body
+    def _decode_now(self, tick_file: TickFile, body: Path) -> DecodedFile | None:
         target = self._new_path(".parquet")
+        look, sizes = self.client.refuse_key(str(tick_file)), self.sizes[tick_file.unit.data_type]
         with _gone_on_failure(target):
-            return decode_tick_file(source, tick_file, rows, self.known_keys, target)
+            return decode_tick_file(TickText(body, tick_file, sizes, look), self.known_keys, target)
 
     def _stored(
         self,

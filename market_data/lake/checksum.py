@@ -18,19 +18,33 @@ def encode_crc32c(value: int) -> str:
     return base64.b64encode(value.to_bytes(4, "big")).decode("ascii")
 
 
-def describe_content(stream: BinaryIO) -> tuple[str, str]:
-    """Read a stream to its end and give its CRC32C and its content id: 64 bits of BLAKE2b, in hexadecimal."""
-    crc32c, digest = 0, hashlib.blake2b(digest_size=_CONTENT_ID_BYTES)
-    while chunk := stream.read(READ_CHUNK_BYTES):
-        crc32c = google_crc32c.extend(crc32c, chunk)
-        digest.update(chunk)
-    return encode_crc32c(crc32c), digest.hexdigest()
+class ContentDigest:
+    """CRC32C and content id (64 bits of BLAKE2b, in hexadecimal) of bytes as they come."""
+
+    def __init__(self) -> None:
+        self._crc32c = 0
+        self._digest = hashlib.blake2b(digest_size=_CONTENT_ID_BYTES)
+
+    def update(self, piece: bytes) -> None:
+        """Take the next bytes."""
+        self._crc32c = google_crc32c.extend(self._crc32c, piece)
+        self._digest.update(piece)
+
+    @property
+    def crc32c(self) -> str:
+        """The checksum as GCS prints it."""
+        return encode_crc32c(self._crc32c)
+
+    @property
+    def content_id(self) -> str:
+        """The id that a published object's name holds."""
+        return self._digest.hexdigest()
 
 
 def content_id_of(path: Path) -> str:
     """Return the content id of a local file."""
     with path.open("rb") as stream:
-        return describe_content(stream)[1]
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=_CONTENT_ID_BYTES)).hexdigest()
 
 
 def compute_crc32c(stream: BinaryIO) -> str:

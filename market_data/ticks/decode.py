@@ -1,8 +1,7 @@
-"""Vendor text -> typed Parquet, in one streaming pass that also measures the ticks and refuses what is not theirs.
+"""Vendor text -> typed Parquet, in one pass: blocks of lines are parsed, judged, measured and encoded one by one.
 
-`decode_tick_file` reads text (or its gzip) that `tick_gzip` has proven, streams through Polars, and looks at each batch
-of rows on its way into the file: symbol, day, time unit, and the statistics that the rules judge. Nothing is dropped,
-sorted or repaired. Source of the format: docs.tardis.dev, "Downloadable CSV files".
+Nothing is dropped, sorted or repaired, and nothing is of use before the last line is proven. Source of the format:
+docs.tardis.dev, "Downloadable CSV files".
 """
 
 from __future__ import annotations
@@ -12,43 +11,29 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
 
 import polars as pl
 import pyarrow as pa
 
 from market_data.errors import MarketDataError, ScratchError, TickFileInvalid
-from market_data.lake.checksum import describe_content
 from market_data.lake.disk import describe_full_disk
-from market_data.model.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, DataType, TableSpec
+from market_data.model.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, DataType
 from market_data.model.instruments import file_symbol, format_instrument_key, parse_instrument_key
 from market_data.model.tick_file import TickFile, base_of_part, part_stem
 from market_data.symbology import parse_symbol
+from market_data.ticks.encode import Encoded, TickWriter
+from market_data.ticks.gzip import TickText
 from market_data.ticks.rows import EPOCH, TickRows
 from market_data.ticks.rules import TickStats
-from market_data.ticks.stats import BATCH_ROWS
 
-if TYPE_CHECKING:
-    from polars._typing import ParquetCompression
-
-# Names what a given vendor file becomes. Raise it with every change of the published bytes: days are then re-decoded.
+# Names which rows and statistics a given vendor file becomes. Raise it with every change of them: days are then decoded
+# anew. How rows are held in Parquet has a version of its own (`ENCODING_VERSION`).
 DECODER_VERSION = "3"
 
 # Objects of a grouped file stay below 2 GB: a row of the widest one (options_chain) takes some 60 bytes at most.
 _PART_ROWS = 30_000_000
-# Decoded at once instead of in a stream.
-_FEW_ROWS = 10_000
-
-
-class _ParquetOptions(TypedDict):
-    compression: ParquetCompression
-    compression_level: int
-    row_group_size: int
-
-
-_PARQUET = _ParquetOptions(compression="zstd", compression_level=1, row_group_size=250_000)
-# All parts of a grouped file are open at once, each with the rows of a group: smaller ones, for 20 bases and more.
-_PARQUET_OF_PARTS = _ParquetOptions(compression="zstd", compression_level=1, row_group_size=100_000)
+# Rows of all parts of a grouped file wait together for their row groups: 160 MB of numbers.
+_WAITING_CELLS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,44 +66,43 @@ class DecodedFile:
     unknown_symbols: tuple[str, ...] = ()
 
 
-def decode_tick_file(
-    source: Path | bytes, file: TickFile, rows: int, known_keys: Mapping[str, str], target: Path
-) -> DecodedFile:
-    """Decode a tick file with at least one row to Parquet at `target`, where nothing is yet.
+def decode_tick_file(text: TickText, known_keys: Mapping[str, str], target: Path) -> DecodedFile | None:
+    """Prove a tick file and decode it to Parquet at `target`, where nothing is yet; None when it has no rows.
 
-    It becomes a file, or a folder of files for a grouped one; what is there when this raises is of no use. `source` is
-    the file's gzip or its text, which was proven to hold `rows` rows. `known_keys` maps the vendor symbols of the day's
-    universe to instrument keys; only grouped files use it. Row order is the vendor's. Raises TickFileInvalid (permanent
-    for these bytes) when a cell, the symbol or the day is wrong, ScratchError (transient).
+    It becomes a file, or a folder of files for a grouped one; what is there when this raises is of no use. `known_keys`
+    maps the vendor symbols of the day's universe to instrument keys; only grouped files use it. Row order is the
+    vendor's. Raises TickFileInvalid (permanent for these bytes) when gzip, text, a cell, the symbol or the day is
+    wrong, ScratchError (transient), and what the text's `look` raises.
     """
-    spec = TABLES[file.unit.data_type]
-    cells = _scan(source, spec)
-    seen = TickRows(file)
+    file, seen = text.file, TickRows(text.file)
+    key = file.instrument_key
+    parts = _Parts(file, known_keys, target) if key is None else _Single(file, key, target)
     try:
-        if file.instrument_key is None:
-            # read twice: an instrument's key and its part are known once all symbols are
-            _look(cells, seen)
-            target.mkdir()
-            decoded, unknown = _split_group(cells, file, seen.symbols, known_keys, target)
-        else:
-            key = pl.lit(file.instrument_key).alias(INSTRUMENT_KEY.name)
-            schema = _described_schema(file.unit.data_type)
-            write = _write if rows <= _FEW_ROWS else _sink
-            write(cells.select(key, pl.all()), target, seen, schema)
-            stem = parse_instrument_key(file.instrument_key)[2]
-            decoded, unknown = [_describe(target, stem, file.instrument_type, file.instrument_key)], ()
+        try:
+            for block in text.blocks():
+                rows = _parse(block, file.unit.data_type)
+                seen.add(rows)
+                parts.write(rows, seen.symbols)
+        except (TickFileInvalid, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            text.prove()  # damaged gzip or a short row explains what is wrong with a cell: it is told instead
+            raise
+        decoded = parts.close()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError) as error:
         raise _told(file, target, error) from error
+    finally:
+        parts.abandon()
     decoded_rows = sum(item.rows for item in decoded)
-    if decoded_rows != rows:
-        raise TickFileInvalid(f"{file}: {rows} lines became {decoded_rows} rows")
+    if decoded_rows != text.rows:
+        raise TickFileInvalid(f"{file}: {text.rows} lines became {decoded_rows} rows")
+    if not decoded_rows:
+        return None
     return DecodedFile(
         objects=tuple(decoded),
         rows=decoded_rows,
         stats=seen.stats(),
         first_local_timestamp=_instant(seen.first_arrival_us),
         last_local_timestamp=_instant(seen.last_arrival_us),
-        unknown_symbols=unknown,
+        unknown_symbols=parts.unknown_symbols,
     )
 
 
@@ -134,111 +118,139 @@ def _told(file: TickFile, target: Path, error: BaseException) -> MarketDataError
     return TickFileInvalid(f"{file}: its text cannot be decoded ({type(error).__name__}: {first_line})")
 
 
-def _scan(source: Path | bytes, spec: TableSpec) -> pl.LazyFrame:
-    # every column is read: a projection would let rows with too many cells pass
-    schema = {
-        column.csv_name: pl.Int64() if column.kind is ColumnKind.TIME else column.kind.dtype
-        for column in spec.vendor_columns
-    }
-    cells = pl.scan_csv(source, schema=schema, quote_char=None, glob=False)
-    return cells.select(pl.col(c.csv_name).cast(c.kind.dtype).alias(c.name) for c in spec.vendor_columns)
-
-
-def _write(rows: pl.LazyFrame, target: Path, seen: TickRows, schema: pa.Schema) -> None:
-    """Write a few rows; setting up a stream would cost more than they do."""
-    frame = rows.collect(engine="in-memory")
-    seen.add(frame)
-    if seen.refusal is not None:
-        raise seen.refusal
-    frame.write_parquet(target, **_PARQUET, arrow_schema=schema)
-
-
-def _sink(rows: pl.LazyFrame, target: Path, seen: TickRows, schema: pa.Schema) -> None:
-    """Write rows to one file while `seen` looks at them; raises what `seen` refuses."""
-    written = rows.sink_parquet(target, **_PARQUET, arrow_schema=schema, lazy=True)
-    looked_at = rows.sink_batches(seen.add, chunk_size=BATCH_ROWS, lazy=True)
-    _stream([written, looked_at], seen)
-
-
-def _look(rows: pl.LazyFrame, seen: TickRows) -> None:
-    """Let `seen` look at rows that are not written; raises what it refuses."""
-    _stream([rows.sink_batches(seen.add, chunk_size=BATCH_ROWS, lazy=True)], seen)
-
-
-def _stream(sinks: list[pl.LazyFrame], seen: TickRows) -> None:
-    try:
-        pl.collect_all(sinks, engine="streaming")
-    except pl.exceptions.PolarsError as error:
-        if seen.refusal is None:
-            raise
-        raise seen.refusal from error
-    if seen.refusal is not None:
-        raise seen.refusal
-
-
 @lru_cache
-def _described_schema(data_type: DataType) -> pa.Schema:
-    """Return the published schema whose fields carry their unit and a sentence, for whoever opens a file alone."""
-    spec = TABLES[data_type]
-    columns = (INSTRUMENT_KEY, *spec.vendor_columns)
-    plain = pl.DataFrame(schema=spec.published_schema).to_arrow().schema
-    described = [
-        arrow.with_metadata({"unit": column.unit, "description": column.description})
-        for arrow, column in zip(plain, columns, strict=True)
-    ]
-    return pa.schema(described)
+def _csv_schema(data_type: DataType) -> dict[str, pl.DataType]:
+    # every column is read: a projection would let rows with too many cells pass
+    columns = TABLES[data_type].vendor_columns
+    return {c.name: pl.Int64() if c.kind is ColumnKind.TIME else c.kind.dtype for c in columns}
 
 
-def _split_group(
-    cells: pl.LazyFrame, file: TickFile, symbols: frozenset[str], known_keys: Mapping[str, str], target: Path
-) -> tuple[list[DecodedObject], tuple[str, ...]]:
-    """Split a grouped file by base asset while streaming; rows get their own instrument key and keep their order."""
-    unknown, names = [], []
-    for symbol in sorted(symbols):
+def _parse(block: bytes, data_type: DataType) -> pl.DataFrame:
+    """Return the rows of some lines with times as integers, each column in one piece: neighbours are slices of it."""
+    return pl.read_csv(block, has_header=False, schema=_csv_schema(data_type), quote_char=None).rechunk()
+
+
+class _Single:
+    """The Parquet of a file of one instrument, whose key and exchange, and nearly always symbol, are all rows' own."""
+
+    unknown_symbols: tuple[str, ...] = ()
+
+    def __init__(self, file: TickFile, key: str, target: Path) -> None:
+        self._file = file
+        self._key = key
+        self._target = target
+        self._writer: TickWriter | None = None
+
+    def write(self, rows: pl.DataFrame, symbols: frozenset[str]) -> None:
+        """Take the next rows, which are judged, and may be changed; `symbols` are all that were seen so far."""
+        if self._writer is None:
+            constants = {INSTRUMENT_KEY.name: self._key, "exchange": rows["exchange"][0], "symbol": min(symbols)}
+            self._writer = TickWriter(self._target, self._file.unit.data_type, constants)
+        if len(symbols) == 1:
+            for name in ("exchange", "symbol"):
+                rows.drop_in_place(name)
+        self._writer.write(rows)
+
+    def close(self) -> list[DecodedObject]:
+        """Finish and describe the file; there is none when there were no rows."""
+        if self._writer is None:
+            return []
+        stem = parse_instrument_key(self._key)[2]
+        return [_object(self._target, stem, self._file.instrument_type, self._key, self._writer.close())]
+
+    def abandon(self) -> None:
+        """End what was not closed."""
+        if self._writer is not None:
+            self._writer.abandon()
+
+
+class _Parts:
+    """The Parquet files of a grouped file, by base asset; rows get their own instrument key and keep their order."""
+
+    def __init__(self, file: TickFile, known_keys: Mapping[str, str], target: Path) -> None:
+        self._file = file
+        self._known_keys = known_keys
+        self._target = target
+        self._names: dict[str, tuple[str, str]] = {}
+        self._unknown: set[str] = set()
+        self._writers: dict[str, list[TickWriter]] = {}
+        self._waiting_rows = _WAITING_CELLS // len(TABLES[file.unit.data_type].published_schema)
+
+    @property
+    def unknown_symbols(self) -> tuple[str, ...]:
+        """The symbols that the day's universe does not list, in file-name form."""
+        return tuple(sorted(self._unknown))
+
+    def write(self, rows: pl.DataFrame, symbols: frozenset[str]) -> None:
+        """Take the next rows, which are judged; `symbols` are all that were seen so far."""
+        for symbol in symbols - self._names.keys():
+            self._name(symbol)
+        names = [(symbol, key, stem) for symbol, (key, stem) in self._names.items()]
+        by_symbol = pl.DataFrame(names, schema=["symbol", INSTRUMENT_KEY.name, "stem"], orient="row")
+        named = rows.join(by_symbol, on="symbol", how="left", maintain_order="left")
+        for (stem,), part in named.partition_by("stem", include_key=False, as_dict=True).items():
+            self._write_part(stem, part)
+        writers = [writers[-1] for writers in self._writers.values()]
+        while sum(writer.waiting_rows for writer in writers) > self._waiting_rows:
+            max(writers, key=lambda writer: writer.waiting_rows).flush()
+
+    def close(self) -> list[DecodedObject]:
+        """Finish and describe the files, in the order of their stems."""
+        return [
+            _object(
+                self._path(stem, number),
+                part_stem(base_of_part(stem), self._file.vendor_symbol, number),
+                self._file.instrument_type,
+                None,
+                writer.close(),
+            )
+            for stem in sorted(self._writers)
+            for number, writer in enumerate(self._writers[stem], start=1)
+        ]
+
+    def abandon(self) -> None:
+        """End what was not closed."""
+        for writers in self._writers.values():
+            for writer in writers:
+                writer.abandon()
+
+    def _name(self, symbol: str) -> None:
         name = file_symbol(symbol)
-        parsed, _ = parse_symbol(file.unit.venue, file.instrument_type, name)
-        if name not in known_keys:
-            unknown.append(name)
-        derived_key = format_instrument_key(file.unit.venue, file.instrument_type, parsed.symbol)
-        names.append((symbol, known_keys.get(name, derived_key), part_stem(parsed.base, file.vendor_symbol)))
-    by_symbol = pl.LazyFrame(names, schema=["symbol", INSTRUMENT_KEY.name, "stem"], orient="row")
-    numbers = {stem: number for number, stem in enumerate(sorted({stem for _, _, stem in names}))}
-    by_base = pl.PartitionBy(
-        target,
-        key="stem",
-        include_key=False,
-        file_path_provider=lambda part: f"{numbers[part.partition_keys['stem'][0]]}-{part.index_in_partition}.parquet",
-        max_rows_per_file=_PART_ROWS,
-        approximate_bytes_per_file=None,
-    )
-    # a join streams; replacing values by values would hold the column in memory
-    named = cells.join(by_symbol, on="symbol", how="left", maintain_order="left")
-    columns = TABLES[file.unit.data_type].published_schema.names()
-    schema = _described_schema(file.unit.data_type)
-    named.select(*columns, "stem").sink_parquet(by_base, **_PARQUET_OF_PARTS, arrow_schema=schema)
-    return [
-        _describe(path, part_stem(base_of_part(stem), file.vendor_symbol, part), file.instrument_type, None)
-        for stem, number in numbers.items()
-        for part, path in enumerate(_parts(target, number), start=1)
-    ], tuple(unknown)
+        parsed, _ = parse_symbol(self._file.unit.venue, self._file.instrument_type, name)
+        if name not in self._known_keys:
+            self._unknown.add(name)
+        derived_key = format_instrument_key(self._file.unit.venue, self._file.instrument_type, parsed.symbol)
+        key = self._known_keys.get(name, derived_key)
+        self._names[symbol] = (key, part_stem(parsed.base, self._file.vendor_symbol))
+
+    def _write_part(self, stem: str, rows: pl.DataFrame) -> None:
+        writers = self._writers.setdefault(stem, [])
+        while not rows.is_empty():
+            if not writers or writers[-1].rows >= _PART_ROWS:
+                self._target.mkdir(exist_ok=True)
+                writers.append(TickWriter(self._path(stem, len(writers) + 1), self._file.unit.data_type, {}))
+            room = _PART_ROWS - writers[-1].rows
+            writers[-1].write(rows.head(room))
+            rows = rows.slice(room)
+        for full in writers[:-1]:
+            full.flush()
+
+    def _path(self, stem: str, number: int) -> Path:
+        # a number for a name: a base asset may be anything
+        place = list(self._writers).index(stem)
+        return self._target / f"{place}-{number}.parquet"
 
 
-def _parts(target: Path, number: int) -> list[Path]:
-    return sorted(target.glob(f"{number}-*.parquet"), key=lambda path: int(path.stem.partition("-")[2]))
-
-
-def _describe(path: Path, stem: str, instrument_type: str, instrument_key: str | None) -> DecodedObject:
-    with path.open("rb") as source:
-        crc32c, content_id = describe_content(source)
+def _object(path: Path, stem: str, instrument_type: str, key: str | None, encoded: Encoded) -> DecodedObject:
     return DecodedObject(
         path=path,
         stem=stem,
         instrument_type=instrument_type,
-        instrument_key=instrument_key,
-        rows=pl.scan_parquet(path, glob=False).select(pl.len()).collect().item(),
-        size_bytes=path.stat().st_size,
-        crc32c=crc32c,
-        content_id=content_id,
+        instrument_key=key,
+        rows=encoded.rows,
+        size_bytes=encoded.size_bytes,
+        crc32c=encoded.crc32c,
+        content_id=encoded.content_id,
     )
 
 

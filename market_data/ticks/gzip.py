@@ -1,13 +1,11 @@
-"""The vendor's csv.gz as bytes: proven to its very end in one fast inflation, before anything is parsed.
+"""The vendor's csv.gz as text: inflated once, and proven to its very end while the decoder parses it.
 
 Polars would turn a short row into nulls without a word, so lines and commas are counted here; the format has no quotes.
-Text that is kept in memory meanwhile spares the decoder a second inflation; a file on disk would cost what it spares.
 Source of the format: docs.tardis.dev, "Downloadable CSV files".
 """
 
 from __future__ import annotations
 
-import io
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,56 +21,87 @@ from market_data.model.data_types import TABLES
 from market_data.model.limits import RunLimits, SizeLimits
 from market_data.model.tick_file import TickFile
 
-# small enough to stay in the processor's cache while it is inflated, counted and written
+# small enough to stay in the processor's cache while it is inflated and counted
 _CHUNK_BYTES = 1 << 18
 _READ_BYTES = 1 << 17
+# parsed at once: below 4 MB setting up a parse costs more than it does, above 16 nothing is gained
+_BLOCK_BYTES = 1 << 23
 _GZIP_ONLY = 16 + zlib.MAX_WBITS
 # the stub of isal declares its exception class as an instance
 _INFLATE_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 _GZIP_MAGIC = b"\x1f\x8b"
 _DEFAULT_LIMITS = RunLimits()
+_START_BYTES = 4096  # of a foreign header, so much is told
 _NEWLINE, _COMMA, _QUOTE, _RETURN = 10, 44, b'"', b"\r"
 
 
-class KeptText:
-    """Inflated text in memory, unless it grows beyond `max_bytes`."""
+class TickText:
+    """The text of one tick file at `path`; each piece of it is given to `look`, which may raise, before anything else.
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._stream: io.BytesIO | None = io.BytesIO()
-
-    def add(self, chunk: bytes) -> None:
-        """Keep the next text."""
-        if self._stream is not None and self._stream.tell() + len(chunk) > self._max_bytes:
-            self._stream = None
-        if self._stream is not None:
-            self._stream.write(chunk)
-
-    def value(self) -> bytes | None:
-        """Return the whole text, None when it was too much."""
-        return self._stream.getvalue() if self._stream is not None else None
-
-
-def verify_tick_file(
-    path: Path,
-    file: TickFile,
-    limits: SizeLimits | None = None,
-    kept: KeptText | None = None,
-    look: Callable[[bytes], None] = lambda _: None,
-) -> int:
-    """Return the number of rows after proving gzip, size, header, last line and count of cells; 0 for an empty file.
-
-    The text that is proven goes to `kept`; each piece of it is first given to `look`, which may raise. Raises
-    TickFileInvalid (permanent for these bytes), ScratchError (transient).
+    Raises TickFileInvalid (permanent for these bytes) and ScratchError (transient).
     """
-    _refuse_other_than_gzip(path, file)
-    counter = _Counter(file, path.stat().st_size, limits or _DEFAULT_LIMITS.sizes[file.unit.data_type])
-    for chunk in _inflate(path, file):
-        look(chunk)
-        counter.add(chunk)
-        if kept is not None:
-            kept.add(chunk)
-    return counter.rows()
+
+    def __init__(
+        self,
+        path: Path,
+        file: TickFile,
+        limits: SizeLimits | None = None,
+        look: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        self.file = file
+        self.rows = 0
+        self._path = path
+        self._limits = limits or _DEFAULT_LIMITS.sizes[file.unit.data_type]
+        self._look = look
+
+    def prove(self) -> int:
+        """Return the number of rows after proving gzip, size, header, last line and number of cells."""
+        for _ in self._blocks(counts_cells=True):
+            pass
+        return self.rows
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the text as blocks of whole lines, without the header.
+
+        Only after the last block is it proven, and are there `rows`: 0 for an empty file and for a header alone. What
+        was made of earlier blocks is of no use before. Commas are counted where nothing else shows a row that is short:
+        where the last cell may be empty.
+        """
+        return self._blocks(counts_cells=TABLES[self.file.unit.data_type].vendor_columns[-1].is_nullable)
+
+    def _blocks(self, *, counts_cells: bool) -> Iterator[bytes]:
+        _refuse_other_than_gzip(self._path, self.file)
+        counter = _Counter(self.file, self._path.stat().st_size, self._limits, counts_cells=counts_cells)
+        pieces: list[bytes] = []
+        size = 0
+        header_rest = len(counter.header)
+        for chunk in _inflate(self._path, self.file):
+            self._look(chunk)
+            counter.add(chunk)
+            pieces.append(chunk[header_rest:])
+            size += len(pieces[-1])
+            header_rest = max(0, header_rest - len(chunk))
+            while size >= _BLOCK_BYTES:
+                block, rest = _cut(pieces, size - _BLOCK_BYTES)
+                pieces, size = [rest], len(rest)
+                if not block:
+                    # what is wrong with the whole is told at its end; until then it is not kept
+                    counter.has_endless_line, pieces, size = True, [], 0
+                elif not counter.has_endless_line:
+                    yield block
+        self.rows = counter.rows()
+        if size:
+            yield b"".join(pieces)
+
+
+def _cut(pieces: list[bytes], excess: int) -> tuple[bytes, bytes]:
+    """Return whole lines and the rest of what is `excess` bytes more than a block; without a line end all is rest."""
+    last = pieces[-1]
+    if end := last.rfind(b"\n", 0, max(0, len(last) - excess)) + 1:
+        return b"".join([*pieces[:-1], last[:end]]), last[end:]
+    whole = b"".join(pieces)
+    end = whole.rfind(b"\n", 0, len(whole) - excess) + 1
+    return whole[:end], whole[end:]
 
 
 def _inflate(path: Path, file: TickFile) -> Iterator[bytes]:
@@ -103,45 +132,50 @@ def _inflate_members(pieces: Iterator[bytes]) -> Iterator[bytes]:
 class _Counter:
     """Counts lines and commas of inflated text, chunk by chunk, and refuses what the format does not have."""
 
-    def __init__(self, file: TickFile, gzip_bytes: int, limits: SizeLimits) -> None:
+    def __init__(self, file: TickFile, gzip_bytes: int, limits: SizeLimits, *, counts_cells: bool) -> None:
         self._file = file
         self._spec = TABLES[file.unit.data_type]
-        self._header = self._spec.csv_header.encode() + b"\n"
         self._gzip_bytes = gzip_bytes
         self._limits = limits
+        self._counts_cells = counts_cells
         self._start = b""
         self._last_byte = b""
         self._has_returns = False
+        self.has_endless_line = False
         self._bytes = self._lines = self._commas = 0
+        self.header = self._spec.csv_header.encode() + b"\n"
 
     def add(self, chunk: bytes) -> None:
         """Look at the next text; the gzip may be a bomb, so its size is judged before anything else."""
         self._bytes += len(chunk)
         if excess := self._limits.describe_excess(self._bytes, self._gzip_bytes):
             raise TickFileInvalid(f"{self._file}: {excess}")
-        if len(self._start) < len(self._header):
-            self._start += chunk[: len(self._header)]
+        if len(self._start) < _START_BYTES:
+            self._start += chunk[: _START_BYTES - len(self._start)]
         if _QUOTE in chunk:
             raise TickFileInvalid(f"{self._file}: a cell holds a double quote; the format has none")
         self._has_returns = self._has_returns or _RETURN in chunk
         octets = np.frombuffer(chunk, np.uint8)
         self._lines += int(np.count_nonzero(octets == _NEWLINE))
-        self._commas += int(np.count_nonzero(octets == _COMMA))
+        if self._counts_cells:
+            self._commas += int(np.count_nonzero(octets == _COMMA))
         self._last_byte = chunk[-1:]
 
     def rows(self) -> int:
-        """Return the number of rows, after the last text."""
+        """Return the number of rows, after the last chunk; raises TickFileInvalid for what is wrong with the whole."""
         if not self._bytes:
             return 0
-        if self._start != self._header.rstrip():  # a header cut off before its line end is told as the next fault
+        if self._start != self.header.rstrip():  # a header cut off before its line end is told as the next fault
             self._refuse_other_header()
         if self._has_returns:  # the parser would take it from the end of a cell without a word
             raise TickFileInvalid(f"{self._file}: a cell holds a carriage return; the format has none")
+        if self.has_endless_line:
+            raise TickFileInvalid(f"{self._file}: a line is longer than {_BLOCK_BYTES:,} bytes")
         if self._last_byte != b"\n":
             raise TickFileInvalid(f"{self._file}: the last line is cut short (no line end)")
         columns = len(self._spec.vendor_columns)
         expected_commas = self._lines * (columns - 1)
-        if self._commas != expected_commas:
+        if self._counts_cells and self._commas != expected_commas:
             raise TickFileInvalid(
                 f"{self._file}: {self._lines} lines hold {self._commas} commas where {columns} columns need "
                 f"{expected_commas}: a row is short or long"
@@ -149,10 +183,10 @@ class _Counter:
         return self._lines - 1
 
     def _refuse_other_header(self) -> None:
-        if self._start[: len(self._header)] == self._header:
+        if self._start.startswith(self.header):
             return
         found = self._start.split(b"\n", 1)[0].decode("utf-8", "replace")
-        header = self._header.decode().strip()
+        header = self.header.decode().strip()
         raise TickFileInvalid(f"{self._file}: the header is {found!r} where the format says {header!r}")
 
 

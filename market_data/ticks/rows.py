@@ -1,6 +1,6 @@
 """The rows of one tick file on their way from text to Parquet: refused where they are not of the file's symbol and day.
 
-Batches are looked at in their order, each once, so a file of any size is judged in bounded memory.
+Pieces are looked at in their order, each once, so a file of any size is judged in bounded memory.
 """
 
 from __future__ import annotations
@@ -24,13 +24,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TickRows:
-    """What is seen of a file's rows: their symbols, the bounds of `local_timestamp` (microseconds), their statistics.
-
-    `refusal` is the error that the rows deserve, None as long as they deserve none.
-    """
+    """What is seen of a file's rows: their symbols, the bounds of `local_timestamp` in microseconds, statistics."""
 
     def __init__(self, file: TickFile) -> None:
-        self.refusal: TickFileInvalid | None = None
         self.symbols: frozenset[str] = frozenset()
         self.first_arrival_us = 0
         self.last_arrival_us = 0
@@ -43,54 +39,55 @@ class TickRows:
         self._day_us = [_microseconds(day_start), _microseconds(day_start + timedelta(days=1))]
         self._meter = TickMeter(file.unit.data_type, file.expires_at)
 
-    def add(self, batch: pl.DataFrame) -> bool:
-        """Look at the next rows; returns whether to stop, which is once there is a refusal."""
-        try:
-            self._judge(batch)
-        except TickFileInvalid as error:
-            self.refusal = error
-            return True
-        self._meter.add(batch)
-        return False
+    def add(self, rows: pl.DataFrame) -> None:
+        """Look at the next rows, with times as integers: microseconds since epoch.
+
+        Raises TickFileInvalid (permanent for these bytes) where they are not of the file.
+        """
+        self._judge(rows)
+        self._meter.add(rows)
 
     def stats(self) -> TickStats:
         """Return the statistics of all rows."""
         return self._meter.stats()
 
-    def _judge(self, batch: pl.DataFrame) -> None:
-        if batch.is_empty():
+    def _judge(self, rows: pl.DataFrame) -> None:
+        if rows.is_empty():
             return
         for column in self._required:
-            if missing := batch[column.name].null_count():
+            if missing := rows[column.name].null_count():
                 raise TickFileInvalid(f"{self._file}: {missing} rows have no {column.csv_name}")
-        times = batch.select(pl.col(column.name).to_physical() for column in self._times)
-        for column in self._times:
-            moments = times[column.name]
-            low, high = cast("int | None", moments.min()), cast("int | None", moments.max())
-            if not column.is_nullable:
-                self._refuse_other_unit(low, column)
-                self._refuse_other_unit(high, column)
-            elif low and high and len(str(low)) == len(str(high)) in _OTHER_UNITS:
-                # a venue may send placeholders (0, the year 9999): it is another unit where all of them are of it
-                self._refuse_other_unit(high, column)
-        is_other = batch["exchange"] != self._exchange_id
+        bounds = {column.name: self._judge_unit(rows[column.name], column) for column in self._times}
+        is_other = rows["exchange"] != self._exchange_id
         if is_other.any():
-            found = batch["exchange"].filter(is_other)[0]
+            found = rows["exchange"].filter(is_other)[0]
             raise TickFileInvalid(f"{self._file}: rows are of exchange {found!r}, not {self._exchange_id!r}")
-        self._judge_symbols(batch["symbol"])
-        self._judge_day(times["local_timestamp"])
+        self._judge_symbols(rows["symbol"])
+        self._judge_day(*cast("tuple[int, int]", bounds["local_timestamp"]))
+
+    def _judge_unit(self, moments: pl.Series, column: ColumnSpec) -> tuple[int | None, int | None]:
+        """Return the bounds of a time column; None where it has no value."""
+        low, high = cast("int | None", moments.min()), cast("int | None", moments.max())
+        if not column.is_nullable:
+            self._refuse_other_unit(low, column)
+            self._refuse_other_unit(high, column)
+        elif low and high and len(str(low)) == len(str(high)) in _OTHER_UNITS:
+            # a venue may send placeholders (0, the year 9999): it is another unit where all of them are of it
+            self._refuse_other_unit(high, column)
+        return low, high
 
     def _judge_symbols(self, symbols: pl.Series) -> None:
-        if not self._file.is_group and self.symbols and (symbols == next(iter(self.symbols))).all():
+        is_one = not self._file.is_group and (symbols == symbols[0]).all()
+        found = {symbols[0]} if is_one else set(symbols.unique())
+        if found <= self.symbols:
             return
-        self.symbols |= set(symbols.unique())
+        self.symbols |= found
         if not self._file.is_group and {file_symbol(symbol) for symbol in self.symbols} != {self._file.vendor_symbol}:
-            found = " and ".join(sorted(self.symbols)[:3])
-            raise TickFileInvalid(f"{self._file}: rows are of symbol {found}, not {self._file.vendor_symbol}")
+            named = " and ".join(sorted(self.symbols)[:3])
+            raise TickFileInvalid(f"{self._file}: rows are of symbol {named}, not {self._file.vendor_symbol}")
 
-    def _judge_day(self, arrivals: pl.Series) -> None:
+    def _judge_day(self, first: int, last: int) -> None:
         """Refuse rows of another day; it is decided by arrival: the venue's own time may lie on the day before."""
-        first, last = cast("int", arrivals.min()), cast("int", arrivals.max())
         if first < self._day_us[0] or last >= self._day_us[1]:
             raise TickFileInvalid(
                 f"{self._file}: rows are of {_instant(first):%Y-%m-%d %H:%M:%S} to {_instant(last):%Y-%m-%d %H:%M:%S} "

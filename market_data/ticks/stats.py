@@ -1,7 +1,8 @@
-"""Statistics of one tick file, gathered batch by batch while its rows are written, in bounded memory.
+"""Statistics of one tick file, gathered piece by piece while its rows are written, in bounded memory.
 
-Every look costs little beside parsing: order, silence and repeats compare neighbouring rows only (whole-file sets would
-cost more than the decode itself), and columns are compared as slices of themselves, without copies.
+They depend on the rows alone, not on the pieces. Every look costs little beside parsing: order, silence and repeats
+compare neighbouring rows only (whole-file sets would cost more than the decode itself), and columns are compared as
+slices of themselves, without copies.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import polars as pl
 from market_data.model.data_types import TABLES, ColumnKind, DataType
 from market_data.ticks.rules import TickStats
 
-# Rows of a batch: statistics of whole files are put together from those of batches, so a change shows in receipts.
-BATCH_ROWS = 250_000
+# The middle delay is put together from those of so many rows each: a change shows in receipts.
+_BATCH_ROWS = 250_000
 
 _SIDES = {
     DataType.TRADES: ("buy", "sell", "unknown"),
@@ -50,7 +51,7 @@ _DAY_SECONDS = 86_400
 def measure_ticks(path: Path, data_type: DataType) -> TickStats:
     """Return the statistics of a Parquet file with at least one row; times are seconds, counts are rows."""
     meter = TickMeter(data_type)
-    pl.scan_parquet(path, glob=False).sink_batches(meter.add, chunk_size=BATCH_ROWS)
+    pl.scan_parquet(path, glob=False).sink_batches(meter.add, chunk_size=_BATCH_ROWS)
     return meter.stats()
 
 
@@ -79,6 +80,7 @@ class TickMeter:
         self._counts: Counter[str] = Counter()
         self._nulls: Counter[str] = Counter()
         self._delays: list[tuple[float, int]] = []
+        self._waiting_delays: list[npt.NDArray[np.int64]] = []
         self._silence_us: int | None = None
         self._lowest, self._highest = math.inf, -math.inf
         self._first_us: int | None = None
@@ -99,9 +101,7 @@ class TickMeter:
         if self._price is not None and batch[self._price].null_count() < batch.height:
             self._lowest = min(self._lowest, cast("float", batch[self._price].min()))
             self._highest = max(self._highest, cast("float", batch[self._price].max()))
-        self._counts["cells_not_finite"] += sum(_count_not_finite(batch[name]) for name in self._numbers)
-        if rounded := sum(_count_rounded(batch[name]) for name in self._numbers):
-            self._counts["cells_rounded"] += rounded
+        self._count_odd_numbers(batch)
         self._nulls.update({name: batch[name].null_count() for name in self._nullable})
         self._rows += batch.height
         self._last_row = batch.tail(1)
@@ -114,8 +114,8 @@ class TickMeter:
             "first_row_seconds": self._first_us / _MICROSECONDS % _DAY_SECONDS,
             "last_row_seconds": self._last_us / _MICROSECONDS % _DAY_SECONDS,
         }
-        if self._delays:
-            measures["median_delay_seconds"] = _weighted_median(self._delays) / _MICROSECONDS
+        if delays := self._delays + _median_delay(self._waiting_delays):
+            measures["median_delay_seconds"] = _weighted_median(delays) / _MICROSECONDS
         if self._silence_us is not None:
             measures["longest_silence_seconds"] = self._silence_us / _MICROSECONDS
         if self._lowest <= self._highest and math.isfinite(self._highest - self._lowest):
@@ -156,18 +156,34 @@ class TickMeter:
             }
         self._counts.update(counts)
 
+    def _count_odd_numbers(self, batch: pl.DataFrame) -> None:
+        """Count cells that are not finite, and integers that a double may not hold: of 2^53 and more."""
+        not_finite = rounded = 0
+        for name in self._numbers:
+            numbers = batch[name]
+            # one fast pass tells that there is neither: the sum is finite unless a cell is not (or it overflows)
+            if abs(float(numbers.sum())) < _BEYOND_INTEGERS:
+                continue
+            not_finite += _count(~numbers.is_finite())
+            rounded += _count(numbers.is_finite() & (numbers.abs() >= _BEYOND_INTEGERS))
+        self._counts["cells_not_finite"] += not_finite
+        if rounded:
+            self._counts["cells_rounded"] += rounded
+
     def _measure_times(self, batch: pl.DataFrame) -> None:
         arrival = _microseconds(batch, "local_timestamp")
         self._first_us = int(arrival[0]) if self._first_us is None else self._first_us
         self._last_us = int(arrival[-1])
         if self._settled_us is not None and self._data_type is not DataType.OPTIONS_CHAIN:
             self._counts["rows_after_expiry"] += int(np.count_nonzero(arrival > self._settled_us))
-        # a sample tells the middle as well, and sorting is the dearest of all looks
-        step = 1 + arrival.size // _SAMPLED_DELAYS
-        delays = arrival[::step] - _microseconds(batch, "timestamp")[::step]
-        delays = delays[delays != 0]  # equal times mean that the venue sent none
-        if delays.size:
-            self._delays.append((float(np.median(delays)), delays.size))
+        delays = arrival - _microseconds(batch, "timestamp")
+        while delays.size:
+            room = _BATCH_ROWS - sum(waiting.size for waiting in self._waiting_delays)
+            self._waiting_delays.append(delays[:room])
+            delays = delays[room:]
+            if room <= self._waiting_delays[-1].size:
+                self._delays += _median_delay(self._waiting_delays)
+                self._waiting_delays = []
 
 
 def _microseconds(rows: pl.DataFrame, column: str) -> npt.NDArray[np.int64]:
@@ -211,19 +227,6 @@ def _count(flags: pl.Series) -> int:
     return int(flags.sum())
 
 
-def _count_not_finite(numbers: pl.Series) -> int:
-    # a sum is one fast pass, and finite unless a cell is not (or the sum overflows)
-    return 0 if math.isfinite(numbers.sum()) else _count(~numbers.is_finite())
-
-
-def _count_rounded(numbers: pl.Series) -> int:
-    """Return how many cells are integers that a double may not hold: of 2^53 and more."""
-    # as above, one fast pass tells that there is none
-    if abs(float(numbers.sum())) < _BEYOND_INTEGERS:
-        return 0
-    return _count(numbers.is_finite() & (numbers.abs() >= _BEYOND_INTEGERS))
-
-
 def _count_repeated(rows: pl.DataFrame, columns: Iterable[str]) -> int:
     """Return how many rows equal the one before in all columns; stops where no pair is left."""
     pairs: pl.Series | None = None
@@ -235,6 +238,17 @@ def _count_repeated(rows: pl.DataFrame, columns: Iterable[str]) -> int:
         if not pairs.any():
             return 0
     return 0 if pairs is None else _count(pairs)
+
+
+def _median_delay(pieces: list[npt.NDArray[np.int64]]) -> list[tuple[float, int]]:
+    """Return the middle delay of a batch and its rows, as an item; none where the venue sends no times of its own."""
+    if not pieces:
+        return []
+    delays = np.concatenate(pieces)
+    # a sample tells the middle as well, and sorting is the dearest of all looks
+    delays = delays[:: 1 + delays.size // _SAMPLED_DELAYS]
+    delays = delays[delays != 0]  # equal times mean that the venue sent none
+    return [(float(np.median(delays)), delays.size)] if delays.size else []
 
 
 def _weighted_median(values: list[tuple[float, int]]) -> float:

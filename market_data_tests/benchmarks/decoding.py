@@ -19,14 +19,15 @@ from market_data.model.data_types import DataType
 from market_data.model.instruments import SPOT_PAIR
 from market_data.model.tick_file import DataTypeDay, TickFile
 from market_data.ticks.decode import decode_tick_file
-from market_data.ticks.gzip import verify_tick_file
-from market_data.ticks.stats import BATCH_ROWS, TickMeter
+from market_data.ticks.gzip import TickText
+from market_data.ticks.stats import TickMeter
 from market_data_tests.benchmarks import bare
 from market_data_tests.benchmarks.measured import Options, Results, Side, disk_folder, measure_in_turn, ratio
 from market_data_tests.benchmarks.tick_files import DAY, VENUE, TickFileSpec, keep_tick_files, rows_in
 
 _TYPES = (DataType.TRADES, DataType.INCREMENTAL_BOOK_L2, DataType.BOOK_SNAPSHOT_25, DataType.QUOTES)
 _SYMBOL, _KEY = "BTCUSDT", "BINANCE:SPOT_PAIR:BTC-USDT"
+_PIECE_ROWS = 100_000  # about those of a block of text
 # the parts of a meter, by what the families of rules need of them
 _PARTS = {
     "order_and_identity": "_compare_neighbours",
@@ -36,11 +37,8 @@ _PARTS = {
 
 
 def _decode(path: Path, file: TickFile, folder: Path) -> Path:
-    rows = verify_tick_file(path, file)
-    scratch = folder / "scratch"
-    scratch.mkdir(exist_ok=True)
-    decoded = decode_tick_file(path, file, rows, {}, scratch / "decoded")
-    assert decoded.rows == rows
+    decoded = decode_tick_file(TickText(path, file), {}, folder / "decoded")
+    assert decoded is not None
     return decoded.objects[0].path
 
 
@@ -60,7 +58,7 @@ def _seconds_of_parts(parquet: Path, data_type: DataType) -> dict[str, float]:
 
     for name, method in _PARTS.items():
         setattr(meter, method, partial(timed, name, getattr(meter, method)))
-    for batch in pl.read_parquet(parquet, glob=False).iter_slices(BATCH_ROWS):
+    for batch in pl.read_parquet(parquet, glob=False).iter_slices(_PIECE_ROWS):
         timed("all", meter.add, batch)
     return spent
 

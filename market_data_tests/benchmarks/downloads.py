@@ -18,7 +18,7 @@ from market_data.ingest.venue_day import VenueDay
 from market_data.model.data_types import DataType
 from market_data.model.limits import DEFAULT_FILES_AT_ONCE
 from market_data.model.tick_file import TickFile
-from market_data.ticks.gzip import verify_tick_file
+from market_data.ticks.gzip import TickText
 from market_data.universe.rules import expected_tick_files
 from market_data.vendor.downloads import Downloaded
 from market_data_tests.benchmarks.measured import Options, Results, Side, measure_in_turn, ratio
@@ -64,7 +64,7 @@ def _verified_download(url: str, plan: VenueDay) -> Side:
             path = folder / f"{file.unit.data_type}-{file.vendor_symbol}.csv.gz"
             async with slots:
                 assert isinstance(await client.download(file, path), Downloaded)
-                await loop.run_in_executor(pool, verify_tick_file, path, file)
+                await loop.run_in_executor(pool, TickText(path, file).prove)
 
         async with open_client(url) as client, asyncio.TaskGroup() as group:
             for file in files:

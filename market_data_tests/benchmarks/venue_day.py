@@ -45,7 +45,7 @@ def day_files(megabytes: int) -> Path:
     return keep_tick_files(f"day-{megabytes}MB", specs)
 
 
-def bare_script(url: str, plan: VenueDay) -> Side:
+def bare_script(url: str, plan: VenueDay, decode: bare.Decode = bare.decode) -> Side:
     """Give the bare script as one side of a comparison."""
     files = [
         (data_type, item.vendor_symbol)
@@ -53,7 +53,7 @@ def bare_script(url: str, plan: VenueDay) -> Side:
         for item in plan.universe.selected
         if data_type in item.data_types
     ]
-    return lambda folder: bare.fetch_day(f"{url}/{EXCHANGE_ID}", files, f"{DAY:%Y/%m/%d}", folder)
+    return lambda folder: bare.fetch_day(f"{url}/{EXCHANGE_ID}", files, f"{DAY:%Y/%m/%d}", folder, decode)
 
 
 def _pandas_loop(url: str, plan: VenueDay) -> Side:

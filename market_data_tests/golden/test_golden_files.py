@@ -24,7 +24,7 @@ from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import SimulatorOptions, run_simulator
 from market_data.simulator.vendor.generated import GeneratedSource
 from market_data.ticks.decode import DecodedFile, decode_tick_file
-from market_data.ticks.gzip import verify_tick_file
+from market_data.ticks.gzip import TickText
 from market_data.ticks.rules import TickStats
 from market_data.universe.rules import Selection
 from market_data_tests.filled_lake import ingest_day
@@ -56,8 +56,9 @@ def tick_file(golden: Golden) -> TickFile:
 def decode(golden: Golden, folder: Path) -> DecodedFile:
     body = folder / "body.csv.gz"
     body.write_bytes(gzip.compress(golden.csv_bytes))
-    rows = verify_tick_file(body, tick_file(golden))
-    return decode_tick_file(body, tick_file(golden), rows, {}, folder / "decoded")
+    decoded = decode_tick_file(TickText(body, tick_file(golden)), {}, folder / "decoded")
+    assert decoded is not None
+    return decoded
 
 
 def assert_holds(parts: list[bytes], golden: Golden) -> None:

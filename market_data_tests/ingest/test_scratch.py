@@ -29,6 +29,7 @@ from market_data.model.limits import RunLimits
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.receipts.receipt import Receipt
 from market_data.ticks.decode import decode_tick_file
+from market_data.ticks.gzip import TickText
 from market_data.universe.learn import learn_universes
 from market_data.universe.rules import Selection
 from market_data.vendor.client import TardisClient
@@ -138,11 +139,13 @@ def test_a_full_disk_is_no_verdict_on_a_file_that_is_decoded(tmp_path: Path, row
     text = tick_text("trades", "BTCUSDT", 20).splitlines(keepends=True)
     chance = random.Random(1)
     lines = [text[0], *(text[1].replace(b",100,", b",%d.5," % chance.randrange(10**9)) for _ in range(rows))]
+    body = tmp_path / "body.csv.gz"
+    body.write_bytes(gzip.compress(b"".join(lines)))
     with (
         files_end_at(600),
         pytest.raises(ScratchError, match=r"trades 2024-08-08 .*: the disk of .* is full: .* bytes are free") as caught,
     ):
-        decode_tick_file(b"".join(lines), file, rows, {}, tmp_path / "target")
+        decode_tick_file(TickText(body, file), {}, tmp_path / "target")
     assert caught.value.is_transient
 
 

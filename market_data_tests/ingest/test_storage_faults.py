@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from threading import Event, Thread
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote, urlencode
 
-import polars as pl
 import pytest
 
 from market_data.errors import LakeUnavailable
@@ -25,6 +24,7 @@ from market_data.lake.gcs import GcsLake
 from market_data.lake.keys import object_prefix, raw_key
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.store import parse_receipt
+from market_data.ticks import encode
 from market_data_tests.gcs_server import Fault, GcsServer
 from market_data_tests.ingesting import (
     ALL_THREE,
@@ -223,14 +223,10 @@ def assert_healed(store: Store, vendor: Vendor, plan: VenueDay, wanted: dict[str
 @contextmanager
 def another_decoder() -> Iterator[None]:
     """Write the same rows as other bytes: what is published must then be replaced."""
-    sink = pl.LazyFrame.sink_parquet
-
-    def sink_smaller(rows: pl.LazyFrame, *args: Any, **options: Any) -> pl.LazyFrame | None:
-        sunk: pl.LazyFrame | None = sink(rows, *args, **options | {"compression": "zstd", "compression_level": 9})
-        return sunk
-
+    options = encode._options
+    other = {"compression": "snappy", "compression_level": None}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pl.LazyFrame, "sink_parquet", sink_smaller)
+        patch.setattr(encode, "_options", lambda data_type: options(data_type) | other)
         yield
 
 

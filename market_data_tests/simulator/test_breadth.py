@@ -20,7 +20,7 @@ from market_data.model.venues import EXCHANGE_IDS, parse_venue
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
 from market_data.symbology import parse_symbol
 from market_data.ticks.decode import decode_tick_file
-from market_data.ticks.gzip import verify_tick_file
+from market_data.ticks.gzip import TickText
 from market_data.universe.listing import GROUP_TYPES
 from market_data.universe.rules import Selection, instruments_on
 from market_data_tests.patience import PATIENCE_SECONDS
@@ -138,12 +138,9 @@ def _read(http: httpx.Client, exchange_id: str, symbol: dict[str, Any], unit: Da
     key = None if is_group else f"{unit.venue}:{symbol['type'].upper()}:ANY"
     file = TickFile(unit, symbol["id"], instrument_type_of(symbol["type"]), key)
     (folder / "file.csv.gz").write_bytes(answer.content)
-    rows = verify_tick_file(folder / "file.csv.gz", file)
-    if rows:
-        scratch = folder / path.strip("/").replace("/", "_")
-        scratch.mkdir()
-        assert decode_tick_file(folder / "file.csv.gz", file, rows, {}, scratch / "decoded").rows == rows
-    else:
+    scratch = folder / path.strip("/").replace("/", "_")
+    scratch.mkdir()
+    if decode_tick_file(TickText(folder / "file.csv.gz", file), {}, scratch / "decoded") is None:
         assert is_group or unit.data_type in {DataType.TRADES, DataType.LIQUIDATIONS, DataType.OPTIONS_CHAIN}
 
 

@@ -18,7 +18,7 @@ from market_data.model.data_types import INSTRUMENT_KEY, TABLES, DataType
 from market_data.model.tick_file import DataTypeDay, TickFile
 from market_data.ticks import decode
 from market_data.ticks.decode import DecodedFile, decode_tick_file
-from market_data.ticks.gzip import KeptText, verify_tick_file
+from market_data.ticks.gzip import TickText
 
 DAY = date(2024, 8, 8)
 MIDNIGHT_US = 1_723_075_200_000_000
@@ -66,15 +66,15 @@ class Bench:
     def verify(self, body: bytes, file: TickFile = TRADES_FILE) -> int:
         path = self._new_folder() / "body.csv.gz"
         path.write_bytes(body)
-        return verify_tick_file(path, file)
+        return TickText(path, file).prove()
 
     def decode(self, body: bytes, file: TickFile = TRADES_FILE, **known_keys: str) -> tuple[DecodedFile, pl.DataFrame]:
         folder = self._new_folder()
         path = folder / "body.csv.gz"
         path.write_bytes(body)
-        rows = verify_tick_file(path, file)
-        decoded = decode_tick_file(path, file, rows, known_keys, self._new_folder() / "decoded")
-        assert decoded.rows == rows == sum(item.rows for item in decoded.objects)
+        decoded = decode_tick_file(TickText(path, file), known_keys, self._new_folder() / "decoded")
+        assert decoded is not None
+        assert decoded.rows == self.verify(body, file) == sum(item.rows for item in decoded.objects)
         (first, *others) = decoded.objects
         frame = pl.read_parquet(first.path, glob=False) if not others else pl.DataFrame()
         return decoded, frame
@@ -538,18 +538,31 @@ def test_a_long_row_beside_a_short_one_is_refused_where_the_last_cell_may_be_emp
         bench.decode(body, file)
 
 
-def test_the_text_that_is_proven_can_be_kept_and_decodes_to_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block_bytes", [100, 173, 1 << 23])
+def test_the_same_rows_become_the_same_bytes_however_they_are_packed_and_cut(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
     text = _text(TRADES)
-    body = tmp_path / "body.csv.gz"
-    body.write_bytes(gzip.compress(text))
-    kept, too_small = KeptText(len(text)), KeptText(len(text) - 1)
-    rows = verify_tick_file(body, TRADES_FILE, kept=kept)
-    assert verify_tick_file(body, TRADES_FILE, kept=too_small) == rows == len(TRADES)
-    assert (kept.value(), too_small.value()) == (text, None)
-    from_text = decode_tick_file(text, TRADES_FILE, rows, {}, tmp_path / "one")
-    from_gzip = decode_tick_file(body, TRADES_FILE, rows, {}, tmp_path / "other")
-    assert from_text.objects[0].crc32c == from_gzip.objects[0].crc32c
-    assert from_text.stats == from_gzip.stats
+    whole, _ = bench.decode(gzip.compress(text))
+    monkeypatch.setattr("market_data.ticks.gzip._BLOCK_BYTES", block_bytes)
+    cut, _ = bench.decode(gzip.compress(text[:333], 1) + gzip.compress(text[333:], 9))
+    assert cut.objects[0].content_id == whole.objects[0].content_id
+    assert cut.stats == whole.stats
+
+
+def test_a_file_may_spell_its_symbol_in_several_ways(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market_data.ticks.gzip._BLOCK_BYTES", 200)
+    symbols = ["BTC/USDT"] * 5 + ["btc/usdt", "BTC:USDT", "BTC/USDT", "BTC:USDT", "BTC/USDT"]
+    rows = [row.replace("BTCUSDT", symbol) for row, symbol in zip(TRADES, symbols, strict=True)]
+    _, frame = bench.decode(gzip.compress(_text(rows)), replace(TRADES_FILE, vendor_symbol="BTC-USDT"))
+    assert frame["symbol"].to_list() == symbols
+    assert frame["price"].to_list() == [float(row.split(",")[6]) for row in rows]
+
+
+def test_a_line_without_an_end_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market_data.ticks.gzip._BLOCK_BYTES", 100)
+    with pytest.raises(TickFileInvalid, match=f"{TRADES_FILE}: a line is longer than 100 bytes"):
+        bench.decode(gzip.compress(_with_cell("id", "7" * 300)))
 
 
 def test_a_part_with_very_many_rows_becomes_several_objects_in_their_order(
