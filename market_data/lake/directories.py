@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Lock
+
+_FLUSHES_AT_ONCE = 16
 
 
 def is_shown(entry: os.DirEntry[str]) -> bool:
@@ -25,6 +29,39 @@ def walk_files(directory: Path) -> Iterator[Path]:
             yield from walk_files(Path(entry.path))
         elif entry.is_file():
             yield Path(entry.path)
+
+
+class SharedFlush:
+    """Flushes directories in which many threads name files at once: those who wait for one share a flush."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._next: dict[Path, Future[None]] = {}
+        # one flush of a directory at a time; two that share a lock wait a little longer
+        self._running = [Lock() for _ in range(_FLUSHES_AT_ONCE)]
+
+    def flush(self, directory: Path) -> None:
+        """Let what was named in a directory before this call survive a power cut; raises OSError."""
+        with self._lock:
+            coming = self._next.get(directory)
+            mine = Future[None]() if coming is None else None
+            if mine is not None:
+                self._next[directory] = mine
+        if coming is not None:
+            coming.result()
+        elif mine is not None:
+            self._flush_for_all(directory, mine)
+
+    def _flush_for_all(self, directory: Path, waited_for: Future[None]) -> None:
+        with self._running[hash(directory) % _FLUSHES_AT_ONCE]:
+            with self._lock:
+                del self._next[directory]  # who comes from here on may have named a file too late for this flush
+            try:
+                flush_directory(directory)
+            except BaseException as error:
+                waited_for.set_exception(error)
+                raise
+            waited_for.set_result(None)
 
 
 def make_directory(directory: Path) -> None:

@@ -41,7 +41,7 @@ from market_data.lake.base import (
     describe_conflict,
 )
 from market_data.lake.checksum import READ_CHUNK_BYTES, compute_crc32c, encode_crc32c
-from market_data.lake.directories import flush_directory, is_shown, make_directory, walk_files
+from market_data.lake.directories import SharedFlush, is_shown, make_directory, walk_files
 from market_data.lake.disk import describe_full_disk
 
 _LOCK_COUNT = 64
@@ -70,6 +70,7 @@ class LocalLake(TickLake):
         self._root = root
         self._incoming = root / ".incoming"
         self._locks = root / ".locks"
+        self._directories = SharedFlush()
         self._swept_at_seconds = float("-inf")
         self._last_published: dict[int, ObjectStat] = {}
 
@@ -201,7 +202,7 @@ class LocalLake(TickLake):
                 self._check_generation(path, key, if_generation)
                 with suppress(FileNotFoundError):
                     path.unlink()
-            flush_directory(path.parent)
+            self._directories.flush(path.parent)
 
     def uri(self, key: str) -> str:
         """See `TickLake.uri`."""
@@ -238,7 +239,6 @@ class LocalLake(TickLake):
 
     def _publish(self, temporary: Path, new: ObjectStat, if_generation: int | None, *, is_link: bool) -> ObjectStat:
         path = self._path(new.key)
-        make_directory(path.parent)
         with self._locked(new.key):
             found = self._check_generation(path, new.key, if_generation)
             generation = new.generation
@@ -246,8 +246,12 @@ class LocalLake(TickLake):
                 generation = found + 1
                 _set_generation(temporary, generation)
             inode = temporary.stat().st_ino
-            temporary.replace(path)
-        flush_directory(path.parent)
+            try:
+                temporary.replace(path)
+            except FileNotFoundError:
+                make_directory(path.parent)
+                temporary.replace(path)
+        self._directories.flush(path.parent)
         published = ObjectStat(new.key, new.size_bytes, generation, new.crc32c)
         self._remember(inode, published)
         return published
@@ -294,9 +298,13 @@ class LocalLake(TickLake):
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        make_directory(self._locks)
-        name = f"{zlib.crc32(key.encode()) % _LOCK_COUNT:02d}"
-        descriptor = os.open(self._locks / name, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        path = self._locks / f"{zlib.crc32(key.encode()) % _LOCK_COUNT:02d}"
+        flags = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, 0o666)
+        except FileNotFoundError:
+            make_directory(self._locks)
+            descriptor = os.open(path, flags, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -338,7 +346,8 @@ def _take_over(path: Path, temporary: Path) -> bool:
 
     A file with other links may be published already: settling it again would change that object's generation.
     """
-    if path.is_symlink() or path.stat().st_nlink != 1:
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) or status.st_nlink != 1:
         return False
     try:
         os.link(path, temporary)

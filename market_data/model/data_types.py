@@ -136,12 +136,17 @@ def _number(
     *,
     is_nullable: bool = False,
     csv_name: str = "",
-    encoding: Encoding = Encoding.PLAIN,
 ) -> ColumnSpec:
-    # zstd finds what repeats from row to row in plain numbers; a dictionary wins where few values come in any order
-    has_bounds = unit == _PRICE_UNIT
-    return ColumnSpec(
-        name, csv_name or name, ColumnKind.NUMBER, is_nullable, unit, description, encoding, has_bounds=has_bounds
+    kind, has_bounds = ColumnKind.NUMBER, unit == _PRICE_UNIT
+    # zstd finds what repeats from row to row
+    return ColumnSpec(name, csv_name or name, kind, is_nullable, unit, description, Encoding.PLAIN, has_bounds)
+
+
+def _in_dictionaries(*columns: ColumnSpec) -> tuple[ColumnSpec, ...]:
+    """Give numbers the encoding that is smaller where few values come in any order."""
+    return tuple(
+        replace(column, encoding=Encoding.DICTIONARY) if column.kind is ColumnKind.NUMBER else column
+        for column in columns
     )
 
 
@@ -158,12 +163,7 @@ _COMMON = (
 )
 _PRICE_AMOUNT = (
     _number("price", _PRICE_UNIT, "Price of one unit of the base; an option's premium may be in the coin."),
-    _number(
-        "amount",
-        _AMOUNT_UNIT,
-        "Amount: of the base, of the quote, or of contracts.",
-        encoding=Encoding.DICTIONARY,
-    ),
+    *_in_dictionaries(_number("amount", _AMOUNT_UNIT, "Amount: of the base, of the quote, or of contracts.")),
 )
 _TRADES = (
     *_COMMON,
@@ -189,12 +189,9 @@ _BOOK_L2 = (
         Encoding.PLAIN,
     ),
     _text("side", "Side of the book: bid or ask."),
-    _number("price", _PRICE_UNIT, "Price of the level.", encoding=Encoding.DICTIONARY),
-    _number(
-        "amount",
-        _AMOUNT_UNIT,
-        "New total amount at that price; 0 removes the level.",
-        encoding=Encoding.DICTIONARY,
+    *_in_dictionaries(
+        _number("price", _PRICE_UNIT, "Price of the level."),
+        _number("amount", _AMOUNT_UNIT, "New total amount at that price; 0 removes the level."),
     ),
 )
 _TOP_OF_BOOK = (
@@ -215,7 +212,8 @@ _DERIVATIVE_TICKER = (
     _number("index_price", _PRICE_UNIT, "Index price.", is_nullable=True),
     _number("mark_price", _PRICE_UNIT, "Mark price.", is_nullable=True),
 )
-_OPTIONS_CHAIN = (
+# Rows of many options in any order, each of which repeats its own values.
+_OPTIONS_CHAIN = _in_dictionaries(
     *_COMMON,
     _text("type", "call or put.", is_nullable=True),
     _number("strike_price", "see instruments.quote", "Strike; null where the venue sends none.", is_nullable=True),

@@ -14,6 +14,7 @@ from market_data_tests.benchmarks import (
     dagster_runs,
     decoding,
     downloads,
+    encoding,
     grouped,
     growth,
     index,
@@ -32,6 +33,9 @@ BENCHMARKS: dict[str, Callable[[Options], Results]] = {
     "pandas_loop_over_venue_day": venue_day.measure_under_pandas,
     "official_client_over_download": downloads.measure,
     "small_files_per_second": small_files.measure,
+    "layout_bytes_over_gzip": encoding.measure_over_gzip,
+    "layout_bytes_over_today": encoding.measure_over_today,
+    "encode_over_today": encoding.measure_cpu,
     "decode_over_kernel": decoding.measure,
     "peak_rss_mb": memory.measure,
     "grouped": grouped.measure,
@@ -49,7 +53,7 @@ BENCHMARKS: dict[str, Callable[[Options], Results]] = {
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--quick", is_flag=True, help="Small files: whether all of it works, in a few minutes.")
 @click.option("--full", is_flag=True, help="Also what takes minutes: a file of 10 GB, runs through the daemon.")
-@click.option("--rounds", default=3, show_default=True, help="Rounds of each comparison.")
+@click.option("--rounds", default=5, show_default=True, help="Rounds of each comparison.")
 @click.option("--markdown", is_flag=True, help="Measure nothing: print the kept results as a table for the README.")
 def main(*, names: tuple[str, ...], quick: bool, full: bool, rounds: int, markdown: bool) -> None:
     """Run the named benchmarks, or all of them."""

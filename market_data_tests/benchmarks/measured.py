@@ -22,7 +22,7 @@ class Options:
 
     quick: bool = False
     full: bool = False
-    rounds: int = 3
+    rounds: int = 5
 
 
 @dataclass(frozen=True, slots=True)

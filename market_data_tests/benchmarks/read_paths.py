@@ -1,7 +1,9 @@
-"""What reading one column of one instrument-day in GCS asks of the store, by each way of reading.
+"""What reading one column of one instrument-day in GCS, or one hour of it, asks of the store, by each way of reading.
 
-Writes a trades-like Parquet object to a GCS server on loopback and counts, in the proxy before it, the bytes that each
-reader requests (the sum of the ranges asked for) and is sent (a reader may stop early).
+Writes a day of trades to a GCS server on loopback, as ingestion does, and counts, in the proxy before it, the bytes
+that each reader requests (the sum of the ranges asked for) and is sent (a reader may stop early).
+`instrument_hour_bytes` is the worst of three engines that read all columns of an hour, over that hour's share of its
+row groups.
 """
 
 from __future__ import annotations
@@ -10,57 +12,55 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake, polars_storage_options
+from market_data.model.data_types import DataType
+from market_data_tests.benchmarks.encoding import write_now
 from market_data_tests.benchmarks.measured import Measured, Options, Results
+from market_data_tests.benchmarks.tick_files import DAY, TickFileSpec, make_rows
 from market_data_tests.gcs_server import GcsServer, Traffic, gcs_server
 
 ROWS = 3_750_000
-ROW_GROUP_ROWS = 250_000
 BUCKET = "benchmark"
 KEY = "ticks/by_date/date=2024-08-08/venue=BINANCE/data_type=trades/instrument_type=SPOT_PAIR/BTC-USDT.parquet"
+HOUR = datetime(DAY.year, DAY.month, DAY.day, 14, tzinfo=UTC)
 
 
 def measure(_: Options) -> Results:
-    """Write the object, read one column each way: MB that were asked for and seconds."""
+    """Write the object, read one column and one hour each way: MB that were asked for, and seconds."""
     results: Results = {}
     with tempfile.TemporaryDirectory() as scratch, gcs_server(Path(scratch, "objects")) as server:
         os.environ.update(server.environment)
         server.create_bucket(BUCKET)
         lake = open_lake(f"gs://{BUCKET}")
         path = Path(scratch, "trades.parquet")
-        make_trades().write_parquet(path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS)
+        write_now(make_rows(TickFileSpec(DataType.TRADES, "BTCUSDT", ROWS)), DataType.TRADES, path)
         lake.put_file(path, KEY)
         results["read_paths.column_itself"] = Measured((compute_column_bytes(path, "price") / 1e6,), "MB")
         for name, read in make_readers(lake).items():
+            results[f"read_paths.{name}"] = _megabytes(*read_twice(server, read))
+        itself = compute_hour_bytes(path)
+        ratios = {}
+        for name, read in make_hour_readers(lake).items():
             seconds, traffic = read_twice(server, read)
-            note = f"{seconds:.2f} s, {traffic.requests} requests, {traffic.bytes_sent / 1e6:.2f} MB sent"
-            results[f"read_paths.{name}"] = Measured((traffic.bytes_requested / 1e6,), "MB", note)
+            ratios[name] = traffic.bytes_requested / itself
+            note = f"{seconds:.2f} s, {traffic.requests} requests of {itself / 1e6:.2f} MB"
+            results[f"instrument_hour_bytes.{name}"] = Measured((ratios[name],), "x", note)
+        results["instrument_hour_bytes"] = Measured((max(ratios.values()),), "x", max(ratios, key=ratios.__getitem__))
     return results
 
 
-def make_trades() -> pl.DataFrame:
-    """Make trades whose columns compress about as well as real ones."""
-    row = pl.int_range(pl.len(), dtype=pl.Int64)
-    noise = row.hash(seed=1)
-    instant = pl.lit(1_723_075_200_000_000) + row * 34_000 + (noise % 30_000).cast(pl.Int64)
-    return pl.select(pl.repeat("BINANCE:SPOT_PAIR:BTC-USDT", ROWS).alias("instrument_key")).select(
-        "instrument_key",
-        pl.lit("BTCUSDT").alias("symbol"),
-        instant.cast(pl.Datetime("us", "UTC")).alias("timestamp"),
-        (instant + 1_500 + (row.hash(seed=2) % 9_000).cast(pl.Int64))
-        .cast(pl.Datetime("us", "UTC"))
-        .alias("local_timestamp"),
-        (pl.lit(3_700_000_000) + row).cast(pl.String).alias("id"),
-        pl.when(noise % 2 == 0).then(pl.lit("buy")).otherwise(pl.lit("sell")).alias("side"),
-        ((6_000_000 + (row // 100) % 9_000 + (noise % 200).cast(pl.Int64)) / 100).alias("price"),
-        ((1 + row.hash(seed=3) % 2_000_000) / 100_000).alias("amount"),
-    )
+def _megabytes(seconds: float, traffic: Traffic) -> Measured:
+    note = f"{seconds:.2f} s, {traffic.requests} requests, {traffic.bytes_sent / 1e6:.2f} MB sent"
+    return Measured((traffic.bytes_requested / 1e6,), "MB", note)
 
 
 def compute_column_bytes(path: Path, column: str) -> int:
@@ -68,6 +68,48 @@ def compute_column_bytes(path: Path, column: str) -> int:
     footer = pq.ParquetFile(path).metadata
     index = footer.schema.names.index(column)
     return sum(footer.row_group(group).column(index).total_compressed_size for group in range(footer.num_row_groups))
+
+
+def compute_hour_bytes(path: Path) -> float:
+    """Give the bytes of the hour's rows, by the footer: of each row group the share that its rows are."""
+    footer = pq.ParquetFile(path).metadata
+    arrivals = pl.read_parquet(path, columns=["local_timestamp"])["local_timestamp"]
+    start, total = 0, 0.0
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        rows = arrivals.slice(start, group.num_rows)
+        share = rows.is_between(HOUR, HOUR + timedelta(hours=1), closed="left").sum() / group.num_rows
+        total += share * sum(group.column(place).total_compressed_size for place in range(group.num_columns))
+        start += group.num_rows
+    return total
+
+
+def make_hour_readers(lake: TickLake) -> dict[str, Callable[[], float]]:
+    """Give each engine's way of reading all columns of an hour; all return its number of rows."""
+    import gcsfs  # noqa: PLC0415  reads the environment when it is imported
+    import pyarrow.dataset as ds  # noqa: PLC0415
+
+    uri, end = lake.uri(KEY), HOUR + timedelta(hours=1)
+    # the default of 5 MB reads ahead of what was asked for
+    buckets: Any = gcsfs.GCSFileSystem(token="anon", skip_instance_cache=True, block_size=64 * 1024)
+
+    def by_polars() -> float:
+        scan = pl.scan_parquet(uri, glob=False, storage_options=polars_storage_options(lake))
+        wanted = pl.col("local_timestamp").is_between(HOUR, end, closed="left")
+        return float(scan.filter(wanted).collect().height)
+
+    def by_pyarrow() -> float:
+        time_column = ds.field("local_timestamp")
+        dataset = ds.dataset(uri.removeprefix("gs://"), filesystem=buckets, format="parquet")
+        return float(dataset.to_table(filter=(time_column >= HOUR) & (time_column < end)).num_rows)
+
+    def by_duckdb() -> float:
+        with duckdb.connect() as engine:
+            engine.register_filesystem(buckets)
+            rows = engine.read_parquet(uri).filter(f"local_timestamp >= '{HOUR}' and local_timestamp < '{end}'")
+            return float(len(rows.fetchall()))
+
+    return {"polars": by_polars, "pyarrow": by_pyarrow, "duckdb": by_duckdb}
 
 
 def make_readers(lake: TickLake) -> dict[str, Callable[[], float]]:

@@ -247,5 +247,7 @@ def test_another_decoder_gives_all_of_a_lake_of_the_version_before_new_names_and
     named = bytes_of(lake, "ticks/")
     assert len(named) == len(plain)
     assert named.keys() & plain.keys() == set()
-    assert {digest for _, digest in named.values()}.isdisjoint(digest for _, digest in plain.values())  # other encodings
+    assert {digest for _, digest in named.values()}.isdisjoint(
+        digest for _, digest in plain.values()
+    )  # other encodings
     assert find_falsehoods(lake) == []
