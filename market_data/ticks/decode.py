@@ -6,11 +6,13 @@ docs.tardis.dev, "Downloadable CSV files".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 import pyarrow as pa
@@ -79,10 +81,11 @@ def decode_tick_file(text: TickText, known_keys: Mapping[str, str], target: Path
     parts = _Parts(file, known_keys, target) if key is None else _Single(file, key, target)
     try:
         try:
-            for block in text.blocks():
-                rows = _parse(block, file.unit.data_type)
-                seen.add(rows)
-                parts.write(rows, seen.symbols)
+            with _Behind(parts.write) as write:
+                for block in text.blocks():
+                    rows = _parse(block, file.unit.data_type)
+                    seen.add(rows)
+                    write(rows, seen.symbols)
         except (TickFileInvalid, pl.exceptions.PolarsError, pl.exceptions.PanicException):
             text.prove()  # damaged gzip or a short row explains what is wrong with a cell: it is told instead
             raise
@@ -128,6 +131,39 @@ def _csv_schema(data_type: DataType) -> dict[str, pl.DataType]:
 def _parse(block: bytes, data_type: DataType) -> pl.DataFrame:
     """Return the rows of some lines with times as integers, each column in one piece: neighbours are slices of it."""
     return pl.read_csv(block, has_header=False, schema=_csv_schema(data_type), quote_char=None).rechunk()
+
+
+class _Behind:
+    """Makes calls in their order, each but the first on another thread while the caller goes on with the next rows.
+
+    A call raises what the one before it raised, and so does the end. One block of text starts no thread.
+    """
+
+    def __init__(self, call: Callable[[pl.DataFrame, frozenset[str]], None]) -> None:
+        self._call = call
+        self._threads = ThreadPoolExecutor(1, "encode")
+        self._calls = 0
+        self._last: Future[None] | None = None
+
+    def __call__(self, rows: pl.DataFrame, symbols: frozenset[str]) -> None:
+        self._wait()
+        self._calls += 1
+        if self._calls == 1:
+            self._call(rows, symbols)
+        else:
+            self._last = self._threads.submit(self._call, rows, symbols)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._threads.shutdown()
+        if kind is None:
+            self._wait()
+
+    def _wait(self) -> None:
+        if self._last is not None:
+            self._last.result()
 
 
 class _Single:
