@@ -30,7 +30,7 @@ from market_data.model.data_types import DataType
 from market_data.model.limits import SizeLimits
 from market_data.model.tick_file import Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence
-from market_data.ticks.decode import DecodedFile, DecodedObject, decode_tick_file
+from market_data.ticks.decode import LARGE_BYTES, DecodedFile, DecodedObject, decode_tick_file
 from market_data.ticks.gzip import TickText
 from market_data.ticks.rules import Rule, judge_ticks
 from market_data.vendor.client import TardisClient
@@ -39,8 +39,6 @@ from market_data.vendor.downloads import Downloaded, HeldFile, NotOffered, Uncha
 # What one file needs of scratch, in multiples of its gzip: itself and its Parquet.
 _FILE_SHARE = 3
 _UNKNOWN_BYTES = 64 * 2**20
-# Decoded one at a time: each streams through some 0.4 GB of memory, and Polars has work for every core.
-_LARGE_BYTES = 16 * 2**20
 _STAGED_FROM_SHARE = 4
 # More would only push each other out of the cache: with two more than cores a venue-day took a third longer.
 DECODERS = os.cpu_count() or 2
@@ -256,7 +254,7 @@ class Acquirer:
             return await self._on(self.pools.cpu, self._decode_now, tick_file, body)
 
     def _lane(self, gzip_bytes: int) -> AbstractAsyncContextManager[None]:
-        return self._large if gzip_bytes > _LARGE_BYTES else nullcontext()
+        return self._large if gzip_bytes > LARGE_BYTES else nullcontext()
 
     def _decode_now(self, tick_file: TickFile, body: Path) -> DecodedFile | None:
         target = self._new_path(".parquet")

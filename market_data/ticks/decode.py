@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Self
 
@@ -32,6 +34,9 @@ from market_data.ticks.rules import TickStats
 # anew. How rows are held in Parquet has a version of its own (`ENCODING_VERSION`).
 DECODER_VERSION = "3"
 
+# Gzip from which on a file keeps every core busy by itself, and is to be decoded alone: of more at once each would only
+# have less of the cache. Smaller ones are decoded by one thread, several at once, which takes less in all.
+LARGE_BYTES = 16 * 2**20
 # Objects of a grouped file stay below 2 GB: a row of the widest one (options_chain) takes some 60 bytes at most.
 _PART_ROWS = 30_000_000
 # Rows of all parts of a grouped file wait together for their row groups: 160 MB of numbers.
@@ -77,13 +82,15 @@ def decode_tick_file(text: TickText, known_keys: Mapping[str, str], target: Path
     wrong, ScratchError (transient), and what the text's `look` raises.
     """
     file, seen = text.file, TickRows(text.file)
-    key = file.instrument_key
+    key, last = file.instrument_key, TABLES[file.unit.data_type].vendor_columns[-1].name
     parts = _Parts(file, known_keys, target) if key is None else _Single(file, key, target)
     try:
         try:
-            with _Behind(parts.write) as write:
+            with _Behind(parts.write) if text.size_bytes > LARGE_BYTES else nullcontext(parts.write) as write:
                 for block in text.blocks():
                     rows = _parse(block, file.unit.data_type)
+                    if rows[last].null_count():
+                        text.refuse_other_cells(block)
                     seen.add(rows)
                     write(rows, seen.symbols)
         except (TickFileInvalid, pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -128,30 +135,25 @@ def _csv_schema(data_type: DataType) -> dict[str, pl.DataType]:
     return {c.name: pl.Int64() if c.kind is ColumnKind.TIME else c.kind.dtype for c in columns}
 
 
-def _parse(block: bytes, data_type: DataType) -> pl.DataFrame:
-    """Return the rows of some lines with times as integers, each column in one piece: neighbours are slices of it."""
-    return pl.read_csv(block, has_header=False, schema=_csv_schema(data_type), quote_char=None).rechunk()
+def _parse(block: BytesIO, data_type: DataType) -> pl.DataFrame:
+    """Return the rows of some lines, with times as integers."""
+    return pl.read_csv(block, has_header=False, schema=_csv_schema(data_type), quote_char=None)
 
 
 class _Behind:
-    """Makes calls in their order, each but the first on another thread while the caller goes on with the next rows.
+    """Makes calls in their order on another thread, while the caller goes on with the next rows.
 
-    A call raises what the one before it raised, and so does the end. One block of text starts no thread.
+    A call raises what the one before it raised, and so does the end.
     """
 
     def __init__(self, call: Callable[[pl.DataFrame, frozenset[str]], None]) -> None:
         self._call = call
         self._threads = ThreadPoolExecutor(1, "encode")
-        self._calls = 0
         self._last: Future[None] | None = None
 
     def __call__(self, rows: pl.DataFrame, symbols: frozenset[str]) -> None:
         self._wait()
-        self._calls += 1
-        if self._calls == 1:
-            self._call(rows, symbols)
-        else:
-            self._last = self._threads.submit(self._call, rows, symbols)
+        self._last = self._threads.submit(self._call, rows, symbols)
 
     def __enter__(self) -> Self:
         return self

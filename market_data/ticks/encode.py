@@ -90,7 +90,8 @@ class TickWriter:
         """Write the rows that wait as a row group, whatever their number."""
         if not self.waiting_rows:
             return
-        waiting = pa.concat_tables(self._waiting)
+        # in one piece, so that pages do not depend on the pieces
+        waiting = pa.concat_tables(self._waiting).combine_chunks()
         group = pa.table([self._column(name, waiting) for name in self._names], names=self._names)
         self._open(group.schema).write_table(group, row_group_size=group.num_rows)
         self._waiting, self.waiting_rows = [], 0

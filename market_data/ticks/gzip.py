@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import cast
 
@@ -22,10 +23,10 @@ from market_data.model.limits import RunLimits, SizeLimits
 from market_data.model.tick_file import TickFile
 
 # small enough to stay in the processor's cache while it is inflated and counted
-_CHUNK_BYTES = 1 << 18
-_READ_BYTES = 1 << 17
+_CHUNK_BYTES, _READ_BYTES = 1 << 18, 1 << 16
 # parsed at once: below 4 MB setting up a parse costs more than it does, above 16 nothing is gained
 _BLOCK_BYTES = 1 << 23
+_LONG_LINE_BYTES = 1 << 16
 _GZIP_ONLY = 16 + zlib.MAX_WBITS
 # the stub of isal declares its exception class as an instance
 _INFLATE_ERROR = cast("type[Exception]", igzip_lib.IsalError)
@@ -54,54 +55,82 @@ class TickText:
         self._limits = limits or _DEFAULT_LIMITS.sizes[file.unit.data_type]
         self._look = look
 
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of the gzip."""
+        return self._path.stat().st_size
+
     def prove(self) -> int:
         """Return the number of rows after proving gzip, size, header, last line and number of cells."""
-        for _ in self._blocks(counts_cells=True):
-            pass
+        per_line = len(TABLES[self.file.unit.data_type].vendor_columns) - 1
+        lines, commas, refusal = 1, per_line, ""  # the header
+        for block in self.blocks():
+            more_lines, more_commas = _count(block)
+            lines, commas = lines + more_lines, commas + more_commas
+            if not refusal and commas != lines * per_line:
+                refusal = f"{lines} lines hold {commas} commas where {per_line + 1} columns need {lines * per_line}"
+        if refusal:
+            raise TickFileInvalid(f"{self.file}: {refusal}: a row is short or long")
         return self.rows
 
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the text as blocks of whole lines, without the header.
+    def refuse_other_cells(self, block: BytesIO) -> None:
+        """Raise TickFileInvalid when a row of a block is short or long.
 
-        Only after the last block is it proven, and are there `rows`: 0 for an empty file and for a header alone. What
-        was made of earlier blocks is of no use before. Commas are counted where nothing else shows a row that is short:
-        where the last cell may be empty.
+        It need not be asked where the last column holds a value in each row: then no row is short, and the parser
+        refuses long ones.
         """
-        return self._blocks(counts_cells=TABLES[self.file.unit.data_type].vendor_columns[-1].is_nullable)
+        lines, commas = _count(block)
+        if commas != lines * (len(TABLES[self.file.unit.data_type].vendor_columns) - 1):
+            raise TickFileInvalid(f"{self.file}: a row is short or long")
 
-    def _blocks(self, *, counts_cells: bool) -> Iterator[bytes]:
+    def blocks(self) -> Iterator[BytesIO]:
+        """Yield the text as blocks of whole lines, without the header: each time the same stream, at its start.
+
+        Only after the last block are gzip, size, header and last line proven, and are there `rows`: 0 for an empty file
+        and for a header alone. What was made of earlier blocks is of no use before.
+        """
         _refuse_other_than_gzip(self._path, self.file)
-        counter = _Counter(self.file, self._path.stat().st_size, self._limits, counts_cells=counts_cells)
-        pieces: list[bytes] = []
-        size = 0
+        counter = _Counter(self.file, self.size_bytes, self._limits)
+        # memory that is used again: the system is slow to give new memory
+        stream, size = BytesIO(), 0
         header_rest = len(counter.header)
         for chunk in _inflate(self._path, self.file):
             self._look(chunk)
             counter.add(chunk)
-            pieces.append(chunk[header_rest:])
-            size += len(pieces[-1])
+            size += stream.write(chunk[header_rest:])
             header_rest = max(0, header_rest - len(chunk))
             while size >= _BLOCK_BYTES:
-                block, rest = _cut(pieces, size - _BLOCK_BYTES)
-                pieces, size = [rest], len(rest)
-                if not block:
-                    # what is wrong with the whole is told at its end; until then it is not kept
-                    counter.has_endless_line, pieces, size = True, [], 0
-                elif not counter.has_endless_line:
-                    yield block
+                end, rest = _cut(stream, size)
+                # what is wrong with the whole is told at its end; until then it is not kept
+                counter.has_endless_line |= not end
+                if not counter.has_endless_line:
+                    yield stream
+                stream.seek(0)
+                size = stream.write(rest)
         self.rows = counter.rows()
         if size:
-            yield b"".join(pieces)
+            stream.truncate(size)
+            stream.seek(0)
+            yield stream
 
 
-def _cut(pieces: list[bytes], excess: int) -> tuple[bytes, bytes]:
-    """Return whole lines and the rest of what is `excess` bytes more than a block; without a line end all is rest."""
-    last = pieces[-1]
-    if end := last.rfind(b"\n", 0, max(0, len(last) - excess)) + 1:
-        return b"".join([*pieces[:-1], last[:end]]), last[end:]
-    whole = b"".join(pieces)
-    end = whole.rfind(b"\n", 0, len(whole) - excess) + 1
-    return whole[:end], whole[end:]
+def _count(block: BytesIO) -> tuple[int, int]:
+    """Return the lines and commas of a block."""
+    octets = np.frombuffer(block.getvalue(), np.uint8)
+    return int(np.count_nonzero(octets == _NEWLINE)), int(np.count_nonzero(octets == _COMMA))
+
+
+def _cut(stream: BytesIO, size: int) -> tuple[int, bytes]:
+    """Let a stream end after the last whole line of a block; return where that is, 0 for nowhere, and the rest."""
+    with stream.getbuffer() as text:
+        start = max(0, _BLOCK_BYTES - _LONG_LINE_BYTES)
+        end = start + bytes(text[start:_BLOCK_BYTES]).rfind(b"\n") + 1
+        if end == start:
+            end = bytes(text[:_BLOCK_BYTES]).rfind(b"\n") + 1
+        rest = bytes(text[end:size]) if end else b""
+    stream.truncate(end)
+    stream.seek(0)
+    return end, rest
 
 
 def _inflate(path: Path, file: TickFile) -> Iterator[bytes]:
@@ -130,19 +159,19 @@ def _inflate_members(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _Counter:
-    """Counts lines and commas of inflated text, chunk by chunk, and refuses what the format does not have."""
+    """Counts lines of inflated text, chunk by chunk, and refuses what the format does not have."""
 
-    def __init__(self, file: TickFile, gzip_bytes: int, limits: SizeLimits, *, counts_cells: bool) -> None:
+    def __init__(self, file: TickFile, gzip_bytes: int, limits: SizeLimits) -> None:
         self._file = file
         self._spec = TABLES[file.unit.data_type]
         self._gzip_bytes = gzip_bytes
         self._limits = limits
-        self._counts_cells = counts_cells
+        self._flags = np.empty(_CHUNK_BYTES, np.bool_)
         self._start = b""
         self._last_byte = b""
         self._has_returns = False
         self.has_endless_line = False
-        self._bytes = self._lines = self._commas = 0
+        self._bytes = self._lines = 0
         self.header = self._spec.csv_header.encode() + b"\n"
 
     def add(self, chunk: bytes) -> None:
@@ -156,9 +185,8 @@ class _Counter:
             raise TickFileInvalid(f"{self._file}: a cell holds a double quote; the format has none")
         self._has_returns = self._has_returns or _RETURN in chunk
         octets = np.frombuffer(chunk, np.uint8)
-        self._lines += int(np.count_nonzero(octets == _NEWLINE))
-        if self._counts_cells:
-            self._commas += int(np.count_nonzero(octets == _COMMA))
+        flags = self._flags[: octets.size]
+        self._lines += int(np.count_nonzero(np.equal(octets, _NEWLINE, out=flags)))
         self._last_byte = chunk[-1:]
 
     def rows(self) -> int:
@@ -173,13 +201,6 @@ class _Counter:
             raise TickFileInvalid(f"{self._file}: a line is longer than {_BLOCK_BYTES:,} bytes")
         if self._last_byte != b"\n":
             raise TickFileInvalid(f"{self._file}: the last line is cut short (no line end)")
-        columns = len(self._spec.vendor_columns)
-        expected_commas = self._lines * (columns - 1)
-        if self._counts_cells and self._commas != expected_commas:
-            raise TickFileInvalid(
-                f"{self._file}: {self._lines} lines hold {self._commas} commas where {columns} columns need "
-                f"{expected_commas}: a row is short or long"
-            )
         return self._lines - 1
 
     def _refuse_other_header(self) -> None:

@@ -130,7 +130,7 @@ class TickMeter:
             self._silence_us = max(int(steps.max()), self._silence_us or 0)
         self._counts["rows_repeated"] += _count_repeated(rows, self._compared)
         if self._data_type is DataType.TRADES:
-            ids = rows["id"]
+            ids = rows["id"].rechunk()
             self._counts["ids_repeated"] += _count(ids[1:] == ids[:-1])
 
     def _count_values(self, batch: pl.DataFrame) -> None:
@@ -231,7 +231,7 @@ def _count_repeated(rows: pl.DataFrame, columns: Iterable[str]) -> int:
     """Return how many rows equal the one before in all columns; stops where no pair is left."""
     pairs: pl.Series | None = None
     for name in columns:
-        column = rows[name]
+        column = rows[name].rechunk()  # neighbours are slices of it
         before, after = column[:-1], column[1:]
         equal = before.eq_missing(after) if column.null_count() else before == after
         pairs = equal if pairs is None else pairs & equal
