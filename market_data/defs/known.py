@@ -1,8 +1,9 @@
-"""What Dagster knows of a day already: materialisations, check results, and whether a run is at work on it."""
+"""One venue-day as Dagster knows it: what is recorded, whether a run is at work on it, events to record of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
@@ -54,6 +55,10 @@ class KnownDay:
             and (since is None or record.event.timestamp >= since.timestamp())
         }
         return [check for check in checks if check not in known]
+
+    def materialization(self, key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> dg.AssetMaterialization:
+        """Return what was published as the event that Dagster makes of it in a run of the day."""
+        return dg.AssetMaterialization(key, partition=self.partition, metadata=metadata)
 
     def evaluation(self, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
         """Return a check's result as the event that Dagster makes of it in a run of the day.
