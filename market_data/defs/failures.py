@@ -1,7 +1,9 @@
 """Errors raised on purpose, as Dagster's failures: their text for people, and what the sensors go by."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -34,3 +36,23 @@ def stops_run(failure: dg.Failure) -> bool:
     """Whether what a day failed of would fail every other day too: the key is refused, or the quota used up."""
     error = failure.metadata.get("error")
     return error is not None and error.value in STOPS
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDay:
+    """A day of a run of several that failed: its run goes on, so the log alone tells of it at once."""
+
+    venue: str
+    day: str
+    text: str
+
+    @property
+    def message(self) -> str:
+        """The line of the log, of which the text's first line is the headline."""
+        return f"{self.venue} {self.day} failed: {self.text}"
+
+
+def read_failed_day(message: str) -> FailedDay | None:
+    """Return the day of which a line of the log tells that it failed; None for any other line."""
+    found = re.match(r"(\S+) (\d{4}-\d\d-\d\d) failed: (.*)", message, flags=re.DOTALL)
+    return FailedDay(*found.groups()) if found else None

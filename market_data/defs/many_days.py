@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from market_data.defs.day_step import DayEvent
-from market_data.defs.failures import failures_for_people, stops_run
+from market_data.defs.failures import FailedDay, failures_for_people, stops_run
 from market_data.defs.known import KnownDay
 from market_data.defs.metadata import describe_failed_days
 from market_data.defs.runs import tag_with_failure, tag_with_longest_time
@@ -51,7 +51,7 @@ def _run_range(
             failure = dg.Failure(f"{venue} {day}: {UNTRIED}: {stop.description}", stop.metadata)
         if failure is not None:
             tag_with_failure(context.instance, context.run, venue, failure, day)
-            context.log.error("%s %s failed: %s", venue, day, failure.description)
+            context.log.error(FailedDay(venue, str(day), failure.description or "").message)
             yield day, failure
 
 

@@ -26,6 +26,8 @@ from market_data.settings.environment import Settings
 RERUN_TAG = "market_data/rerun"
 # A run with this tag asks the vendor whether files that are held have changed, and replaces those that have.
 REFRESH_TAG = "market_data/refresh"
+# Names the runs that one command launched together.
+BACKFILL_TAG = "market_data/backfill"
 RECHECK_JOB = "recheck"
 REBUILD_HISTORY_JOB = "rebuild_history"
 ALL_VENUES_JOB, REFRESH_JOB = "all_venues", "refresh"
