@@ -32,16 +32,15 @@ def run_backfill(settings: Settings, wanted: Mapping[str, Sequence[date]], conso
     span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
     title = f"{span} of {', '.join(wanted)}; {settings.sources}"
     console.print(title, highlight=False, markup=False, soft_wrap=True)
-    started = time.monotonic()
     with _dagster(settings, console) as dagster, dg.DagsterInstance.from_config(str(dagster.home)) as instance:
-        runs = Runs(dagster, instance)
-        code = _run(runs, settings, wanted, console)
-        _print_summary(runs, sum(map(len, wanted.values())), time.monotonic() - started, console)
-    is_done = len(runs.ended) == sum(map(len, wanted.values())) and not any(day.failure for day in runs.ended)
-    return code or (ALL_DONE if is_done else NOT_ALL_DONE)
+        runs, started = Runs(dagster, instance), time.monotonic()
+        is_interrupted = _run(runs, settings, wanted, console)
+        is_done = _print_summary(runs, sum(map(len, wanted.values())), time.monotonic() - started, console)
+    return INTERRUPTED if is_interrupted else ALL_DONE if is_done else NOT_ALL_DONE
 
 
-def _run(runs: Runs, settings: Settings, wanted: Mapping[str, Sequence[date]], console: Console) -> int:
+def _run(runs: Runs, settings: Settings, wanted: Mapping[str, Sequence[date]], console: Console) -> bool:
+    """Run the days to their end, or until a person presses Ctrl-C; return whether one did."""
     try:
         for venue, days in wanted.items():
             runs.launch_venue(settings, venue, days)
@@ -50,11 +49,12 @@ def _run(runs: Runs, settings: Settings, wanted: Mapping[str, Sequence[date]], c
         console.print("Cancelling, as soon as the runs at work have stopped (Ctrl-C again: at once) ...")
         runs.cancel()
         console.print("Cancelled: what is published stays; the same command goes on from there.")
-        return INTERRUPTED
-    return ALL_DONE
+        return True
+    return False
 
 
-def _print_summary(runs: Runs, wanted: int, seconds: float, console: Console) -> None:
+def _print_summary(runs: Runs, wanted: int, seconds: float, console: Console) -> bool:
+    """Print what became of so many days that were wanted; return whether all of them are done."""
     failed = [day for day in runs.ended if day.failure is not None]
     print_failures(failed, console)
     missing = wanted - len(runs.ended)
@@ -65,6 +65,7 @@ def _print_summary(runs: Runs, wanted: int, seconds: float, console: Console) ->
         highlight=False,
         soft_wrap=True,
     )
+    return not failed and not missing
 
 
 def _refuse_days_without_partition(settings: Settings, days: Sequence[date]) -> None:

@@ -253,13 +253,20 @@ def test_a_backfill_of_several_days_is_one_run_that_shows_each_of_them_and_the_s
     faults = {"match": BTC.format(day=HISTORY[1]), "attempts": "1-5", "action": "status", "code": 503}
     deployment.simulator.set_faults([faults])
     house.switch("Sensor", "failed_venue_days", is_on=False)
-    assert house.backfill([f"binance/{key}" for key in keys], days) == "COMPLETED_FAILED"
-    (run,) = house.instance.get_runs(dg.RunsFilter(tags={"dagster/asset_partition_range_start": days[0]}))
-    assert (run.status.value, run.tags["dagster/asset_partition_range_end"]) == ("FAILURE", days[-1])
+    assert house.backfill([*(f"binance/{key}" for key in keys), "universe"], days) == "COMPLETED_FAILED"
+    own = frozenset(dg.AssetKey(["binance", *key.split("/")]) for key in keys)
+    runs = house.instance.get_runs()
+    (run,) = (run for run in runs if run.asset_selection == own and "dagster/partition" not in run.tags)
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    bounds = [run.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
+    assert bounds == [days[0], days[-1]]
+    of_all = [run.asset_selection for run in runs if dg.AssetKey("universe") in (run.asset_selection or ())]
+    assert set(of_all) == {frozenset({dg.AssetKey("universe")})}  # runs of its own, once a venue's day is known
     done = "MATERIALIZED"
     for key in keys:
         expected = [done, done if key == "instruments" else "FAILED", done]
         assert house.asset_statuses_in_ui(f"binance/{key}", days) == expected
+    assert house.asset_statuses_in_ui("universe", days) == [done] * 3
     shown = [[found["evaluation"]["success"] for found in told] for told in executions(house, days)]
     assert shown == [[True], [False], [True]]
     house.switch("Sensor", "failed_venue_days", is_on=True)
