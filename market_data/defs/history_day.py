@@ -94,7 +94,7 @@ class HistoryOfDay:
         checks = unit_check_keys(receipt.data_type, key)
         wanted = self._wanted_checks(checks, receipt.committed_at, is_anew=is_told)
         for result in check_unit(self.lake, receipt.unit, key, wanted):
-            yield self.known.evaluation(result)
+            yield self._evaluation(result)
 
     def _tell_layouts(self, receipts: Sequence[Receipt]) -> Iterator[HistoryEvent]:
         since = max((receipt.committed_at for receipt in receipts if receipt.committed_at), default=None)
@@ -108,7 +108,7 @@ class HistoryOfDay:
                 yield self.known.materialization(key, describe_layout(layout, receipts, self.lake))
             wanted += self._wanted_checks([dg.AssetCheckKey(key, LAYOUT_RULE)], since, is_anew=is_told)
         for result in check_layouts(self.lake, self.units, keys, wanted):
-            yield self.known.evaluation(result)
+            yield self._evaluation(result)
 
     def _is_wanted(self, key: dg.AssetKey, since: datetime | None) -> bool:
         return self.with_known or not self.known.has_materialization(key, since)
@@ -118,6 +118,10 @@ class HistoryOfDay:
     ) -> Sequence[dg.AssetCheckKey]:
         """Return the checks to tell of: of an asset that is recorded anew all, for former results are of before."""
         return checks if is_anew or self.with_known else self.known.checks_without_result(checks, since)
+
+    def _evaluation(self, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+        assert result.asset_key is not None  # noqa: S101  of several assets, so always there
+        return self.known.evaluation(result, self.known.target(result.asset_key))
 
     @contextmanager
     def _told_by_name(self, name: str) -> Iterator[None]:

@@ -13,7 +13,7 @@ import dagster as dg
 
 from market_data.defs.day_step import DayEvent
 from market_data.defs.failures import FailedDay, failures_for_people, stops_run
-from market_data.defs.known import KnownDay
+from market_data.defs.known import KnownDay, Target
 from market_data.defs.metadata import describe_failed_days
 from market_data.defs.runs import tag_with_failure, tag_with_longest_time
 from market_data.ingest.progress import UNTRIED
@@ -61,15 +61,27 @@ def _run_one_of_many(
     """Log a day's events; return why it failed, whatever that was: a cancellation alone is none of the day's own."""
     try:
         with failures_for_people():
-            for event in events:
-                if isinstance(event, dg.MaterializeResult):
-                    assert event.asset_key is not None  # noqa: S101  of several assets, so always there
-                    context.log_event(known.materialization(event.asset_key, event.metadata))
-                else:
-                    context.log_event(known.evaluation(event))
+            for event in _events_of_a_day(known, events):
+                context.log_event(event)
     except dg.Failure as failure:
         return failure
     except Exception as error:  # noqa: BLE001  returned, told in full, and raised in the end
         text = f"{known.venue} {known.day}: {type(error).__name__}: {error}\n\n{traceback.format_exc()}"
         return dg.Failure(text, metadata={"error": type(error).__name__, "is_transient": True})
     return None
+
+
+def _events_of_a_day(
+    known: KnownDay, events: Iterable[DayEvent]
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+    """Yield what a step would as events of its day; a materialisation comes before the checks that point at it."""
+    targets: dict[dg.AssetKey, Target | None] = {}  # each is looked for once: it costs as much as logging an event
+    for event in events:
+        key = event.asset_key
+        assert key is not None  # noqa: S101  of several assets, so always there
+        if isinstance(event, dg.MaterializeResult):
+            yield known.materialization(key, event.metadata)
+            continue
+        if key not in targets:
+            targets[key] = known.target(key)
+        yield known.evaluation(event, targets[key])
