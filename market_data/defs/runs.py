@@ -5,8 +5,8 @@ first step has set the tag, its selection holds an asset or a check of the venue
 attempt at a venue-day: it finds out about a day and fills none.
 
 A run of one day has Dagster's tag of a partition, a run of several its two tags of a range. What such a run failed of
-stands in its tags for each day of it, and for the venue once it is through with all of them: a day that is not among
-them is done then.
+stands in its tags for each day that failed, and for the venue once it is through with all of them: the others are done
+then.
 """
 
 import re
@@ -181,14 +181,15 @@ def is_live(record: dg.RunRecord, now: datetime) -> bool:
 
 
 def has_succeeded(run: dg.DagsterRun, venue: str, day: str) -> bool:
-    """Whether a run that has ended says that it filled a venue-day: all of it did, or all of its days but others.
+    """Whether a run that has ended says that it filled a venue-day: all of it did, or just other days of it failed.
 
-    A run that did not come to its end says nothing of its days.
+    A run that was killed says nothing of its days, and neither does one that failed before it began with them.
     """
-    if run.status is dg.DagsterRunStatus.SUCCESS:
-        return True
-    is_through = run.status is dg.DagsterRunStatus.FAILURE and _told_failure(run, _failed_tag(venue)) is not None
-    return is_through and len(days_of(run)) > 1 and _told_failure(run, _failed_tag(venue, day)) is None
+    if run.status is not dg.DagsterRunStatus.FAILURE:
+        return run.status is dg.DagsterRunStatus.SUCCESS
+    failed = {other for other in days_of(run) if _told_failure(run, _failed_tag(venue, other))}
+    is_through = bool(failed) and _told_failure(run, _failed_tag(venue)) is not None
+    return is_through and day not in failed
 
 
 def ended_at(record: dg.RunRecord) -> datetime:
@@ -238,7 +239,7 @@ def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str, day
     """Return how a run failed for a venue-day; where its process died it says nothing: another attempt may help."""
     if said := _told_failure(run, _failed_tag(venue, day)):
         return said
-    if len(days_of(run)) > 1:
+    if has_succeeded(run, venue, day):  # a check of the day failed, and no more
         return Failure(None, is_transient=True)
     if said := _told_failure(run, _failed_tag(venue)):
         return said

@@ -136,6 +136,16 @@ def test_a_range_that_has_done_a_day_ends_the_count_of_its_re_runs_though_anothe
     assert numbers == {str(FIRST): "1", str(SECOND): "1"}
 
 
+def test_a_range_that_failed_before_its_days_has_done_none_of_them(project: Project) -> None:
+    assert project.run("all_venues", FIRST).success
+    origin, _ = project.lake.get_bytes("origin.json")
+    project.lake.put_bytes(origin.replace(b"simulator", b"elsewhere"), "origin.json")
+    assert not project.run_range("all_venues", FIRST, LAST).success
+    project.lake.put_bytes(origin, "origin.json")
+    told = reason(project.look("failed_venue_days"))
+    assert [f"BINANCE {day}: permanent fault" in told for day in (FIRST, SECOND, LAST)] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("tags", "hours_ago", "lives"),
     [
