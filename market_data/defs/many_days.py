@@ -6,7 +6,8 @@ materialisations and check results are logged by hand, each for its own partitio
 """
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -60,8 +61,9 @@ def _run_one_of_many(
 ) -> dg.Failure | None:
     """Log a day's events; return why it failed, whatever that was: a cancellation alone is none of the day's own."""
     try:
-        with failures_for_people():
-            for event in _events_of_a_day(known, events):
+        # what is at work on the day ends with it, also where a cancellation comes while an event is logged
+        with failures_for_people(), closing(_events_of_a_day(known, events)) as told:
+            for event in told:
                 context.log_event(event)
     except dg.Failure as failure:
         return failure
@@ -73,7 +75,7 @@ def _run_one_of_many(
 
 def _events_of_a_day(
     known: KnownDay, events: Iterable[DayEvent]
-) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+) -> Generator[dg.AssetMaterialization | dg.AssetCheckEvaluation, None, None]:
     """Yield what a step would as events of its day; a materialisation comes before the checks that point at it."""
     targets: dict[dg.AssetKey, Target | None] = {}  # each is looked for once: it costs as much as logging an event
     for event in events:

@@ -205,7 +205,8 @@ def describe_failed_days(venue: str, days: int, failed: Mapping[date, dg.Failure
     headlines = {day: (failure.description or "").partition("\n")[0] for day, failure in failed.items()}
     named = ", ".join(map(str, list(failed)[:_NAMED_IN_A_LINE]))
     more = f" and {len(failed) - _NAMED_IN_A_LINE} more" if len(failed) > _NAMED_IN_A_LINE else ""
-    lines = [f"{venue}: {len(failed)} of {days} days failed ({named}{more}); the others are done", ""]
+    rest = "; the others are done" if len(failed) < days else ""
+    lines = [f"{venue}: {len(failed)} of {days} days failed ({named}{more}){rest}", ""]
     lines += [f"- {headline}" for headline in headlines.values()]
     lines += ["", "The log of this run tells each of them in full, where it failed."]
     facts = [failure.metadata for failure in failed.values()]
