@@ -20,7 +20,7 @@ from market_data.model.limits import MEGABYTE
 from market_data.settings.environment import Settings
 
 _POLL_SECONDS = 0.5
-_LOOKS_A_QUESTION = 10
+_LOOKS_A_QUESTION = 4
 _RECORDS_A_READ = 1000
 _QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
@@ -106,12 +106,20 @@ class Runs:
             time.sleep(_POLL_SECONDS)
 
     def cancel(self) -> None:
-        """Cancel the runs that have not ended and wait for their end, which takes Dagster some seconds."""
+        """Cancel the runs that have not ended and wait for their end, which takes Dagster some seconds.
+
+        It is asked again and again, for Dagster refuses to cancel a run whose process is just being started.
+        """
+        self._ask_for_the_end()
+        for looks, _ in enumerate(self.follow(), start=1):
+            if looks % _LOOKS_A_QUESTION == 0:
+                self._ask_for_the_end()
+
+    def _ask_for_the_end(self) -> None:
         # by their tag, for one may have been launched just as the person pressed Ctrl-C
         launched = self._instance.get_runs(dg.RunsFilter(tags=self._tags))
-        self._dagster.cancel_runs([run.run_id for run in launched if not run.is_finished])
-        for _ in self.follow():
-            pass
+        if unfinished := [run.run_id for run in launched if not run.is_finished]:
+            self._dagster.cancel_runs(unfinished)
 
     def _look(self) -> Iterator[EndedDay]:
         open_ids = [run_id for run_id, run in self._runs.items() if not run.is_over]
