@@ -94,7 +94,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             "TARDIS_DATASETS_URL": simulator.datasets_url,
             "TARDIS_API_KEY": DEFAULT_KEY,
         }
-        simulator.set_clock(datetime.combine(FIRST_DAY, datetime.min.time(), UTC))
+        simulator.set_clock(datetime.combine(HISTORY[0], datetime.min.time(), UTC))
         with start_daemon("market_data.definitions", environment, project=PROJECT) as house:
             yield Deployment(house, simulator, lake_url)
 
