@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from datetime import datetime
 
 import click
 
 from market_data.cli.accept import accept_command
-from market_data.cli.commands import COMMANDS, choose_days, choose_venues, range_options, venue_option
+from market_data.cli.backfill import backfill_command
+from market_data.cli.commands import COMMANDS
 from market_data.cli.keeping import KEEPING_COMMANDS
 from market_data.cli.tables import make_console
 from market_data.demo.vendor_at_hand import open_vendor
@@ -40,7 +40,7 @@ def main() -> None:
         signal.signal(number, _end_in_order)
 
 
-for command in (simulator_command, accept_command, *COMMANDS, *KEEPING_COMMANDS):
+for command in (simulator_command, accept_command, backfill_command, *COMMANDS, *KEEPING_COMMANDS):
     main.add_command(command)
 
 
@@ -75,21 +75,3 @@ def dev(port: int) -> None:
         click.echo("\n".join([f"\nThe UI is at {dagster.url} - end it with Ctrl-C\n", *lines, ""]))
         if dagster.process is not None:
             dagster.process.wait()
-
-
-@main.command()
-@venue_option
-@range_options(" [required]", " [default: the first day]")
-def backfill(*, venues: tuple[str, ...], first: datetime | None, last: datetime | None) -> None:
-    """Materialise a range of days through Dagster, as the UI does. Exit code 1 when a venue-day failed.
-
-    Takes the Dagster that `market-data dev` runs, or starts one and ends it. Days held whole cost little.
-    """
-    from market_data.demo.command_line import run_backfill  # noqa: PLC0415  loads Dagster
-
-    settings = load_settings()
-    if first is None:
-        raise click.UsageError("name the days: --from 2024-08-01 --to 2024-08-31 (both included)")
-    days = choose_days(settings, first, last or first)
-    if not run_backfill(settings, list(choose_venues(settings, venues)), days, make_console()):
-        raise SystemExit(1)

@@ -50,7 +50,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     tidy, tidy_daily = build_tidy(settings)
     return dg.Definitions(
         assets=[
-            *(asset for venue in settings.config.venues for asset in build_venue_assets(settings, venue, days)),
+            *(build_venue_assets(settings, venue, days) for venue in settings.config.venues),
             build_coverage(settings),
             build_combined_universe(settings, days),
         ],

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from itertools import islice
+from itertools import islice, product
 from typing import Self
 
 import dagster as dg
@@ -16,10 +16,11 @@ from market_data.defs.runs import (
     RERUN_TAG,
     CheckResults,
     KnownRuns,
-    day_of,
+    days_of,
     ended_at,
     ended_runs_since,
     failure_of,
+    has_succeeded,
     is_attempt,
     is_live,
     request_venue_day,
@@ -131,9 +132,9 @@ class FailedDays:
         """
         ends: dict[_VenueDay, datetime] = {}
         for record in ended_runs_since(self._instance, now - _LOOK_BACK, [dg.DagsterRunStatus.FAILURE]):
-            if (day := day_of(record.dagster_run)) and self._is_of_a_partition(day, now):
-                for venue in venues_of(record.dagster_run, self._keys):
-                    ends[venue, day] = max(ended_at(record), ends.get((venue, day), ended_at(record)))
+            days = [day for day in days_of(record.dagster_run) if self._is_of_a_partition(day, now)]
+            for pair in product(venues_of(record.dagster_run, self._keys), days):
+                ends[pair] = max(ended_at(record), ends.get(pair, ended_at(record)))
         self._remember_failed_checks(now)
         remembered = self.cursor.failed_checks
         self._runs.read(day for _, day in remembered)
@@ -159,8 +160,10 @@ class FailedDays:
         succeeded = ended_runs_since(self._instance, read_until, [dg.DagsterRunStatus.SUCCESS])
         for record in sorted(succeeded, key=lambda record: record.update_timestamp):
             run, next_from_here = record.dagster_run, record.update_timestamp
-            if (day := day_of(run)) and self._is_of_a_partition(day, now):
-                pairs |= {(venue, day) for venue, keys in self._keys.items() if self._checks.has_failed(run, keys)}
+            for day in days_of(run):
+                if self._is_of_a_partition(day, now):
+                    found = self._keys.items()
+                    pairs |= {(venue, day) for venue, keys in found if self._checks.has_failed(run, day, keys)}
             if self._is_over:
                 next_from = min(next_from, next_from_here)
                 break
@@ -179,7 +182,7 @@ class FailedDays:
         ended = [record.dagster_run for record in self._runs.of(venue, day) if record.end_time is not None]
         newest: dict[dg.AssetCheckKey, bool] = {}
         for run in ended:
-            newest = self._checks.of_run(run) | newest
+            newest = self._checks.of_run(run, day) | newest
         failed = {check for check, passed in newest.items() if not passed and check.asset_key in self._keys[venue]}
         return bool(failed) and any(is_attempt(run) for run in ended)
 
@@ -192,19 +195,20 @@ class FailedDays:
             return None
         newest = attempts[0]
         status = newest.dagster_run.status
-        if status is dg.DagsterRunStatus.CANCELED:
-            return f"{venue} {day}: its newest run was cancelled; it is left to people"
-        is_success = status is dg.DagsterRunStatus.SUCCESS
-        # a run of several venues fails for all when one does
-        is_doubtful = is_success or len(venues_of(newest.dagster_run, self._keys)) > 1
+        is_success = has_succeeded(newest.dagster_run, venue, day)
+        # a run of several venues or days fails for all when one does, and one that was cut short says nothing of them
+        is_of_one = len(venues_of(newest.dagster_run, self._keys)) == 1 == len(days_of(newest.dagster_run))
+        is_doubtful = is_success or not is_of_one
         if is_doubtful and self._is_whole(venue, day, is_success=is_success):
             self._forget_failed_checks(venue, day)
             return None
-        failure = failure_of(self._instance, newest.dagster_run, venue)
+        if status is dg.DagsterRunStatus.CANCELED:
+            return f"{venue} {day}: its newest run was cancelled; it is left to people"
+        failure = failure_of(self._instance, newest.dagster_run, venue, day)
         failed = FailedDay(
             newest.dagster_run.run_id,
             ended_at(records[0]),
-            *self._count_attempts(venue, attempts),
+            *self._count_attempts(venue, day, attempts),
             failure.is_transient,
             failure.not_before,
         )
@@ -234,7 +238,7 @@ class FailedDays:
         wanted = {venue: self._settings.config.venues[venue].data_types}
         return list(read_heads(self._lake, wanted, [date.fromisoformat(day)]).values())
 
-    def _count_attempts(self, venue: str, newest_first: list[dg.RunRecord]) -> tuple[int, int]:
+    def _count_attempts(self, venue: str, day: str, newest_first: list[dg.RunRecord]) -> tuple[int, int]:
         """Count the automatic re-runs since the last success: those that found the vendor ready, and all of them.
 
         A run with failed checks of the venue is no success; a person's success resets the count.
@@ -242,9 +246,9 @@ class FailedDays:
         attempts = reruns = 0
         for record in newest_first:
             run = record.dagster_run
-            if run.status is dg.DagsterRunStatus.SUCCESS and not self._checks.has_failed(run, self._keys[venue]):
+            if has_succeeded(run, venue, day) and not self._checks.has_failed(run, day, self._keys[venue]):
                 break
             if RERUN_TAG in run.tags:
                 reruns += 1
-                attempts += failure_of(self._instance, run, venue).error != "VendorNotReady"
+                attempts += failure_of(self._instance, run, venue, day).error != "VendorNotReady"
         return attempts, reruns

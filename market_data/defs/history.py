@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from market_data.defs.assets import failures_for_people
+from market_data.defs.failures import failures_for_people
 from market_data.defs.history_day import HistoryEvent, HistoryOfDay
 from market_data.defs.known import KnownDay
 from market_data.defs.logs import logs_shown_in_dagster

@@ -68,7 +68,7 @@ class HistoryOfDay:
             return
         recalled = self.memory.recall(self.known.day)
         if recalled is not None:
-            yield self._materialization(key, self._describe_instruments(recalled))
+            yield self.known.materialization(key, self._describe_instruments(recalled))
 
     def _describe_instruments(self, recalled: Recalled) -> Mapping[str, Any]:
         uri = self.lake.uri(universe_key(self.venue, self.known.day))
@@ -90,11 +90,11 @@ class HistoryOfDay:
         key = raw_asset_key(self.venue, receipt.data_type)
         is_told = receipt.is_complete and self._is_wanted(key, receipt.committed_at)
         if is_told:
-            yield self._materialization(key, describe_unit(receipt, self.lake))
+            yield self.known.materialization(key, describe_unit(receipt, self.lake))
         checks = unit_check_keys(receipt.data_type, key)
         wanted = self._wanted_checks(checks, receipt.committed_at, is_anew=is_told)
         for result in check_unit(self.lake, receipt.unit, key, wanted):
-            yield self.known.evaluation(result)
+            yield self._evaluation(result)
 
     def _tell_layouts(self, receipts: Sequence[Receipt]) -> Iterator[HistoryEvent]:
         since = max((receipt.committed_at for receipt in receipts if receipt.committed_at), default=None)
@@ -105,10 +105,10 @@ class HistoryOfDay:
             is_published = self.is_whole and all(layout in receipt.layouts for receipt in receipts)
             is_told = is_published and self._is_wanted(key, since)
             if is_told:
-                yield self._materialization(key, describe_layout(layout, receipts, self.lake))
+                yield self.known.materialization(key, describe_layout(layout, receipts, self.lake))
             wanted += self._wanted_checks([dg.AssetCheckKey(key, LAYOUT_RULE)], since, is_anew=is_told)
         for result in check_layouts(self.lake, self.units, keys, wanted):
-            yield self.known.evaluation(result)
+            yield self._evaluation(result)
 
     def _is_wanted(self, key: dg.AssetKey, since: datetime | None) -> bool:
         return self.with_known or not self.known.has_materialization(key, since)
@@ -119,8 +119,9 @@ class HistoryOfDay:
         """Return the checks to tell of: of an asset that is recorded anew all, for former results are of before."""
         return checks if is_anew or self.with_known else self.known.checks_without_result(checks, since)
 
-    def _materialization(self, key: dg.AssetKey, metadata: Mapping[str, Any]) -> dg.AssetMaterialization:
-        return dg.AssetMaterialization(asset_key=key, partition=self.known.partition, metadata=metadata)
+    def _evaluation(self, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+        assert result.asset_key is not None  # noqa: S101  of several assets, so always there
+        return self.known.evaluation(result, self.known.target(result.asset_key))
 
     @contextmanager
     def _told_by_name(self, name: str) -> Iterator[None]:

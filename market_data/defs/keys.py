@@ -10,9 +10,9 @@ from market_data.settings.environment import Settings
 VENUE_TAG = "venue"
 
 
-def ticks_op_name(venue: str) -> str:
-    """Return the name of the op that ingests a venue-day."""
-    return f"{group_name_of(venue)}__ticks"
+def step_name(venue: str) -> str:
+    """Return the name of the one step of a venue: all that is done of a venue-day."""
+    return f"{group_name_of(venue)}__venue_day"
 
 
 def instruments_asset_key(venue: str) -> dg.AssetKey:

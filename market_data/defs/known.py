@@ -1,8 +1,9 @@
-"""What Dagster knows of a day already: materialisations, check results, and whether a run is at work on it."""
+"""One venue-day as Dagster knows it: what is recorded, whether a run is at work on it, events to record of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any, TypeAlias
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
@@ -11,6 +12,8 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from market_data.defs.runs import KnownRuns, is_live
 
+# What a check's result points at.
+Target: TypeAlias = AssetCheckEvaluationTargetMaterializationData
 _ENDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
@@ -37,7 +40,7 @@ class KnownDay:
 
     def has_materialization(self, key: dg.AssetKey, since: datetime | None) -> bool:
         """Whether an asset's partition was recorded, since what the lake holds of it was published."""
-        target = self._target(key)
+        target = self.target(key)
         return target is not None and (since is None or target.timestamp >= since.timestamp())
 
     def checks_without_result(
@@ -55,10 +58,14 @@ class KnownDay:
         }
         return [check for check in checks if check not in known]
 
-    def evaluation(self, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    def materialization(self, key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> dg.AssetMaterialization:
+        """Return what was published as the event that Dagster makes of it in a run of the day."""
+        return dg.AssetMaterialization(key, partition=self.partition, metadata=metadata)
+
+    def evaluation(self, result: dg.AssetCheckResult, target: Target | None) -> dg.AssetCheckEvaluation:
         """Return a check's result as the event that Dagster makes of it in a run of the day.
 
-        It points at the newest materialisation: the UI shows no result of an older one.
+        `target` is the newest materialisation of its asset: the UI shows no result of an older one.
         """
         key, name = result.asset_key, result.check_name
         assert key is not None and name is not None  # noqa: S101, PT018  of several assets and checks, so always there
@@ -67,22 +74,17 @@ class KnownDay:
             check_name=name,
             passed=result.passed,
             metadata=result.metadata,
-            target_materialization_data=self._target(key),
+            target_materialization_data=target,
             severity=result.severity,
             description=result.description,
             blocking=False,
             partition=self.partition,
         )
 
-    def _target(self, key: dg.AssetKey) -> AssetCheckEvaluationTargetMaterializationData | None:
+    def target(self, key: dg.AssetKey) -> Target | None:
+        """Return what points at the newest materialisation of an asset, None where there is none."""
         wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[self.partition])
         records = self.instance.fetch_materializations(wanted, limit=1).records
         return next(
-            (
-                AssetCheckEvaluationTargetMaterializationData(
-                    storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-                )
-                for record in records
-            ),
-            None,
+            (Target(storage_id=it.storage_id, run_id=it.run_id, timestamp=it.timestamp) for it in records), None
         )

@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from market_data.checks.rules import summarize_coverage
+from market_data.defs.failures import STOPS
 from market_data.defs.tables import Table, make_table
 from market_data.ingest.venue_day import UnitResult
 from market_data.lake.base import TickLake
@@ -188,13 +189,35 @@ def describe_open_files(venue: str, day: date, results: Sequence[UnitResult]) ->
         lines.append(f"- ... and {len(opened) - _NAMED_FILES} more: see the receipts")
     lines += ["", *_explain(opened, is_transient=is_transient)]
     classes = Counter(file.error_class or "NotTried" for _, file in opened)
+    stop = next((name for name in classes if name in STOPS), None)
     metadata: Metadata = {
-        "error": dg.MetadataValue.text(classes.most_common(1)[0][0]),
+        "error": dg.MetadataValue.text(stop or classes.most_common(1)[0][0]),
         "is_transient": dg.MetadataValue.bool(is_transient),
         "open files": _files_table([file for _, file in opened[:_NAMED_FILES]]),
     }
     if waits := [file.not_before for _, file in opened if file.not_before]:
         metadata["not before"] = dg.MetadataValue.text(max(waits).isoformat())
+    return {"description": "\n".join(lines), "metadata": metadata}
+
+
+def describe_failed_days(venue: str, days: int, failed: Mapping[date, dg.Failure]) -> Mapping[str, Any]:
+    """Return description and metadata of the failure of a run of several days: each failed day with its headline."""
+    headlines = {day: (failure.description or "").partition("\n")[0] for day, failure in failed.items()}
+    named = ", ".join(map(str, list(failed)[:_NAMED_IN_A_LINE]))
+    more = f" and {len(failed) - _NAMED_IN_A_LINE} more" if len(failed) > _NAMED_IN_A_LINE else ""
+    rest = "; the others are done" if len(failed) < days else ""
+    lines = [f"{venue}: {len(failed)} of {days} days failed ({named}{more}){rest}", ""]
+    lines += [f"- {headline}" for headline in headlines.values()]
+    lines += ["", "The log of this run tells each of them in full, where it failed."]
+    facts = [failure.metadata for failure in failed.values()]
+    classes = Counter(str(item["error"].value) for item in facts)
+    metadata: Metadata = {
+        "error": dg.MetadataValue.text(classes.most_common(1)[0][0]),
+        "is_transient": dg.MetadataValue.bool(any(item["is_transient"].value for item in facts)),
+        "failed days": make_table({"day": str(day), "what": headline} for day, headline in headlines.items()),
+    }
+    if waits := [item["not before"] for item in facts if "not before" in item]:
+        metadata["not before"] = max(waits, key=lambda wait: str(wait.value))
     return {"description": "\n".join(lines), "metadata": metadata}
 
 

@@ -3,6 +3,10 @@
 A run concerns a venue when its `venue` tag names it (where it holds several, all of them, by comma), or, before its
 first step has set the tag, its selection holds an asset or a check of the venue's group. A run of checks alone is no
 attempt at a venue-day: it finds out about a day and fills none.
+
+A run of one day has Dagster's tag of a partition, a run of several its two tags of a range. What such a run failed of
+stands in its tags for each day that failed, and for the venue once it is through with all of them: the others are done
+then.
 """
 
 import re
@@ -15,12 +19,15 @@ import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from market_data.defs.keys import VENUE_TAG, venue_asset_keys
+from market_data.model.limits import MOST_DAYS_PER_RUN
 from market_data.model.venues import group_name_of
 from market_data.settings.environment import Settings
 
 RERUN_TAG = "market_data/rerun"
 # A run with this tag asks the vendor whether files that are held have changed, and replaces those that have.
 REFRESH_TAG = "market_data/refresh"
+# Names the runs that one command launched together.
+BACKFILL_TAG = "market_data/backfill"
 RECHECK_JOB = "recheck"
 REBUILD_HISTORY_JOB = "rebuild_history"
 ALL_VENUES_JOB, REFRESH_JOB = "all_venues", "refresh"
@@ -29,11 +36,15 @@ _JOBS_OF_ALL_VENUES = {ALL_VENUES_JOB, REFRESH_JOB, RECHECK_JOB}
 # In the queue: new days before re-runs before whatever people launch.
 NEW_DAY_PRIORITY, RERUN_PRIORITY = 2, 1
 _PRIORITY_TAG = "dagster/priority"
-# Followed by the venue. How a step failed is read from its run's record: the run's events would cost 20 ms a run.
+# Followed by the venue, and by `/` and the day in a run of several. How a step failed is read from its run's record: a
+# run's events would cost 20 ms.
 _FAILED_TAG = "market_data/failed/"
 _PARTITION_TAG = "dagster/partition"
+_FIRST_TAG, _LAST_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 # A run that outlived the instance's longest run time lost its process together with its code server.
 _LONGEST_LIFE = timedelta(hours=7)
+# Longer than that where its own tag says so, and then the daemon ends it a little later.
+_GRACE = timedelta(hours=1)
 _LIVE = (dg.DagsterRunStatus.QUEUED, *IN_PROGRESS_RUN_STATUSES)
 
 
@@ -80,14 +91,25 @@ class KnownRuns:
         """Read the runs of days together, unless they were."""
         unread = sorted(set(days) - self._by_day.keys())
         self._by_day |= {day: [] for day in unread}
-        if unread:
-            for record in self._instance.get_run_records(dg.RunsFilter(tags={_PARTITION_TAG: unread})):
-                self._by_day[record.dagster_run.tags[_PARTITION_TAG]].append(record)
+        if not unread:
+            return
+        tags = {_PARTITION_TAG: unread, _FIRST_TAG: _first_days_of_ranges_with(unread)}
+        filters = [dg.RunsFilter(tags={tag: values}) for tag, values in tags.items() if values]
+        found = [record for wanted in filters for record in self._instance.get_run_records(wanted)]
+        for record in sorted(found, key=lambda record: record.storage_id, reverse=True):
+            for day in set(days_of(record.dagster_run)).intersection(unread):
+                self._by_day[day].append(record)
 
     def of(self, venue: str, day: str) -> list[dg.RunRecord]:
         """Return the records of all runs that concern a venue-day, newest first."""
         self.read([day])
         return [record for record in self._by_day[day] if concerns(record.dagster_run, venue)]
+
+
+def _first_days_of_ranges_with(days: Iterable[str]) -> list[str]:
+    """Return the days at which a run that holds one of the days may begin."""
+    known = filter(None, map(_day, days))
+    return sorted({str(day - timedelta(days=offset)) for day in known for offset in range(MOST_DAYS_PER_RUN)})
 
 
 def concerns(run: dg.DagsterRun, venue: str) -> bool:
@@ -111,14 +133,35 @@ def tag_with_venues(instance: dg.DagsterInstance, run: dg.DagsterRun, configured
         instance.add_run_tags(run.run_id, {VENUE_TAG: ",".join(venues_of(run, configured))})
 
 
-def tag_with_failure(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str, failure: dg.Failure) -> None:
-    """Write how a venue's step failed into its run's tags, where `failure_of` reads it.
+def tag_with_failure(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str, failure: dg.Failure, day: date | None = None
+) -> None:
+    """Write how a venue's step failed, or one day of a step of several, into its run's tags, where it is looked for.
 
     A run that is executed again has the tags of its parent: the run's own id says whose word it is.
     """
     said = _failure_in(failure.metadata)
     if said is not None:
-        instance.add_run_tags(run.run_id, {f"{_FAILED_TAG}{venue}": f"{said.text}, in run {run.run_id[:8]}"})
+        instance.add_run_tags(run.run_id, {_failed_tag(venue, day): f"{said.text}, in run {run.run_id[:8]}"})
+
+
+def _failed_tag(venue: str, day: date | str | None = None) -> str:
+    return f"{_FAILED_TAG}{venue}" if day is None else f"{_FAILED_TAG}{venue}/{day}"
+
+
+def _told_failure(run: dg.DagsterRun, tag: str) -> Failure | None:
+    """Return what a tag of a run says, where it is the run's own word."""
+    told = run.tags.get(tag, "")
+    return Failure.parse(told) if told.endswith(f"in run {run.run_id[:8]}") else None
+
+
+def tag_with_longest_time(instance: dg.DagsterInstance, run: dg.DagsterRun, now: datetime) -> None:
+    """Give the day that a run begins now as long as the instance gives a run of one day, if it limits them."""
+    longest_seconds = instance.run_monitoring_max_runtime_seconds
+    record = instance.get_run_record_by_id(run.run_id)
+    if longest_seconds and record is not None and record.start_time is not None:
+        at_work_seconds = now.timestamp() - record.start_time
+        instance.add_run_tags(run.run_id, {dg.MAX_RUNTIME_SECONDS_TAG: f"{at_work_seconds + longest_seconds:.0f}"})
 
 
 def is_attempt(run: dg.DagsterRun) -> bool:
@@ -129,10 +172,24 @@ def is_attempt(run: dg.DagsterRun) -> bool:
 
 def is_live(record: dg.RunRecord, now: datetime) -> bool:
     """Whether a run is queued or at work."""
-    run_started = record.start_time
-    if record.dagster_run.status not in _LIVE:
+    run = record.dagster_run
+    if run.status not in _LIVE:
         return False
-    return run_started is None or now - datetime.fromtimestamp(run_started, UTC) < _LONGEST_LIFE
+    granted = run.tags.get(dg.MAX_RUNTIME_SECONDS_TAG, "")
+    longest = max(_LONGEST_LIFE, timedelta(seconds=int(granted)) + _GRACE) if granted.isdecimal() else _LONGEST_LIFE
+    return record.start_time is None or now - datetime.fromtimestamp(record.start_time, UTC) < longest
+
+
+def has_succeeded(run: dg.DagsterRun, venue: str, day: str) -> bool:
+    """Whether a run that has ended says that it filled a venue-day: all of it did, or just other days of it failed.
+
+    A run that was killed says nothing of its days, and neither does one that failed before it began with them.
+    """
+    if run.status is not dg.DagsterRunStatus.FAILURE:
+        return run.status is dg.DagsterRunStatus.SUCCESS
+    failed = {other for other in days_of(run) if _told_failure(run, _failed_tag(venue, other))}
+    is_through = bool(failed) and _told_failure(run, _failed_tag(venue)) is not None
+    return is_through and day not in failed
 
 
 def ended_at(record: dg.RunRecord) -> datetime:
@@ -142,13 +199,21 @@ def ended_at(record: dg.RunRecord) -> datetime:
     return record.update_timestamp.astimezone(UTC)
 
 
-def day_of(run: dg.DagsterRun) -> str | None:
-    """Return the partition key of a run, None for a run without one, or of one that is no day."""
-    key = run.tags.get(_PARTITION_TAG, "")
+def days_of(run: dg.DagsterRun) -> list[str]:
+    """Return the partition keys of a run in their order; none for a run without days, or of other partitions."""
+    first = _day(run.tags.get(_PARTITION_TAG) or run.tags.get(_FIRST_TAG, ""))
+    last = _day(run.tags.get(_PARTITION_TAG) or run.tags.get(_LAST_TAG, ""))
+    if first is None or last is None:
+        return []
+    return [str(first + timedelta(days=offset)) for offset in range((last - first).days + 1)]
+
+
+def _day(key: str) -> date | None:
     try:
-        return key if date.fromisoformat(key).isoformat() == key else None
+        day = date.fromisoformat(key)
     except ValueError:
         return None
+    return day if day.isoformat() == key else None
 
 
 def ended_runs_since(
@@ -170,10 +235,13 @@ def request_venue_day(
     )
 
 
-def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str) -> Failure:
-    """Return how a run failed for a venue; a run whose process died says nothing, so another attempt may help."""
-    told = run.tags.get(f"{_FAILED_TAG}{venue}", "")
-    if told.endswith(f"in run {run.run_id[:8]}") and (said := Failure.parse(told)):
+def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str, day: str) -> Failure:
+    """Return how a run failed for a venue-day; where its process died it says nothing: another attempt may help."""
+    if said := _told_failure(run, _failed_tag(venue, day)):
+        return said
+    if has_succeeded(run, venue, day):  # a check of the day failed, and no more
+        return Failure(None, is_transient=True)
+    if said := _told_failure(run, _failed_tag(venue)):
         return said
     records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
     for record in records:
@@ -203,21 +271,21 @@ class CheckResults:
     def __init__(self, instance: dg.DagsterInstance, names: Collection[str]) -> None:
         self._instance = instance
         self._names = names
-        self._by_run: dict[str, dict[dg.AssetCheckKey, bool]] = {}
+        self._by_run: dict[str, list[dg.AssetCheckEvaluation]] = {}
 
-    def of_run(self, run: dg.DagsterRun) -> dict[dg.AssetCheckKey, bool]:
-        """Return whether each check of a run passed; a check that was not executed in it is absent."""
+    def of_run(self, run: dg.DagsterRun, day: str) -> dict[dg.AssetCheckKey, bool]:
+        """Return whether each check of a day passed in a run; one that was not executed in it is absent."""
         if run.run_id not in self._by_run:
             self._by_run[run.run_id] = self._read(run)
-        return self._by_run[run.run_id]
+        return {item.asset_check_key: item.passed for item in self._by_run[run.run_id] if item.partition in {None, day}}
 
-    def has_failed(self, run: dg.DagsterRun, asset_keys: Collection[dg.AssetKey]) -> bool:
-        """Whether a check of one of the assets failed in a run."""
-        return any(not passed and check.asset_key in asset_keys for check, passed in self.of_run(run).items())
+    def has_failed(self, run: dg.DagsterRun, day: str, asset_keys: Collection[dg.AssetKey]) -> bool:
+        """Whether a check of one of the assets failed for a day in a run."""
+        return any(not passed and check.asset_key in asset_keys for check, passed in self.of_run(run, day).items())
 
-    def _read(self, run: dg.DagsterRun) -> dict[dg.AssetCheckKey, bool]:
+    def _read(self, run: dg.DagsterRun) -> list[dg.AssetCheckEvaluation]:
         kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
         records = self._instance.get_records_for_run(run.run_id, of_type=kind).records
         events = [record.event_log_entry.dagster_event for record in records]
         evaluations = [event.asset_check_evaluation_data for event in events if event is not None]
-        return {item.asset_check_key: item.passed for item in evaluations if item.check_name in self._names}
+        return [item for item in evaluations if item.check_name in self._names]

@@ -6,7 +6,7 @@ from functools import partial
 
 import dagster as dg
 
-from market_data.defs.assets import failures_for_people
+from market_data.defs.failures import failures_for_people
 from market_data.defs.logs import logs_shown_in_dagster
 from market_data.defs.resources import LakeResource
 from market_data.index.compact import compact_index

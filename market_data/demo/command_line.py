@@ -11,45 +11,61 @@ from pathlib import Path
 import dagster as dg
 from rich.console import Console
 
-from market_data.demo.backfills import cancel, launch_venues, watch
+from market_data.demo.backfills import describe_download, print_failures, watch
 from market_data.demo.local_dagster import LocalDagster, LocalDagsterRuns, find_dagster, run_dagster
+from market_data.demo.runs import Runs
 from market_data.demo.vendor_at_hand import open_vendor
 from market_data.errors import ConfigurationError
 from market_data.settings.environment import Settings
 
-_TOLD_FAILURES = 5
+ALL_DONE, NOT_ALL_DONE, INTERRUPTED = 0, 1, 130
 _POLL_SECONDS = 1
 
 
-def run_backfill(settings: Settings, venues: Sequence[str], days: Sequence[date], console: Console) -> bool:
-    """Run the venue-days and print what became of each; returns whether all of them succeeded.
+def run_backfill(settings: Settings, wanted: Mapping[str, Sequence[date]], console: Console) -> int:
+    """Run days by venue, show how it goes, print what became of them; return the exit code (see the command).
 
     Ctrl-C cancels what was launched; what is published stays, and the same call goes on from there.
     """
+    days = sorted({day for of_venue in wanted.values() for day in of_venue})
     _refuse_days_without_partition(settings, days)
     span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
-    console.print(f"{span} of {', '.join(venues)}; {settings.sources}", highlight=False, markup=False)
+    title = f"{span} of {', '.join(wanted)}; {settings.sources}"
+    console.print(title, highlight=False, markup=False, soft_wrap=True)
     with _dagster(settings, console) as dagster, dg.DagsterInstance.from_config(str(dagster.home)) as instance:
-        launched = launch_venues(dagster, settings, venues, days)
-        try:
-            ended = watch(dagster, instance, launched, console, what="venue-days")
-        except KeyboardInterrupt:
-            console.print("Cancelling, as soon as the runs at work have stopped (Ctrl-C again: at once) ...")
-            cancel(dagster, instance, launched)
-            console.print("Cancelled: what is published stays; the same command goes on from there.")
-            raise
-    failures = [run for run in ended if run.failure is not None]
-    for run in failures[:_TOLD_FAILURES]:
-        console.print(f"\n[red]{run.name} {run.day} failed[/red]")
-        console.print(run.failure, highlight=False, markup=False)
-    missing = len(venues) * len(days) - len(ended)
+        runs, started = Runs(dagster, instance), time.monotonic()
+        is_interrupted = _run(runs, settings, wanted, console)
+        is_done = _print_summary(runs, sum(map(len, wanted.values())), time.monotonic() - started, console)
+    return INTERRUPTED if is_interrupted else ALL_DONE if is_done else NOT_ALL_DONE
+
+
+def _run(runs: Runs, settings: Settings, wanted: Mapping[str, Sequence[date]], console: Console) -> bool:
+    """Run the days to their end, or until a person presses Ctrl-C; return whether one did."""
+    try:
+        for venue, days in wanted.items():
+            runs.launch_venue(settings, venue, days)
+        watch(runs, console, what="venue-days")
+    except KeyboardInterrupt:
+        console.print("Cancelling, as soon as the runs at work have stopped (Ctrl-C again: at once) ...")
+        runs.cancel()
+        console.print("Cancelled: what is published stays; the same command goes on from there.")
+        return True
+    return False
+
+
+def _print_summary(runs: Runs, wanted: int, seconds: float, console: Console) -> bool:
+    """Print what became of so many days that were wanted; return whether all of them are done."""
+    failed = [day for day in runs.ended if day.failure is not None]
+    print_failures(failed, console)
+    missing = wanted - len(runs.ended)
     rest = f", {missing} not run (cancelled)" if missing else ""
     console.print(
-        f"\n{len(ended) - len(failures)} venue-days done, {len(failures)} failed{rest}. Their runs are in the UI: "
-        "market-data dev",
+        f"\n{len(runs.ended) - len(failed)} venue-days done, {len(failed)} failed{rest}; "
+        f"{describe_download(runs, seconds)} in {seconds:.0f} s.\nIn the UI (market-data dev): Runs, tag {runs.tag}",
         highlight=False,
+        soft_wrap=True,
     )
-    return not failures and not missing
+    return not failed and not missing
 
 
 def _refuse_days_without_partition(settings: Settings, days: Sequence[date]) -> None:

@@ -34,16 +34,11 @@ _POLL_SECONDS = 0.5
 _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
   loadStatus locationOrLoadError { __typename ... on PythonError { message errorChain { error { message } } } } } } }
   instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"""
-_CANCEL = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) {
-  __typename ... on PythonError { message } ... on UnauthorizedError { message } } }"""
-_TERMINATE = """mutation($id: String!) { terminateRun(runId: $id) {
-  __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
+_TERMINATE = """mutation($ids: [String!]!) { terminateRuns(runIds: $ids) {
+  __typename ... on PythonError { message } } }"""
 _LAUNCH_RUN = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
   ... on PipelineNotFoundError { message } } }"""
-_LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
-  ... on PartitionKeysNotFoundError { message } } }"""
 
 
 class LocalDagsterFailed(MarketDataError):
@@ -66,17 +61,22 @@ class LocalDagster:
     home: Path
     process: subprocess.Popen[bytes] | None
 
-    def launch_backfill(self, asset_keys: Sequence[str], days: Sequence[str], tags: Mapping[str, str]) -> str:
-        """Do what the UI's "Materialize" dialog does with a range of days; return the backfill's id."""
-        params = {
-            "assetSelection": [{"path": key.split("/")} for key in asset_keys],
-            "partitionNames": list(days),
-            "tags": [{"key": key, "value": value} for key, value in tags.items()],
-        }
-        answer = self.ask(_LAUNCH, params=params)["launchPartitionBackfill"]
-        if "backfillId" not in answer:
-            raise LocalDagsterFailed(f"Dagster refused the backfill of {', '.join(days)}: {answer.get('message')}")
-        return str(answer["backfillId"])
+    def launch_days(self, asset_keys: Sequence[str], first: str, last: str, tags: Mapping[str, str]) -> str:
+        """Launch one run of a range of days, both included, as a backfill does; return the run's id.
+
+        A backfill begins when the daemon looks for one, every 30 s; a run is taken from the queue at once.
+        """
+        keys = [{"path": key.split("/")} for key in asset_keys]
+        bounds = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        return self._launch_run("__ASSET_JOB", {"assetSelection": keys}, bounds | dict(tags))
+
+    def launch_job(self, job: str) -> str:
+        """Launch a job without partitions; return the run's id."""
+        return self._launch_run(job, {}, {})
+
+    def cancel_runs(self, run_ids: Sequence[str]) -> None:
+        """Ask for the end of runs, as the UI's button does; those that have ended stay as they are."""
+        self.ask(_TERMINATE, ids=list(run_ids))
 
     def ensure_answers(self) -> None:
         """Raise LocalDagsterSilent when Dagster is there no more: what is launched would never end."""
@@ -88,26 +88,6 @@ class LocalDagster:
                 f"the Dagster at {self.url} was ended while it worked ({error}). What is published stays; the same "
                 "command goes on from there"
             ) from error
-
-    def cancel_backfill(self, backfill_id: str) -> None:
-        """Ask for the end of a backfill and of its runs, as the UI's button does."""
-        self.ask(_CANCEL, id=backfill_id)
-
-    def cancel_run(self, run_id: str) -> None:
-        """Ask for the end of a run, as the UI's button does."""
-        self.ask(_TERMINATE, id=run_id)
-
-    def launch_day(self, asset_keys: Sequence[str], day: str, tags: Mapping[str, str]) -> str:
-        """Do what the UI's "Materialize" dialog does with one day; return the run's id.
-
-        A backfill begins when the daemon looks for one, every 30 s; a run is taken from the queue at once.
-        """
-        keys = [{"path": key.split("/")} for key in asset_keys]
-        return self._launch_run("__ASSET_JOB", {"assetSelection": keys}, {"dagster/partition": day, **tags})
-
-    def launch_job(self, job: str) -> str:
-        """Launch a job without partitions; return the run's id."""
-        return self._launch_run(job, {}, {})
 
     def _launch_run(self, job: str, selected: Mapping[str, object], tags: Mapping[str, str]) -> str:
         place = {"repositoryLocationName": _LOCATION, "repositoryName": "__repository__", "jobName": job}

@@ -18,9 +18,11 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from market_data.defs.keys import VENUE_TAG
-from market_data.demo.backfills import launch_days, launch_venues, watch
+from market_data.defs.combined_universe import UNIVERSE_KEY
+from market_data.defs.runs import KnownRuns
+from market_data.demo.backfills import watch
 from market_data.demo.local_dagster import LocalDagster, LocalDagsterFailed, ensure_free, run_dagster
+from market_data.demo.runs import Runs
 from market_data.errors import ConfigurationError
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
@@ -94,12 +96,14 @@ def run_demo(console: Console, root: Path = DEMO_DIRECTORY, settings_file: Path 
             run_dagster(dagster_home, settings.environment, port=0, log=home.log) as dagster,
             dg.DagsterInstance.from_config(str(dagster_home)) as instance,
         ):
-            launched = launch_venues(dagster, settings, _canonical(_VENUES), _DAYS)
-            watch(dagster, instance, launched, console, what="backfill: venue-days")
-            # a day each, which begins at once: a backfill would wait for the daemon's next look
-            universes = [launch_days(dagster, "universe", ["universe"], [day], {}) for day in _DAYS]
-            _cure(dagster, instance, settings, simulator, console)
-            watch(dagster, instance, universes, console, what="instruments of all venues: days")
+            runs = Runs(dagster, instance)
+            for venue in _canonical(_VENUES):
+                runs.launch_venue(settings, venue, _DAYS)
+            watch(runs, console, what="backfill: venue-days")
+            universes = Runs(dagster, instance)
+            universes.launch("universe", [UNIVERSE_KEY], _DAYS, {})
+            _cure(Runs(dagster, instance), settings, simulator, console)
+            watch(universes, console, what="instruments of all venues: days")
             _draw_coverage(dagster, instance)
             _print_table(settings, instance, _DAYS, console)
     lines = [f"{name}={_quote(value)}\n" for name, value in home.variables.items()]
@@ -152,13 +156,7 @@ def _scripted_fault(day: date) -> FaultRule:
     return FaultRule.model_validate({"match": match, "attempts": "1-2", "action": "bit_flip"})
 
 
-def _cure(
-    dagster: LocalDagster,
-    instance: dg.DagsterInstance,
-    settings: Settings,
-    simulator: RunningSimulator,
-    console: Console,
-) -> None:
+def _cure(runs: Runs, settings: Settings, simulator: RunningSimulator, console: Console) -> None:
     """Show the failed venue-day and run it again."""
     day = _DAYS[1]
     simulator.clear_requests()
@@ -166,8 +164,8 @@ def _cure(
         f"One file of {_FAILING_VENUE} {day} was damaged on purpose: its data type and the layouts are FAILED, "
         "everything else of that day is published. Running that venue-day again:"
     )
-    launched = launch_venues(dagster, settings, _canonical([_FAILING_VENUE]), [day])
-    watch(dagster, instance, launched, console, what="re-run: venue-days")
+    runs.launch_venue(settings, parse_venue(_FAILING_VENUE), [day])
+    watch(runs, console, what="re-run: venue-days")
     asked = [request["path"] for request in simulator.requests() if request["path"].endswith(".csv.gz")]
     console.print(f"The re-run asked the vendor for {len(asked)} tick file: {', '.join(asked)}\n")
 
@@ -216,12 +214,11 @@ def _receipts(settings: Settings, venue: str, day: date) -> list[Receipt]:
 
 def _count_checks(instance: dg.DagsterInstance, venue: str, day: date) -> str:
     """Return `passed/evaluated` of the newest run of a venue-day."""
-    runs = instance.get_runs(
-        dg.RunsFilter(tags={"dagster/partition": day.isoformat(), VENUE_TAG: parse_venue(venue)}), limit=1
-    )
-    records = instance.get_records_for_run(runs[0].run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    run = KnownRuns(instance).of(parse_venue(venue), day.isoformat())[0].dagster_run
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
     events = [record.event_log_entry.dagster_event for record in records]
-    passed = [event.asset_check_evaluation_data.passed for event in events if event is not None]
+    evaluations = [event.asset_check_evaluation_data for event in events if event is not None]
+    passed = [item.passed for item in evaluations if item.partition == day.isoformat()]
     return f"{sum(passed)}/{len(passed)}"
 
 

@@ -21,6 +21,8 @@ DEFAULT_MAX_INFLATION_RATIO = 200.0
 _RATIO_COUNTS_FROM_BYTES = 64 * 2**20
 # The vendor advises 8 to 16 downloads at once for one key.
 DEFAULT_FILES_AT_ONCE = 16
+# A backfill's days that share a run: Dagster's seconds of it are paid once, a killed run loses nothing but its day.
+DEFAULT_DAYS_PER_RUN, MOST_DAYS_PER_RUN = 10, 31
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,11 @@ from market_data.lake.keys import LAYOUTS
 from market_data.model.data_types import DataType, parse_data_type
 from market_data.model.instruments import INSTRUMENT_TYPES
 from market_data.model.limits import (
+    DEFAULT_DAYS_PER_RUN,
     DEFAULT_FILES_AT_ONCE,
     DEFAULT_MAX_INFLATION_RATIO,
     GIGABYTE,
+    MOST_DAYS_PER_RUN,
     RunLimits,
     size_limits_of,
 )
@@ -234,9 +236,10 @@ class VenueSettings(SettingsModel):
 
 
 class LimitSettings(SettingsModel):
-    """What one run may take; see `RunLimits`. Gigabytes are 10^9 bytes."""
+    """What one run may take; see `RunLimits`. Gigabytes are 10^9 bytes; a backfill gives a run `days_per_run`."""
 
     files_at_once: int = Field(default=DEFAULT_FILES_AT_ONCE, ge=1, strict=True)
+    days_per_run: int = Field(default=DEFAULT_DAYS_PER_RUN, ge=1, le=MOST_DAYS_PER_RUN, strict=True)
     scratch_gb: float | None = Field(default=None, gt=0, strict=True)
     daily_quota_gb: float | None = Field(default=None, gt=0, strict=True)
     keep_replaced_hours: float = Field(default=0, ge=0, le=24 * 366, strict=True)

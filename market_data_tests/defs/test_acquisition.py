@@ -61,7 +61,8 @@ def test_the_job_refresh_and_the_tag_ask_about_every_file_and_fetch_what_changed
     assert asked_files(project) == ["BTCUSDT", "ETHUSDT"]
     project.simulator.set_faults([{"match": FILE, "action": "two_members"}])
     result = project.run("all_venues", DAY, {"market_data/refresh": "true"})
-    (materialized,) = result.asset_materializations_for_node("binance__ticks")[:1]
+    events = result.asset_materializations_for_node("binance__venue_day")
+    (materialized,) = (event for event in events if event.asset_key.to_user_string() == "binance/raw/trades")
     assert materialized.metadata["files downloaded"].value == 1
     assert "replaced by a refresh" in materialized.metadata
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -25,6 +26,7 @@ from market_data_tests.patience import wait_until
 PROJECT = Path(__file__).parents[2]
 TODAY = datetime.now(UTC).date()
 FIRST_DAY = TODAY - timedelta(days=20)
+HISTORY = [FIRST_DAY - timedelta(days=number) for number in (9, 8, 7)]
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 BTC, ETH = "*/binance/trades/{day:%Y/%m/%d}/BTCUSDT.csv.gz", "*/binance/trades/{day:%Y/%m/%d}/ETHUSDT.csv.gz"
 
@@ -76,7 +78,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     directory = tmp_path_factory.mktemp("launches")
     venues_file = directory / "venues.yaml"
     document = {
-        "start_date": FIRST_DAY.isoformat(),
+        "start_date": HISTORY[0].isoformat(),
         "venues": {"binance": {"data_types": ["trades"], "include": ["BTCUSDT", "ETHUSDT"]}},
         "automation": {"check_every_seconds": 2, "days_per_check": 3, "first_wait_seconds": 0, "max_attempts": 3},
     }
@@ -92,7 +94,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             "TARDIS_DATASETS_URL": simulator.datasets_url,
             "TARDIS_API_KEY": DEFAULT_KEY,
         }
-        simulator.set_clock(datetime.combine(FIRST_DAY, datetime.min.time(), UTC))
+        simulator.set_clock(datetime.combine(HISTORY[0], datetime.min.time(), UTC))
         with start_daemon("market_data.definitions", environment, project=PROJECT) as house:
             yield Deployment(house, simulator, lake_url)
 
@@ -240,3 +242,41 @@ def test_schedule_and_sensor_together_launch_one_run(deployment: Deployment) -> 
     deployment.wait_for_runs(day, "SUCCESS")
     deployment.wait_for_looks("new_days", 2)
     assert len(deployment.runs(day)) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources` is deprecated")  # Dagster's own call
+def test_a_backfill_of_several_days_is_one_run_that_shows_each_of_them_and_the_sensor_heals_the_failed_one(
+    deployment: Deployment,
+) -> None:
+    house, keys = deployment.house, ["instruments", "raw/trades", "by_date", "by_venue", "by_type"]
+    days = [str(day) for day in HISTORY]
+    faults = {"match": BTC.format(day=HISTORY[1]), "attempts": "1-5", "action": "status", "code": 503}
+    deployment.simulator.set_faults([faults])
+    house.switch("Sensor", "failed_venue_days", is_on=False)
+    assert house.backfill([*(f"binance/{key}" for key in keys), "universe"], days) == "COMPLETED_FAILED"
+    own = frozenset(dg.AssetKey(["binance", *key.split("/")]) for key in keys)
+    runs = house.instance.get_runs()
+    (run,) = (run for run in runs if run.asset_selection == own and "dagster/partition" not in run.tags)
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    bounds = [run.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
+    assert bounds == [days[0], days[-1]]
+    of_all = [run.asset_selection for run in runs if dg.AssetKey("universe") in (run.asset_selection or ())]
+    assert set(of_all) == {frozenset({dg.AssetKey("universe")})}  # runs of its own, once a venue's day is known
+    done = "MATERIALIZED"
+    for key in keys:
+        expected = [done, done if key == "instruments" else "FAILED", done]
+        assert house.asset_statuses_in_ui(f"binance/{key}", days) == expected
+    assert house.asset_statuses_in_ui("universe", days) == [done] * 3
+    shown = [[found["evaluation"]["success"] for found in told] for told in executions(house, days)]
+    assert shown == [[True], [False], [True]]
+    house.switch("Sensor", "failed_venue_days", is_on=True)
+    deployment.wait_for_runs(HISTORY[1], "SUCCESS")
+    deployment.wait_for_looks("failed_venue_days", 2)
+    assert [len(deployment.runs(day)) for day in HISTORY] == [0, 1, 0]
+    assert house.asset_statuses_in_ui("binance/by_type", days) == [done] * 3
+    shown = [[found["evaluation"]["success"] for found in told] for told in executions(house, days)]
+    assert shown == [[True], [True, False], [True]]
+
+
+def executions(house: House, days: list[str]) -> list[list[dict[str, Any]]]:
+    return [house.check_executions("binance/raw/trades", day) for day in days]

@@ -35,7 +35,7 @@ def test_a_person_sees_failures_and_progress_in_the_run(project: Project) -> Non
     (failure,) = (item for item in said if item[0] == logging.WARNING)
     assert failure[1].startswith("BINANCE 2024-08-08, file ")
     assert "ETHUSDT" in failure[1]
-    assert failure[2] == "binance__ticks"
+    assert failure[2] == "binance__venue_day"
     (done,) = (text for level, text, _ in said if level == logging.INFO and "files done in" in text)
     assert done.startswith("BINANCE 2024-08-08: 2 of 2 files done in ")
     assert logging.getLogger("market_data").handlers == []

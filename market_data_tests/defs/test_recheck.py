@@ -105,7 +105,7 @@ def test_a_day_that_is_materialised_again_is_judged_by_the_new_limits_too(projec
     project.venues["binance"]["quality"] = STRICT
     result = project.run("all_venues", DAY)
     assert (verdict(project), statuses(project)) == ("error", ["FAILED", "SUCCEEDED"])
-    events = result.asset_materializations_for_node("binance__ticks")
+    events = result.asset_materializations_for_node("binance__venue_day")
     (shown,) = (event for event in events if event.asset_key.to_user_string() == QUOTES_KEY)
     told: dict[str, Any] = {name: value.value for name, value in shown.metadata.items()}
     assert (told["verdict on the ticks"], told["already current"]) == ("error", True)

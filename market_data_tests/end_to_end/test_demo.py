@@ -199,6 +199,79 @@ def test_every_line_that_the_demo_prints_to_be_copied_runs(demo: Demo, dev: str)
     assert "1 venue-days done, 0 failed" in backfilled
 
 
+def backfill(demo: Demo, *options: str, sends: str | None = None) -> tuple[int, str]:
+    """Run the command in the demo's directory; press Ctrl-C as soon as it says `sends`. Answer exit code and output."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "market_data", "backfill", "--venue", "binance", *options],
+        cwd=demo.directory,
+        env=clean_environment() | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = ""
+    while line := process.stdout.readline():
+        said += line
+        if sends is not None and sends in line:
+            process.send_signal(signal.SIGINT)
+            sends = None
+    return process.wait(timeout=PATIENCE_SECONDS), said
+
+
+def runs_of(demo: Demo, output: str) -> list[dg.DagsterRun]:
+    """The runs that a backfill says it launched."""
+    tag, _, value = re.findall(r"Runs, tag (\S+)", output)[0].partition("=")
+    with dg.DagsterInstance.from_config(str(demo.home / "dagster")) as instance:
+        return list(instance.get_runs(dg.RunsFilter(tags={tag: value})))
+
+
+def test_a_backfill_shows_each_day_names_each_that_failed_and_only_missing_goes_on_from_there(
+    demo: Demo, dev: str
+) -> None:
+    assert dev
+    lake = demo.home / "lake"
+    (receipt,) = lake.glob("receipt/venue=BINANCE/data_type=quotes/date=2024-08-08.json")
+    receipt.write_bytes(b"{")
+    code, output = backfill(demo, "--from", "2024-08-07", "--to", "2024-08-09")
+    assert code == 1, output
+    lines = output.splitlines()
+    assert [line.split()[:3] for line in lines if line.startswith("  ok ")] == [
+        ["ok", "BINANCE", "2024-08-07"],
+        ["ok", "BINANCE", "2024-08-09"],
+    ]
+    assert re.search(r"^Failed \(1\):\n  BINANCE 2024-08-08  .*receipt", output, flags=re.MULTILINE)
+    assert "2 venue-days done, 1 failed; 0 files, 0 bytes" in output
+    (run,) = runs_of(demo, output)
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    receipt.unlink()
+    code, output = backfill(demo, "--from", "2024-08-07", "--to", "2024-08-09", "--only-missing")
+    assert code == 0, output
+    assert output.startswith("2024-08-08 of BINANCE; vendor simulator (made-up data), ")
+    assert "1 venue-days done, 0 failed; 0 files" in output  # the vendor's bytes are kept, its receipt alone is gone
+    (run,) = runs_of(demo, output)
+    assert (run.status, run.tags["dagster/asset_partition_range_end"]) == (dg.DagsterRunStatus.SUCCESS, "2024-08-08")
+    code, output = backfill(demo, "--from", "2024-08-07", "--to", "2024-08-09", "--only-missing")
+    assert code == 0
+    assert output.startswith("Nothing is missing from 2024-08-07 to 2024-08-09; vendor simulator")
+
+
+def test_ctrl_c_cancels_what_a_backfill_launched_and_keeps_what_is_done(demo: Demo, dev: str) -> None:
+    assert dev
+    code, output = backfill(demo, "--from", "2024-08-13", "--to", "2024-08-31", sends="ok      BINANCE 2024-08-13")
+    assert code == 130, output
+    assert "Cancelled: what is published stays" in output
+    (told,) = re.findall(
+        r"(\d+) venue-days done, 0 failed, (\d+) not run \(cancelled\); (\d+) files, [\d.]+ [kM]B, ", output
+    )
+    done, not_run, files = map(int, told)
+    assert done + not_run == 19
+    assert done >= 1
+    assert files >= 16 * done  # a data type of the day that was cut short may be published
+    assert {run.status for run in runs_of(demo, output)} == {dg.DagsterRunStatus.CANCELED}
+    assert (demo.home / "lake/receipt/venue=BINANCE/data_type=quotes/date=2024-08-13.json").exists()
+
+
 def test_a_backfill_into_another_lake_does_not_go_through_the_dagster_that_runs_here(demo: Demo, dev: str) -> None:
     environment = clean_environment() | {
         "MARKET_DATA_VENDOR": "simulator",

@@ -170,7 +170,7 @@ def test_every_check_of_the_day_passed_and_is_stored_with_its_partition(filled: 
 def test_a_day_that_the_vendor_has_not_exported_fails_with_what_to_do(filled: Filled) -> None:
     assert not filled.failed.success
     (step,) = (event for event in filled.failed.all_events if event.is_step_failure)
-    assert step.step_key == "binance_delivery__instruments"
+    assert step.step_key == "binance_delivery__venue_day"
     failure = step.step_failure_data.user_failure_data
     assert failure is not None
     assert failure.description == (

@@ -1,21 +1,22 @@
-"""One execution of a venue's step `ticks`: what is selected of it, in the order in which Dagster wants it told.
+"""One day of a venue's step: what is selected of it, in the order in which Dagster wants it told.
 
 Where only checks are selected (the job `recheck`, or checks executed in the UI), the step judges the ticks anew, looks
 at the lake, and asks the vendor for nothing.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
 from market_data.checks.recheck import recheck_unit
 from market_data.defs.checks import check_layouts, check_unit, is_about_ticks
-from market_data.defs.keys import layout_asset_key, raw_asset_key
-from market_data.defs.metadata import describe_layout, describe_unit
+from market_data.defs.keys import instruments_asset_key, layout_asset_key, raw_asset_key
+from market_data.defs.metadata import describe_layout, describe_open_files, describe_unit, describe_universe
 from market_data.defs.resources import VendorResource
+from market_data.errors import VendorNotReady
 from market_data.ingest.venue_day import UnitResult, VenueDay, ingest_venue_day
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
@@ -24,38 +25,45 @@ from market_data.receipts.receipt import Receipt
 from market_data.settings.environment import Settings
 from market_data.settings.venues_file import VenueSettings
 from market_data.universe.learn import learn_universes
-from market_data.universe.rules import Universe
+from market_data.universe.rules import Universe, changes_between, notes_on
+from market_data.universe.table import store_universe
 
 _NAMED_FILES = 20
 
-TicksEvent = dg.MaterializeResult[None] | dg.AssetCheckResult
-
-
-def learn_days(
-    settings: Settings, venue: str, days: Sequence[date], lake: TickLake, vendor: VendorResource
-) -> tuple[Universe, ...]:
-    """Return what a venue listed on each day; see `learn_universes`."""
-
-    async def ask() -> tuple[Universe, ...]:
-        async with vendor.open_client() as client:
-            selection = settings.config.venues[venue].selection
-            return await learn_universes(lake, client, venue, days, selection, today=datetime.now(UTC).date())
-
-    return asyncio.run(ask())
+DayEvent = dg.MaterializeResult[None] | dg.AssetCheckResult
 
 
 @dataclass(frozen=True, slots=True)
-class TicksStep:
+class DayStep:
     """See the module; `wanted_keys` and `wanted_checks` are the selected ones."""
 
     settings: Settings
     venue: str
     day: date
     lake: TickLake
+    vendor: VendorResource
     wanted_keys: Collection[dg.AssetKey]
     wanted_checks: Collection[dg.AssetCheckKey]
     log: dg.DagsterLogManager
     is_refresh: bool = False
+
+    def run(self) -> Iterator[DayEvent]:
+        """Yield what is finished and every check's result, then raise dg.Failure when a tick file is open.
+
+        Raises MarketDataError of any kind, at once, where nothing can be done about the day.
+        """
+        universe: Universe | None = None
+        if (key := instruments_asset_key(self.venue)) in self.wanted_keys:
+            universe, before = self._learn_day_and_before()
+            yield self._report_instruments(key, universe, before)
+        results: list[UnitResult] = []
+        for result in self._ingest(universe):
+            results.append(result)
+            yield from self._report(result)
+        yield from self._report_layouts(results)
+        yield from self._check_the_rest(results)
+        if any(not result.receipt.is_complete for result in results):
+            raise dg.Failure(**describe_open_files(self.venue, self.day, results))
 
     @property
     def venue_settings(self) -> VenueSettings:
@@ -75,11 +83,46 @@ class TicksStep:
         has_layout = bool(self.layouts)
         return tuple(item for item in configured if has_layout or raw_asset_key(self.venue, item) in self.wanted_keys)
 
-    def ingest(self, vendor: VendorResource) -> Iterator[UnitResult]:
-        """Yield each data type's result as it is done; nothing when only checks are selected."""
+    def _learn(self, *days: date) -> tuple[Universe, ...]:
+        """Return what the venue listed on each day; see `learn_universes`."""
+
+        async def ask() -> tuple[Universe, ...]:
+            async with self.vendor.open_client() as client:
+                selection, today = self.venue_settings.selection, datetime.now(UTC).date()
+                return await learn_universes(self.lake, client, self.venue, days, selection, today=today)
+
+        return asyncio.run(ask())
+
+    def _learn_day_and_before(self) -> tuple[Universe, Universe | None]:
+        """Return the universes of the day and of the day before; None for one that is not exported yet.
+
+        So it is behind the last days of a venue that has ended: they may be on their way, what comes after is known.
+        """
+        try:
+            universe, before = self._learn(self.day, self.day - timedelta(days=1))
+        except VendorNotReady:
+            (universe,) = self._learn(self.day)
+            return universe, None
+        return universe, before
+
+    def _report_instruments(
+        self, key: dg.AssetKey, universe: Universe, before: Universe | None
+    ) -> dg.MaterializeResult[None]:
+        stat = store_universe(self.lake, universe)
+        notes = notes_on(universe, self.venue_settings.selection)
+        for note in notes:
+            self.log.warning("%s: %s", self.venue, note)
+        if disagreeing := sum(bool(item.disagreements) for item in universe.listed):
+            self.log.warning("%s: the vendor defines %d instruments otherwise than their keys", self.venue, disagreeing)
+        changes = changes_between(before, universe) if before else ()
+        return dg.MaterializeResult(key, metadata=describe_universe(universe, changes, self.lake.uri(stat.key), notes))
+
+    def _ingest(self, universe: Universe | None) -> Iterator[UnitResult]:
+        """Yield each data type's result as it is done; nothing when no tick file is wanted."""
         if not self.data_types:
             return
-        (universe,) = learn_days(self.settings, self.venue, (self.day,), self.lake, vendor)
+        if universe is None:
+            (universe,) = self._learn(self.day)
         venue_day = VenueDay(
             universe=universe,
             selection=self.venue_settings.selection,
@@ -92,9 +135,9 @@ class TicksStep:
             limits=self.settings.config.limits.run_limits,
             is_refresh=self.is_refresh,
         )
-        yield from ingest_venue_day(self.lake, vendor.open_client, venue_day)
+        yield from ingest_venue_day(self.lake, self.vendor.open_client, venue_day)
 
-    def report(self, result: UnitResult) -> Iterator[TicksEvent]:
+    def _report(self, result: UnitResult) -> Iterator[DayEvent]:
         """Yield a data type's materialisation, when it is complete, and its check results."""
         receipt = self._judge_anew(result.receipt.unit) or result.receipt
         for why in result.not_refreshed:
@@ -104,7 +147,7 @@ class TicksStep:
             yield dg.MaterializeResult(key, metadata=describe_unit(receipt, self.lake, result))
         yield from check_unit(self.lake, receipt.unit, key, self.wanted_checks)
 
-    def report_layouts(self, results: list[UnitResult]) -> Iterator[TicksEvent]:
+    def _report_layouts(self, results: list[UnitResult]) -> Iterator[DayEvent]:
         """Yield the layouts' materialisations, when every data type is complete."""
         receipts = [result.receipt for result in results]
         if all(receipt.is_complete for receipt in receipts):
@@ -112,7 +155,7 @@ class TicksStep:
                 metadata = describe_layout(layout, receipts, self.lake)
                 yield dg.MaterializeResult(layout_asset_key(self.venue, layout), metadata=metadata)
 
-    def check_the_rest(self, results: list[UnitResult]) -> Iterator[dg.AssetCheckResult]:
+    def _check_the_rest(self, results: list[UnitResult]) -> Iterator[dg.AssetCheckResult]:
         """Yield the results of the selected checks that were not yielded with their data type."""
         units = [DataTypeDay(self.venue, item, self.day) for item in self.venue_settings.data_types]
         reported = {result.receipt.unit for result in results}

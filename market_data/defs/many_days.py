@@ -1,0 +1,89 @@
+"""Several days in one run: each is logged as a run of it alone would show it, and none that fails stops another.
+
+A run of one day (a schedule's, a sensor's, a person's) has Dagster's tag `dagster/partition`, and its step yields what
+it did. A run of a range has none, and Dagster would take what it yields for every day of the range: so a day's
+materialisations and check results are logged by hand, each for its own partition, as soon as they are known.
+"""
+
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+from market_data.defs.day_step import DayEvent
+from market_data.defs.failures import FailedDay, failures_for_people, stops_run
+from market_data.defs.known import KnownDay, Target
+from market_data.defs.metadata import describe_failed_days
+from market_data.defs.runs import tag_with_failure, tag_with_longest_time
+from market_data.ingest.progress import UNTRIED
+
+
+def run_days(
+    context: dg.AssetExecutionContext, venue: str, run_day: Callable[[date], Iterator[DayEvent]]
+) -> Iterator[DayEvent]:
+    """Run the one day of a run and yield its events; or run each day of a range, log its events and yield none.
+
+    Raises dg.Failure in the end where a day failed: of one day its own, of several one that names them all.
+    """
+    if context.has_partition_key:
+        yield from run_day(date.fromisoformat(context.partition_key))
+        return
+    days = sorted(date.fromisoformat(key) for key in context.partition_keys)
+    failed = dict(_run_range(context, venue, days, run_day))
+    if len(days) == 1 and failed:
+        raise failed[days[0]]
+    if failed:
+        raise dg.Failure(**describe_failed_days(venue, len(days), failed))
+
+
+def _run_range(
+    context: dg.AssetExecutionContext, venue: str, days: Sequence[date], run_day: Callable[[date], Iterator[DayEvent]]
+) -> Iterator[tuple[date, dg.Failure]]:
+    """Run the days in their order and yield those that failed, each with why."""
+    stop: dg.Failure | None = None
+    for day in days:
+        if stop is None:
+            tag_with_longest_time(context.instance, context.run, datetime.now(UTC))
+            failure = _run_one_of_many(context, KnownDay(context.instance, venue, day), run_day(day))
+            stop = failure if failure is not None and stops_run(failure) else None
+        else:
+            failure = dg.Failure(f"{venue} {day}: {UNTRIED}: {stop.description}", stop.metadata)
+        if failure is not None:
+            tag_with_failure(context.instance, context.run, venue, failure, day)
+            context.log.error(FailedDay(venue, str(day), failure.description or "").message)
+            yield day, failure
+
+
+def _run_one_of_many(
+    context: dg.AssetExecutionContext, known: KnownDay, events: Iterable[DayEvent]
+) -> dg.Failure | None:
+    """Log a day's events; return why it failed, whatever that was: a cancellation alone is none of the day's own."""
+    try:
+        # what is at work on the day ends with it, also where a cancellation comes while an event is logged
+        with failures_for_people(), closing(_events_of_a_day(known, events)) as told:
+            for event in told:
+                context.log_event(event)
+    except dg.Failure as failure:
+        return failure
+    except Exception as error:  # noqa: BLE001  returned, told in full, and raised in the end
+        text = f"{known.venue} {known.day}: {type(error).__name__}: {error}\n\n{traceback.format_exc()}"
+        return dg.Failure(text, metadata={"error": type(error).__name__, "is_transient": True})
+    return None
+
+
+def _events_of_a_day(
+    known: KnownDay, events: Iterable[DayEvent]
+) -> Generator[dg.AssetMaterialization | dg.AssetCheckEvaluation, None, None]:
+    """Yield what a step would as events of its day; a materialisation comes before the checks that point at it."""
+    targets: dict[dg.AssetKey, Target | None] = {}  # each is looked for once: it costs as much as logging an event
+    for event in events:
+        key = event.asset_key
+        assert key is not None  # noqa: S101  of several assets, so always there
+        if isinstance(event, dg.MaterializeResult):
+            yield known.materialization(key, event.metadata)
+            continue
+        if key not in targets:
+            targets[key] = known.target(key)
+        yield known.evaluation(event, targets[key])

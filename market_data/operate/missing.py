@@ -1,0 +1,27 @@
+"""The use case: which venue-days the lake does not hold as they are wanted: a run of them has something to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from market_data.index.store import read_heads
+from market_data.lake.base import TickLake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+
+
+def find_missing_days(
+    lake: TickLake, wanted: Mapping[str, Sequence[DataType]], days: Sequence[date]
+) -> dict[str, list[date]]:
+    """Return the days of each venue that are not whole, in their order; `wanted` is data types by venue.
+
+    A day lacks nothing when all its data types are published whole, but for what a person deleted. Raises LakeError of
+    any kind.
+    """
+    heads = read_heads(lake, wanted, days)
+    done = {unit for unit, head in heads.items() if head.is_as_wanted}
+    return {
+        venue: [day for day in days if not all(DataTypeDay(venue, item, day) in done for item in data_types)]
+        for venue, data_types in wanted.items()
+    }
