@@ -93,6 +93,7 @@ class Acquirer:
     _large: asyncio.Lock = field(default_factory=asyncio.Lock)
     # oldest first, as far as they lie on scratch
     _parked: dict[Parked, Attempt] = field(default_factory=dict)
+    _parked_bytes: int = 0
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     async def obtain(self, attempt: Attempt, file: FileEvidence, *, may_download: Callable[[], bool]) -> Acquired:
@@ -138,7 +139,7 @@ class Acquirer:
         if acquired.parked is None:
             return ()
         async with acquired.parked.lock:
-            self._parked.pop(acquired.parked, None)
+            self._take_parked(acquired.parked)
             return acquired.parked.objects
 
     async def discard(self, acquired: Acquired) -> None:
@@ -222,12 +223,19 @@ class Acquirer:
         """Move what waits on scratch into the lake: else a file could wait for bytes that wait for that very file."""
         for parked in list(self._parked):
             async with parked.lock:
-                attempt = self._parked.pop(parked, None)
+                attempt = self._take_parked(parked)
                 if attempt is not None:
                     staged = [await self._on(self.pools.io, attempt.stage, item) for item in parked.objects]
                     parked.objects = tuple(staged)
                     self.budget.give_back(parked.scratch_bytes)
                     parked.scratch_bytes = 0
+
+    def _take_parked(self, parked: Parked) -> Attempt | None:
+        """Take what is parked out of the list of what may be moved; None when it is not there any more."""
+        attempt = self._parked.pop(parked, None)
+        if attempt is not None:
+            self._parked_bytes -= parked.scratch_bytes
+        return attempt
 
     async def _keep(
         self, attempt: Attempt, evidence: FileEvidence, decoded: DecodedFile | None, share: int
@@ -239,13 +247,13 @@ class Acquirer:
         if decoded is None:
             return Acquired(evidence)
         size_bytes = min(share, sum(item.size_bytes for item in decoded.objects))
-        waiting_bytes = sum(parked.scratch_bytes for parked in self._parked)
-        is_short = waiting_bytes + size_bytes > self.budget.limit_bytes // _STAGED_FROM_SHARE
+        is_short = self._parked_bytes + size_bytes > self.budget.limit_bytes // _STAGED_FROM_SHARE
         if is_short or self.budget.is_waited_for:
             staged = [await self._on(self.pools.io, attempt.stage, item) for item in decoded.objects]
             return Acquired(evidence, Parked(tuple(staged), 0))
         parked = Parked(decoded.objects, size_bytes)
         self._parked[parked] = attempt
+        self._parked_bytes += size_bytes
         return Acquired(evidence, parked)
 
     async def _decode(self, tick_file: TickFile, body: Path, gzip_bytes: int) -> DecodedFile | None:

@@ -538,13 +538,15 @@ def test_a_long_row_beside_a_short_one_is_refused_where_the_last_cell_may_be_emp
         bench.decode(body, file)
 
 
+@pytest.mark.parametrize("large_bytes", [1, 1 << 24], ids=["large", "small"])
 @pytest.mark.parametrize("block_bytes", [100, 173, 1 << 23])
 def test_the_same_rows_become_the_same_bytes_however_they_are_packed_and_cut(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, block_bytes: int, large_bytes: int
 ) -> None:
     text = _text(TRADES)
     whole, _ = bench.decode(gzip.compress(text))
     monkeypatch.setattr("market_data.ticks.gzip._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(decode, "LARGE_BYTES", large_bytes)
     cut, _ = bench.decode(gzip.compress(text[:333], 1) + gzip.compress(text[333:], 9))
     assert cut.objects[0].content_id == whole.objects[0].content_id
     assert cut.stats == whole.stats
@@ -557,6 +559,24 @@ def test_a_file_may_spell_its_symbol_in_several_ways(bench: Bench, monkeypatch: 
     _, frame = bench.decode(gzip.compress(_text(rows)), replace(TRADES_FILE, vendor_symbol="BTC-USDT"))
     assert frame["symbol"].to_list() == symbols
     assert frame["price"].to_list() == [float(row.split(",")[6]) for row in rows]
+
+
+@pytest.mark.parametrize("large_bytes", [1, 1 << 24], ids=["large", "small"])
+def test_a_fault_behind_the_first_block_is_told_as_one_of_the_whole(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, large_bytes: int
+) -> None:
+    monkeypatch.setattr("market_data.ticks.gzip._BLOCK_BYTES", 200)
+    monkeypatch.setattr(decode, "LARGE_BYTES", large_bytes)
+    bad_cell = gzip.compress(_with_cell("price", "x", row=7))
+    with pytest.raises(TickFileInvalid, match="a cell is not what its column holds"):
+        bench.decode(bad_cell)
+    with pytest.raises(TickFileInvalid, match="the gzip stream is damaged"):  # which explains the cell
+        bench.decode(bad_cell[:-4] + b"\0\0\0\0")
+    quotes = [f"binance,BTCUSDT,{MIDNIGHT_US + n},{MIDNIGHT_US + n},1,2,3," for n in range(10)]
+    quotes[2], quotes[8] = quotes[2] + ",5", quotes[8].rpartition(",")[0]
+    file = replace(TRADES_FILE, unit=DataTypeDay("BINANCE", DataType.QUOTES, DAY))
+    with pytest.raises(TickFileInvalid, match="a row is short or long"):
+        bench.decode(gzip.compress(_text(quotes, TABLES[DataType.QUOTES].csv_header)), file)
 
 
 def test_a_line_without_an_end_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
