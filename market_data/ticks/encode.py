@@ -26,10 +26,11 @@ from market_data.model.data_types import INSTRUMENT_KEY, TABLES, ColumnKind, Dat
 ENCODING_VERSION = "2"
 ENCODING_FIELD = "market_data.encoding"
 
-# A row group ends with an hour once it has the first number of cells, and anywhere with the second: so wide tables take
-# no more memory than narrow ones. Of trades (9 columns) 67 and 278 thousand rows. Smaller groups would repeat too much:
-# with 250,000 cells files of a day of 60 MB are up to 10 % larger and take a fifth more time to write.
-_ENOUGH_CELLS, _MOST_CELLS = 600_000, 2_500_000
+# A row group ends with an hour once it has so many rows. Smaller groups would repeat too much (with half as many, files
+# of a day are up to 10 % larger), and footers would take longer to read than a column does.
+_ENOUGH_ROWS = 60_000
+# It ends anywhere with so many cells, or the rows above: wide tables take little more memory than narrow ones.
+_MOST_CELLS = 2_500_000
 _TIME = pa.timestamp("us", "UTC")
 _HOUR_US = 3_600_000_000
 _WRITE_BYTES = 1 << 20
@@ -61,7 +62,8 @@ class TickWriter:
         self._names = names
         self._times = {column.name for column in TABLES[data_type].vendor_columns if column.kind is ColumnKind.TIME}
         self._data_type = data_type
-        self._enough, self._most = _ENOUGH_CELLS // len(names), _MOST_CELLS // len(names)
+        self._enough = _ENOUGH_ROWS
+        self._most = max(_ENOUGH_ROWS, _MOST_CELLS // len(names))
         self._waiting: list[pa.Table] = []
         self._hour: int | None = None
         self._file = _DigestedFile(path)

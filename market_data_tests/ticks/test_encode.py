@@ -50,7 +50,7 @@ def write(rows: pl.DataFrame, cuts: list[int], path: Path) -> Encoded:
 @pytest.fixture
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = len(TABLES[DataType.TRADES].published_schema)
-    monkeypatch.setattr(encode, "_ENOUGH_CELLS", ENOUGH * columns)
+    monkeypatch.setattr(encode, "_ENOUGH_ROWS", ENOUGH)
     monkeypatch.setattr(encode, "_MOST_CELLS", MOST * columns)
 
 
