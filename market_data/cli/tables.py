@@ -219,7 +219,7 @@ def describe_plan(plan: Plan, layouts: Sequence[str], lake_url: str) -> Iterator
     copies = 1 if lake_url.startswith("file:") else len(layouts)
     runs, whole = int(plan.venues["runs"].sum()), int(plan.venues["whole_days"].sum())
     files = int(plan.data_types["to_fetch"].sum())
-    yield f"{runs:,} runs (one for each venue and day; {whole:,} more need nothing) fetch {files:,} files."
+    yield f"{runs:,} venue-days ({whole:,} more need nothing) fetch {files:,} files."
     yield f"Download and raw/: {_format_sizes(*raw)}. Published: {_format_sizes(*copy)} for one copy."
     how = (
         f"{len(layouts)} layouts are hard links to one copy" if copies == 1 else f"{len(layouts)} layouts, a copy each"

@@ -173,7 +173,7 @@ def test_plan_counts_runs_and_files_and_asks_the_vendor_for_what_the_lake_does_n
 
 def test_plan_for_people_sums_up_in_sentences(desk: Desk) -> None:
     text = desk.read(plan_command, *RANGE, "--venue", "binance")
-    assert "2 runs (one for each venue and day; 1 more need nothing) fetch 5 files." in text
+    assert "2 venue-days (1 more need nothing) fetch 5 files." in text
     assert "3 layouts are hard links to one copy" in text
     assert " a month with 3 layouts and raw/ (1: $0.00, 2: $0.00), and $0.00 once for operations." in text
     assert "Prices: Google Cloud Storage, Standard, us-central1, 2026-09-20" in text
