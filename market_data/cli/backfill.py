@@ -9,6 +9,7 @@ import click
 
 from market_data.cli.commands import choose_days, choose_venues, range_options, venue_option
 from market_data.cli.tables import make_console
+from market_data.errors import ConfigurationError
 from market_data.lake.open import open_lake
 from market_data.operate.missing import find_missing_days
 from market_data.settings.environment import Settings, load_settings
@@ -26,17 +27,23 @@ def backfill_command(
     Takes the Dagster that `market-data dev` runs, or starts one and ends it. Exit code 0: all days are done; 1: one
     failed, or was not run; 2: asked for wrongly; 130: ended by Ctrl-C.
     """
-    settings = load_settings()
     if first is None:
         raise click.UsageError("name the days: --from 2024-08-01 --to 2024-08-31 (both included)")
-    days = choose_days(settings, first, last or first)
+    try:
+        raise SystemExit(_backfill(load_settings(), venues, first, last or first, only_missing=only_missing))
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _backfill(settings: Settings, venues: Sequence[str], first: datetime, last: datetime, *, only_missing: bool) -> int:
+    days = choose_days(settings, first, last)
     wanted = _choose(settings, venues, days, only_missing=only_missing)
     if not wanted:
         click.echo(f"Nothing is missing from {days[0]} to {days[-1]}; {settings.sources}")
-        return
+        return 0
     from market_data.demo.command_line import run_backfill  # noqa: PLC0415  loads Dagster
 
-    raise SystemExit(run_backfill(settings, wanted, make_console()))
+    return run_backfill(settings, wanted, make_console())
 
 
 def _choose(

@@ -47,9 +47,17 @@ def _run(runs: Runs, settings: Settings, wanted: Mapping[str, Sequence[date]], c
         watch(runs, console, what="venue-days")
     except KeyboardInterrupt:
         console.print("Cancelling, as soon as the runs at work have stopped (Ctrl-C again: at once) ...")
-        runs.cancel()
-        console.print("Cancelled: what is published stays; the same command goes on from there.")
+        try:
+            runs.cancel()
+        except KeyboardInterrupt:
+            console.print("Not waited for: runs may still be at work; Runs in the UI can end them.")
+        else:
+            console.print("Cancelled: what is published stays; the same command goes on from there.")
         return True
+    except Exception:
+        console.print("Cancelling what was launched ...")
+        runs.cancel()
+        raise
     return False
 
 

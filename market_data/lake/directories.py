@@ -53,15 +53,20 @@ class SharedFlush:
             self._flush_for_all(directory, mine)
 
     def _flush_for_all(self, directory: Path, waited_for: Future[None]) -> None:
-        with self._running[hash(directory) % _FLUSHES_AT_ONCE]:
-            with self._lock:
-                del self._next[directory]  # who comes from here on may have named a file too late for this flush
-            try:
+        try:
+            with self._running[hash(directory) % _FLUSHES_AT_ONCE]:
+                self._close(directory)  # who comes from here on may have named a file too late for this flush
                 flush_directory(directory)
-            except BaseException as error:
-                waited_for.set_exception(error)
-                raise
-            waited_for.set_result(None)
+        except BaseException as error:
+            self._close(directory)
+            is_of_disk = isinstance(error, OSError)
+            waited_for.set_exception(error if is_of_disk else OSError(f"{directory} was not flushed ({error!r})"))
+            raise
+        waited_for.set_result(None)
+
+    def _close(self, directory: Path) -> None:
+        with self._lock:
+            self._next.pop(directory, None)
 
 
 def make_directory(directory: Path) -> None:

@@ -89,6 +89,8 @@ def decode_tick_file(text: TickText, known_keys: Mapping[str, str], target: Path
             with _Behind(parts.write) if text.size_bytes > LARGE_BYTES else nullcontext(parts.write) as write:
                 for block in text.blocks():
                     rows = _parse(block, file.unit.data_type)
+                    if rows.is_empty():  # of blank lines: their number refuses them in the end
+                        continue
                     if rows[last].null_count():
                         text.refuse_other_cells(block)
                     seen.add(rows)
@@ -132,12 +134,19 @@ def _told(file: TickFile, target: Path, error: BaseException) -> MarketDataError
 def _csv_schema(data_type: DataType) -> dict[str, pl.DataType]:
     # every column is read: a projection would let rows with too many cells pass
     columns = TABLES[data_type].vendor_columns
-    return {c.name: pl.Int64() if c.kind is ColumnKind.TIME else c.kind.dtype for c in columns}
+    return {c.csv_name: pl.Int64() if c.kind is ColumnKind.TIME else c.kind.dtype for c in columns}
+
+
+@lru_cache
+def _names(data_type: DataType) -> list[str]:
+    return [column.name for column in TABLES[data_type].vendor_columns]
 
 
 def _parse(block: BytesIO, data_type: DataType) -> pl.DataFrame:
-    """Return the rows of some lines, with times as integers."""
-    return pl.read_csv(block, has_header=False, schema=_csv_schema(data_type), quote_char=None)
+    """Return the rows of a block under their published names, with times as integers."""
+    rows = pl.read_csv(block, schema=_csv_schema(data_type), quote_char=None)
+    rows.columns = _names(data_type)
+    return rows
 
 
 class _Behind:
@@ -216,8 +225,8 @@ class _Parts:
 
     @property
     def unknown_symbols(self) -> tuple[str, ...]:
-        """The symbols that the day's universe does not list, in file-name form."""
-        return tuple(sorted(self._unknown))
+        """The symbols that the day's universe does not list, in file-name form and in the order of the vendor's."""
+        return tuple(file_symbol(symbol) for symbol in sorted(self._unknown))
 
     def write(self, rows: pl.DataFrame, symbols: frozenset[str]) -> None:
         """Take the next rows, which are judged; `symbols` are all that were seen so far."""
@@ -256,7 +265,7 @@ class _Parts:
         name = file_symbol(symbol)
         parsed, _ = parse_symbol(self._file.unit.venue, self._file.instrument_type, name)
         if name not in self._known_keys:
-            self._unknown.add(name)
+            self._unknown.add(symbol)
         derived_key = format_instrument_key(self._file.unit.venue, self._file.instrument_type, parsed.symbol)
         key = self._known_keys.get(name, derived_key)
         self._names[symbol] = (key, part_stem(parsed.base, self._file.vendor_symbol))

@@ -1,7 +1,8 @@
 """Rows -> one Parquet file, row group by row group, each column encoded as its table spec says.
 
 A row group of a large file ends with a UTC hour of `local_timestamp`, so that an hour is read as an hour. Groups depend
-on the rows alone, not on the pieces they come in: the same rows always become the same bytes.
+on the rows alone, not on the pieces they come in: the same rows become the same bytes. (Of a grouped file, and of one
+that spells its symbol in several ways, also on the decoder's blocks, which the text decides.)
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ class TickText:
     ) -> None:
         self.file = file
         self.rows = 0
+        self._header = TABLES[file.unit.data_type].csv_header.encode() + b"\n"
         self._path = path
         self._limits = limits or _DEFAULT_LIMITS.sizes[file.unit.data_type]
         self._look = look
@@ -65,7 +66,7 @@ class TickText:
         per_line = len(TABLES[self.file.unit.data_type].vendor_columns) - 1
         lines, commas, refusal = 1, per_line, ""  # the header
         for block in self.blocks():
-            more_lines, more_commas = _count(block)
+            more_lines, more_commas = self._count(block)
             lines, commas = lines + more_lines, commas + more_commas
             if not refusal and commas != lines * per_line:
                 refusal = f"{lines} lines hold {commas} commas where {per_line + 1} columns need {lines * per_line}"
@@ -79,58 +80,62 @@ class TickText:
         It need not be asked where the last column holds a value in each row: then no row is short, and the parser
         refuses long ones.
         """
-        lines, commas = _count(block)
+        lines, commas = self._count(block)
         if commas != lines * (len(TABLES[self.file.unit.data_type].vendor_columns) - 1):
             raise TickFileInvalid(f"{self.file}: a row is short or long")
 
     def blocks(self) -> Iterator[BytesIO]:
-        """Yield the text as blocks of whole lines, without the header: each time the same stream, at its start.
+        """Yield the text as blocks of the header and whole lines: each time the same stream, at its start.
+
+        Each block begins with the header, since the parser takes some bytes at the start of a text for more than text
+        (marks of an encoding, of a compression), and rows may begin with anything.
 
         Only after the last block are gzip, size, header and last line proven, and are there `rows`: 0 for an empty file
         and for a header alone. What was made of earlier blocks is of no use before.
         """
         _refuse_other_than_gzip(self._path, self.file)
-        counter = _Counter(self.file, self.size_bytes, self._limits)
+        counter = _Counter(self.file, self._header, self.size_bytes, self._limits)
         # memory that is used again: the system is slow to give new memory
-        stream, size = BytesIO(), 0
-        header_rest = len(counter.header)
+        stream = BytesIO()
+        size = stream.write(self._header)
+        header_rest = size
         for chunk in _inflate(self._path, self.file):
             self._look(chunk)
             counter.add(chunk)
             size += stream.write(chunk[header_rest:])
             header_rest = max(0, header_rest - len(chunk))
-            while size >= _BLOCK_BYTES:
-                end, rest = _cut(stream, size)
+            while size >= len(self._header) + _BLOCK_BYTES:
+                end, rest = self._cut(stream, size)
                 # what is wrong with the whole is told at its end; until then it is not kept
                 counter.has_endless_line |= not end
-                if not counter.has_endless_line:
+                if counter.may_be_parsed:
                     yield stream
-                stream.seek(0)
-                size = stream.write(rest)
+                stream.seek(len(self._header))
+                size = len(self._header) + stream.write(rest)
         self.rows = counter.rows()
-        if size:
+        if size > len(self._header):
             stream.truncate(size)
             stream.seek(0)
             yield stream
 
+    def _count(self, block: BytesIO) -> tuple[int, int]:
+        """Return the lines and commas of a block behind the header."""
+        octets = np.frombuffer(block.getvalue(), np.uint8)[len(self._header) :]
+        return int(np.count_nonzero(octets == _NEWLINE)), int(np.count_nonzero(octets == _COMMA))
 
-def _count(block: BytesIO) -> tuple[int, int]:
-    """Return the lines and commas of a block."""
-    octets = np.frombuffer(block.getvalue(), np.uint8)
-    return int(np.count_nonzero(octets == _NEWLINE)), int(np.count_nonzero(octets == _COMMA))
-
-
-def _cut(stream: BytesIO, size: int) -> tuple[int, bytes]:
-    """Let a stream end after the last whole line of a block; return where that is, 0 for nowhere, and the rest."""
-    with stream.getbuffer() as text:
-        start = max(0, _BLOCK_BYTES - _LONG_LINE_BYTES)
-        end = start + bytes(text[start:_BLOCK_BYTES]).rfind(b"\n") + 1
-        if end == start:
-            end = bytes(text[:_BLOCK_BYTES]).rfind(b"\n") + 1
-        rest = bytes(text[end:size]) if end else b""
-    stream.truncate(end)
-    stream.seek(0)
-    return end, rest
+    def _cut(self, stream: BytesIO, size: int) -> tuple[int, bytes]:
+        """Let a stream end after the last whole line of a block; return where that is, 0 for nowhere, and the rest."""
+        first, most = len(self._header), len(self._header) + _BLOCK_BYTES
+        with stream.getbuffer() as text:
+            start = max(first, most - _LONG_LINE_BYTES)
+            end = start + bytes(text[start:most]).rfind(b"\n") + 1
+            if end == start:
+                end = first + bytes(text[first:most]).rfind(b"\n") + 1
+            end = 0 if end == first else end
+            rest = bytes(text[end:size]) if end else b""
+        stream.truncate(end or first)
+        stream.seek(0)
+        return end, rest
 
 
 def _inflate(path: Path, file: TickFile) -> Iterator[bytes]:
@@ -161,9 +166,9 @@ def _inflate_members(pieces: Iterator[bytes]) -> Iterator[bytes]:
 class _Counter:
     """Counts lines of inflated text, chunk by chunk, and refuses what the format does not have."""
 
-    def __init__(self, file: TickFile, gzip_bytes: int, limits: SizeLimits) -> None:
+    def __init__(self, file: TickFile, header: bytes, gzip_bytes: int, limits: SizeLimits) -> None:
         self._file = file
-        self._spec = TABLES[file.unit.data_type]
+        self._header = header
         self._gzip_bytes = gzip_bytes
         self._limits = limits
         self._flags = np.empty(_CHUNK_BYTES, np.bool_)
@@ -172,7 +177,6 @@ class _Counter:
         self._has_returns = False
         self.has_endless_line = False
         self._bytes = self._lines = 0
-        self.header = self._spec.csv_header.encode() + b"\n"
 
     def add(self, chunk: bytes) -> None:
         """Look at the next text; the gzip may be a bomb, so its size is judged before anything else."""
@@ -189,11 +193,16 @@ class _Counter:
         self._lines += int(np.count_nonzero(np.equal(octets, _NEWLINE, out=flags)))
         self._last_byte = chunk[-1:]
 
+    @property
+    def may_be_parsed(self) -> bool:
+        """Whether nothing is known yet that makes the text one of another format."""
+        return not self.has_endless_line and self._start.startswith(self._header)
+
     def rows(self) -> int:
         """Return the number of rows, after the last chunk; raises TickFileInvalid for what is wrong with the whole."""
         if not self._bytes:
             return 0
-        if self._start != self.header.rstrip():  # a header cut off before its line end is told as the next fault
+        if self._start != self._header.rstrip():  # a header cut off before its line end is told as the next fault
             self._refuse_other_header()
         if self._has_returns:  # the parser would take it from the end of a cell without a word
             raise TickFileInvalid(f"{self._file}: a cell holds a carriage return; the format has none")
@@ -204,10 +213,10 @@ class _Counter:
         return self._lines - 1
 
     def _refuse_other_header(self) -> None:
-        if self._start.startswith(self.header):
+        if self._start.startswith(self._header):
             return
         found = self._start.split(b"\n", 1)[0].decode("utf-8", "replace")
-        header = self.header.decode().strip()
+        header = self._header.decode().strip()
         raise TickFileInvalid(f"{self._file}: the header is {found!r} where the format says {header!r}")
 
 

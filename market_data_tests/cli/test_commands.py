@@ -16,6 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from market_data.cli.backfill import backfill_command
 from market_data.cli.commands import (
     COMMANDS,
     coverage_command,
@@ -133,6 +134,13 @@ def test_a_venue_that_is_not_configured_is_refused_with_those_that_are(desk: Des
     assert isinstance(result.exception, ConfigurationError)
     assert str(result.exception).startswith("BYBIT is not in the venues file ")
     assert str(result.exception).endswith("which has: BINANCE, DERIBIT")
+
+
+def test_a_backfill_that_is_asked_for_wrongly_is_told_from_days_that_failed(desk: Desk) -> None:
+    for asked in (("--venue", "nope", *RANGE), ("--venue", "binance", "--from", "2019-01-01")):
+        refused = desk.run(backfill_command, *asked)
+        assert refused.exit_code == 2
+        assert "Error: " in refused.output
 
 
 def test_find_shows_the_days_held_of_each_data_type(desk: Desk) -> None:

@@ -579,6 +579,40 @@ def test_a_fault_behind_the_first_block_is_told_as_one_of_the_whole(
         bench.decode(gzip.compress(_text(quotes, TABLES[DataType.QUOTES].csv_header)), file)
 
 
+MARKS = [
+    b"\xef\xbb\xbf",  # UTF-8
+    b"\xff\xfe",
+    b"\x1f\x8b\x08\x00",  # gzip
+    b"\x78\x01",  # zlib
+    b"\x78\x9c",
+    b"\x28\xb5\x2f\xfd",  # zstd
+    b"BZh9",
+    gzip.compress(b"binance,BTCUSDT,1,1,1,buy,1,1\n", mtime=0).replace(b"\n", b" "),
+    gzip.compress(b"0" * 10_000_000, mtime=0).replace(b"\n", b" "),
+    b"\n",
+    b"#",
+]
+
+
+@pytest.mark.parametrize("row", [0, 2, 5])
+@pytest.mark.parametrize("mark", MARKS)
+def test_what_begins_a_block_is_text_whatever_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, mark: bytes, row: int
+) -> None:
+    """The parser would skip a mark at the start of what it is given, or unpack what follows."""
+    lines = _text(TRADES).splitlines(keepends=True)
+    # blocks of two rows
+    monkeypatch.setattr("market_data.ticks.gzip._BLOCK_BYTES", 2 * len(lines[1]) + 2)
+    lines[1 + row] = mark + lines[1 + row]
+    with pytest.raises(TickFileInvalid):
+        bench.decode(gzip.compress(b"".join(lines)))
+
+
+def test_a_file_of_blank_lines_is_refused(bench: Bench) -> None:
+    with pytest.raises(TickFileInvalid, match="3 lines hold 7 commas where 8 columns need 21"):
+        bench.decode(gzip.compress(_text(["", ""])))
+
+
 def test_a_line_without_an_end_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("market_data.ticks.gzip._BLOCK_BYTES", 100)
     with pytest.raises(TickFileInvalid, match=f"{TRADES_FILE}: a line is longer than 100 bytes"):
