@@ -95,7 +95,7 @@ class TickWriter:
             return
         # in one piece, so that pages do not depend on the pieces
         waiting = pa.concat_tables(self._waiting).combine_chunks()
-        group = pa.table([self._column(name, waiting) for name in self._names], names=self._names)
+        group = pa.Table.from_arrays([self._column(name, waiting) for name in self._names], names=self._names)
         self._open(group.schema).write_table(group, row_group_size=group.num_rows)
         self._waiting, self.waiting_rows = [], 0
 

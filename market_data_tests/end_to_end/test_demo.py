@@ -313,7 +313,7 @@ def test_a_range_outside_the_demos_days_is_refused_before_anything_starts(demo: 
     done = subprocess.run(
         command, cwd=demo.directory, env=clean_environment(), capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2  # asked for wrongly
     assert "2024-09-01 to 2024-09-01 is not inside the days of the venues file" in done.stderr
     assert "2024-08-01 to 2024-08-31" in done.stderr
 
