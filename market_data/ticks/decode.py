@@ -219,6 +219,7 @@ class _Parts:
         self._known_keys = known_keys
         self._target = target
         self._names: dict[str, tuple[str, str]] = {}
+        self._by_symbol = pl.DataFrame()
         self._unknown: set[str] = set()
         self._writers: dict[str, list[TickWriter]] = {}
         self._waiting_rows = _WAITING_CELLS // len(TABLES[file.unit.data_type].published_schema)
@@ -230,11 +231,11 @@ class _Parts:
 
     def write(self, rows: pl.DataFrame, symbols: frozenset[str]) -> None:
         """Take the next rows, which are judged; `symbols` are all that were seen so far."""
-        for symbol in symbols - self._names.keys():
-            self._name(symbol)
-        names = [(symbol, key, stem) for symbol, (key, stem) in self._names.items()]
-        by_symbol = pl.DataFrame(names, schema=["symbol", INSTRUMENT_KEY.name, "stem"], orient="row")
-        named = rows.join(by_symbol, on="symbol", how="left", maintain_order="left")
+        if new := symbols - self._names.keys():
+            self._names |= {symbol: self._name(symbol) for symbol in new}
+            names = [(symbol, *name) for symbol, name in self._names.items()]
+            self._by_symbol = pl.DataFrame(names, schema=["symbol", INSTRUMENT_KEY.name, "stem"], orient="row")
+        named = rows.join(self._by_symbol, on="symbol", how="left", maintain_order="left")
         for (stem,), part in named.partition_by("stem", include_key=False, as_dict=True).items():
             self._write_part(stem, part)
         writers = [writers[-1] for writers in self._writers.values()]
@@ -261,14 +262,14 @@ class _Parts:
             for writer in writers:
                 writer.abandon()
 
-    def _name(self, symbol: str) -> None:
+    def _name(self, symbol: str) -> tuple[str, str]:
+        """Return the instrument key of a symbol and the stem of its part."""
         name = file_symbol(symbol)
         parsed, _ = parse_symbol(self._file.unit.venue, self._file.instrument_type, name)
         if name not in self._known_keys:
             self._unknown.add(symbol)
         derived_key = format_instrument_key(self._file.unit.venue, self._file.instrument_type, parsed.symbol)
-        key = self._known_keys.get(name, derived_key)
-        self._names[symbol] = (key, part_stem(parsed.base, self._file.vendor_symbol))
+        return self._known_keys.get(name, derived_key), part_stem(parsed.base, self._file.vendor_symbol)
 
     def _write_part(self, stem: str, rows: pl.DataFrame) -> None:
         writers = self._writers.setdefault(stem, [])

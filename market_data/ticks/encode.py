@@ -63,7 +63,6 @@ class TickWriter:
         self._names = names
         self._times = {column.name for column in TABLES[data_type].vendor_columns if column.kind is ColumnKind.TIME}
         self._data_type = data_type
-        self._enough = _ENOUGH_ROWS
         self._most = max(_ENOUGH_ROWS, _MOST_CELLS // len(names))
         self._waiting: list[pa.Table] = []
         self._hour: int | None = None
@@ -86,7 +85,7 @@ class TickWriter:
                 start = self._take(table, start, start + self._most - self.waiting_rows)
                 self.flush()
             start = self._take(table, start, change)
-            if change < rows.height and self.waiting_rows >= self._enough:
+            if change < rows.height and self.waiting_rows >= _ENOUGH_ROWS:
                 self.flush()
 
     def flush(self) -> None:
@@ -118,7 +117,7 @@ class TickWriter:
         """Return the rows that begin another hour than the row before, once a row group may end there."""
         hours = rows["local_timestamp"].to_numpy() // _HOUR_US
         before, self._hour = self._hour, int(hours[-1])
-        if self.waiting_rows + rows.height < self._enough:
+        if self.waiting_rows + rows.height < _ENOUGH_ROWS:
             return []
         first = [0] if before is not None and hours[0] != before else []
         return [*first, *(np.flatnonzero(np.diff(hours)) + 1).tolist()]

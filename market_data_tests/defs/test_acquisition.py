@@ -10,18 +10,12 @@ import pytest
 from market_data.lake.keys import quota_key
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import Outcome
-from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import RunningSimulator
 from market_data_tests.in_process import Project, open_project
 
 DAY = date(2024, 8, 8)
 FILE = "*/binance/trades/2024/08/08/BTCUSDT.csv.gz"
 WAIVER = {"data_type": "trades", "symbol": "btc*", "day": "2024-08-08", "reason": "the vendor will not mend it"}
-
-
-@pytest.fixture(scope="module")
-def shared_simulator() -> Iterator[RunningSimulator]:
-    with run_simulator(SimulatorOptions(clock="2024-08-10T07:00:00Z", scale=0.05)) as running:
-        yield running
 
 
 @pytest.fixture

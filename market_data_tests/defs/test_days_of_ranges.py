@@ -13,7 +13,7 @@ from market_data.defs.known import KnownDay
 from market_data.defs.runs import days_of, is_live
 from market_data.lake.keys import object_key
 from market_data.model.data_types import DataType
-from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import RunningSimulator
 from market_data_tests.in_process import Project, open_project
 
 FIRST, SECOND, LAST = date(2024, 8, 7), date(2024, 8, 8), date(2024, 8, 9)
@@ -23,12 +23,6 @@ STARTING, STARTED, FAILURE, CANCELED = (
     *(dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED),
     *(dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED),
 )
-
-
-@pytest.fixture(scope="module")
-def shared_simulator() -> Iterator[RunningSimulator]:
-    with run_simulator(SimulatorOptions(clock="2024-08-10T07:00:00Z", scale=0.05)) as running:
-        yield running
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from market_data.operate.coverage import COMPLETE, measure_coverage
 from market_data.operate.coverage_picture import draw_coverage
 from market_data.operate.plan import plan_backfill
 from market_data.read import find_instruments, scan_ticks
-from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import RunningSimulator
 from market_data.universe.answers import VendorAnswer
 from market_data_tests.in_process import Project, open_project
 
@@ -35,12 +35,6 @@ DAY = date(2024, 8, 8)
 ONE_DAY = timedelta(days=1)
 VENUES = {"binance": {"data_types": ["trades", "quotes"]}, "ftx": {"data_types": ["trades"]}}
 DEAD_DAYS = [date(2023, 1, 5), date(2023, 1, 6), date(2023, 1, 7)]
-
-
-@pytest.fixture(scope="module")
-def shared_simulator() -> Iterator[RunningSimulator]:
-    with run_simulator(SimulatorOptions(clock="2024-08-10T07:00:00Z", scale=0.05)) as running:
-        yield running
 
 
 @pytest.fixture

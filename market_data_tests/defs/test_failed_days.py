@@ -17,7 +17,7 @@ from market_data.ingest.deletion import Deleter
 from market_data.lake.keys import object_key, receipt_key
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
-from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import RunningSimulator
 from market_data_tests.benchmarks.many_failed_days import add_failed_runs
 from market_data_tests.in_process import Project, open_project
 from market_data_tests.patience import wait_until
@@ -25,12 +25,6 @@ from market_data_tests.patience import wait_until
 DAY, LATEST = date(2024, 8, 8), date(2024, 8, 9)
 PAIR = {"data_types": ["trades"], "include": ["BTCUSDT*"]}
 SPOT_FILE = "*/binance/trades/2024/08/08/BTCUSDT.csv.gz"
-
-
-@pytest.fixture(scope="module")
-def shared_simulator() -> Iterator[RunningSimulator]:
-    with run_simulator(SimulatorOptions(clock="2024-08-10T07:00:00Z", scale=0.05)) as running:
-        yield running
 
 
 @pytest.fixture

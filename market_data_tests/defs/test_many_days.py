@@ -19,7 +19,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from market_data.defs.build import build_definitions
 from market_data.defs.day_step import DayEvent
 from market_data.defs.many_days import run_days
-from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import RunningSimulator
 from market_data_tests.in_process import Project, open_project
 
 FIRST, SECOND, LAST = date(2024, 8, 6), date(2024, 8, 7), date(2024, 8, 8)
@@ -33,12 +33,6 @@ UNAVAILABLE = {"match": SECOND_FILE, "action": "status", "code": 503}
 PACKAGE = Path(__file__).parents[2] / "market_data"
 OpenEmpty: TypeAlias = Callable[[], AbstractContextManager[Project]]
 REFUSED = {"match": "*/binance/*/2024/08/07/*", "action": "status", "code": 401, "error_code": 11}
-
-
-@pytest.fixture(scope="module")
-def shared_simulator() -> Iterator[RunningSimulator]:
-    with run_simulator(SimulatorOptions(clock="2024-08-10T07:00:00Z", scale=0.05)) as running:
-        yield running
 
 
 @pytest.fixture
