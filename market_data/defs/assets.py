@@ -16,12 +16,12 @@ from market_data.defs.checks import build_check_specs
 from market_data.defs.day_step import DayEvent, DayStep
 from market_data.defs.failures import failures_for_people
 from market_data.defs.keys import VENUE_TAG, instruments_asset_key, layout_asset_key, raw_asset_key, step_name
+from market_data.defs.layout_pages import describe_how_to_read, describe_layout_columns
 from market_data.defs.logs import logs_shown_in_dagster
-from market_data.defs.many_days import run_days
+from market_data.defs.many_days import ToldEvent, run_days
 from market_data.defs.metadata import describe_columns
 from market_data.defs.resources import LakeResource, VendorResource
 from market_data.defs.runs import REFRESH_TAG, tag_with_failure, tag_with_venues
-from market_data.lake.keys import PARTITION_ORDERS
 from market_data.model.data_types import TABLES
 from market_data.model.venues import group_name_of
 from market_data.settings.environment import Settings
@@ -48,7 +48,7 @@ def build_venue_assets(settings: Settings, venue: str, days: dg.DailyPartitionsD
         pool=POOL,
         op_tags={VENUE_TAG: venue},
     )
-    def venue_day(context: dg.AssetExecutionContext, lake: LakeResource, vendor: VendorResource) -> Iterator[DayEvent]:
+    def venue_day(context: dg.AssetExecutionContext, lake: LakeResource, vendor: VendorResource) -> Iterator[ToldEvent]:
         with _step_of(settings, venue, context):
             store = lake.open()
             keys, checks = context.selected_asset_keys, context.selected_asset_check_keys
@@ -80,7 +80,7 @@ def _step_of(settings: Settings, venue: str, context: dg.AssetExecutionContext) 
 
 
 def _specs(settings: Settings, venue: str) -> list[dg.AssetSpec]:
-    owners = settings.config.venues[venue].owners
+    owners, data_types = settings.config.venues[venue].owners, settings.config.venues[venue].data_types
     instruments = dg.AssetSpec(
         instruments_asset_key(venue),
         description=f"Instruments that {venue} listed on the day, delisted ones included; one row each.",
@@ -101,15 +101,16 @@ def _specs(settings: Settings, venue: str) -> list[dg.AssetSpec]:
             owners=owners,
             skippable=True,
         )
-        for data_type in settings.config.venues[venue].data_types
+        for data_type in data_types
     ]
     layouts = [
         dg.AssetSpec(
             layout_asset_key(venue, layout),
             deps=[spec.key for spec in raw],
-            description=f"All data types of {venue} as Parquet, partitioned by {', '.join(PARTITION_ORDERS[layout])}.",
+            description=describe_how_to_read(venue, layout, data_types, settings.lake_url, settings.config.start_date),
             group_name=group_name_of(venue),
             kinds={"parquet"},
+            metadata=describe_layout_columns(layout, data_types),
             owners=owners,
             skippable=True,
         )

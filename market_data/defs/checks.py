@@ -113,7 +113,8 @@ def _result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResul
     metadata: dict[str, dg.MetadataValue] = {}
     if verdict.worst:
         metadata["worst cases"] = make_table(verdict.worst)
-    metadata |= {count: dg.MetadataValue.int(value) for count, value in verdict.counts.items() if value}
+    # zeros too: Dagster's plots would draw a line over the days without
+    metadata |= {count: dg.MetadataValue.int(value) for count, value in verdict.counts.items()}
     return dg.AssetCheckResult(
         passed=verdict.is_passed,
         asset_key=key,

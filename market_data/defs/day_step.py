@@ -14,7 +14,8 @@ import dagster as dg
 from market_data.checks.recheck import recheck_unit
 from market_data.defs.checks import check_layouts, check_unit, is_about_ticks
 from market_data.defs.keys import instruments_asset_key, layout_asset_key, raw_asset_key
-from market_data.defs.metadata import describe_layout, describe_open_files, describe_unit, describe_universe
+from market_data.defs.layout_pages import describe_layout, sample_rows
+from market_data.defs.metadata import describe_open_files, describe_unit, describe_universe
 from market_data.defs.resources import VendorResource
 from market_data.errors import VendorNotReady
 from market_data.ingest.venue_day import UnitResult, VenueDay, ingest_venue_day
@@ -114,7 +115,7 @@ class DayStep:
             self.log.warning("%s: %s", self.venue, note)
         if disagreeing := sum(bool(item.disagreements) for item in universe.listed):
             self.log.warning("%s: the vendor defines %d instruments otherwise than their keys", self.venue, disagreeing)
-        changes = changes_between(before, universe) if before else ()
+        changes = changes_between(before, universe) if before else None
         return dg.MaterializeResult(key, metadata=describe_universe(universe, changes, self.lake.uri(stat.key), notes))
 
     def _ingest(self, universe: Universe | None) -> Iterator[UnitResult]:
@@ -150,9 +151,10 @@ class DayStep:
     def _report_layouts(self, results: list[UnitResult]) -> Iterator[DayEvent]:
         """Yield the layouts' materialisations, when every data type is complete."""
         receipts = [result.receipt for result in results]
-        if all(receipt.is_complete for receipt in receipts):
+        if self.layouts and all(receipt.is_complete for receipt in receipts):
+            sample = sample_rows(self.lake, receipts)  # the same bytes in every layout
             for layout in self.layouts:
-                metadata = describe_layout(layout, receipts, self.lake)
+                metadata = describe_layout(layout, receipts, self.lake, sample)
                 yield dg.MaterializeResult(layout_asset_key(self.venue, layout), metadata=metadata)
 
     def _check_the_rest(self, results: list[UnitResult]) -> Iterator[dg.AssetCheckResult]:

@@ -12,7 +12,8 @@ from market_data.checks.rules import LAYOUT_RULE
 from market_data.defs.checks import check_layouts, check_unit, unit_check_keys
 from market_data.defs.keys import instruments_asset_key, layout_asset_key, raw_asset_key
 from market_data.defs.known import KnownDay
-from market_data.defs.metadata import describe_instruments, describe_layout, describe_unit, describe_universe
+from market_data.defs.layout_pages import describe_layout, sample_rows
+from market_data.defs.metadata import Metadata, describe_instruments, describe_unit, describe_universe
 from market_data.errors import LakeError
 from market_data.lake.base import TickLake
 from market_data.lake.keys import universe_key
@@ -74,7 +75,7 @@ class HistoryOfDay:
         uri = self.lake.uri(universe_key(self.venue, self.known.day))
         if recalled.universe is None:
             return describe_instruments(recalled.table, uri)
-        changes = changes_between(recalled.before, recalled.universe) if recalled.before else ()
+        changes = changes_between(recalled.before, recalled.universe) if recalled.before else None
         notes = notes_on(recalled.universe, self.settings.config.venues[self.venue].selection)
         return describe_universe(recalled.universe, changes, uri, notes)
 
@@ -100,12 +101,14 @@ class HistoryOfDay:
         since = max((receipt.committed_at for receipt in receipts if receipt.committed_at), default=None)
         keys = {layout: layout_asset_key(self.venue, layout) for layout in self.settings.config.layouts}
         wanted: list[dg.AssetCheckKey] = []
+        sample: Metadata = {}
         for layout, key in keys.items():
             # a layout that was configured later is not published on days that were not run since
             is_published = self.is_whole and all(layout in receipt.layouts for receipt in receipts)
             is_told = is_published and self._is_wanted(key, since)
             if is_told:
-                yield self.known.materialization(key, describe_layout(layout, receipts, self.lake))
+                sample = sample or sample_rows(self.lake, receipts)
+                yield self.known.materialization(key, describe_layout(layout, receipts, self.lake, sample))
             wanted += self._wanted_checks([dg.AssetCheckKey(key, LAYOUT_RULE)], since, is_anew=is_told)
         for result in check_layouts(self.lake, self.units, keys, wanted):
             yield self._evaluation(result)

@@ -62,6 +62,16 @@ class KnownDay:
         """Return what was published as the event that Dagster makes of it in a run of the day."""
         return dg.AssetMaterialization(key, partition=self.partition, metadata=metadata)
 
+    def failure(self, key: dg.AssetKey, description: str, metadata: Mapping[str, Any]) -> dg.AssetObservation:
+        """Return why an asset was not materialised, as an event of the asset's own.
+
+        Dagster shows a failed partition nothing of its run's failure. An observation is on the asset's page, and no
+        status depends on it.
+        """
+        headline, _, _ = description.partition("\n")
+        told = {"why it failed": headline, **metadata}
+        return dg.AssetObservation(key, description=description, partition=self.partition, metadata=told)
+
     def evaluation(self, result: dg.AssetCheckResult, target: Target | None) -> dg.AssetCheckEvaluation:
         """Return a check's result as the event that Dagster makes of it in a run of the day.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,20 +16,24 @@ from market_data.defs.failures import STOPS
 from market_data.defs.tables import Table, make_table
 from market_data.ingest.venue_day import UnitResult
 from market_data.lake.base import TickLake
-from market_data.lake.keys import layout_prefix, object_key, raw_prefix
-from market_data.model.data_types import INSTRUMENT_KEY, TableSpec
+from market_data.lake.keys import object_key, raw_prefix
+from market_data.model.data_types import INSTRUMENT_KEY, DataType, TableSpec
 from market_data.model.instruments import KeySource
 from market_data.model.limits import MEGABYTE
 from market_data.model.tick_file import Outcome
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import Receipt
 from market_data.universe.rules import Change, Universe
+from market_data.universe.table import universe_frame
 
 _NAMED_FILES = 50
 _NAMED_IN_A_LINE = 3
+_FIRST_ROWS = 10
 _SNIPPET_WIDTH = 48
 
-_VENDOR_FORM, _BY_TYPE = "keys in vendor form", "instruments by type"
+_VENDOR_FORM, _BY_TYPE, _FIRST = "keys in vendor form", "instruments by type", "first instruments"
+# What an analyst looks at first; the rest is in the table itself.
+_INSTRUMENT_COLUMNS = ("instrument_key", "vendor_symbol", "price_currency", "amount_unit", "first_day", "last_day")
 
 Metadata = dict[str, Any]
 
@@ -47,13 +52,20 @@ def describe_columns(table: TableSpec) -> Metadata:
     return {"dagster/column_schema": dg.TableSchema(columns), "one row is": table.grain}
 
 
-def describe_universe(universe: Universe, changes: Sequence[Change], uri: str, notes: Sequence[str]) -> Metadata:
-    """Describe a day's instruments: what changed since the day before, counts by type, what each filter left out."""
+def describe_universe(universe: Universe, changes: Sequence[Change] | None, uri: str, notes: Sequence[str]) -> Metadata:
+    """Describe a day's instruments: what changed since the day before, the first of them, what each filter left out.
+
+    `changes` are None where the listing of the day before is not known.
+    """
+    first = universe_frame(replace(universe, listed=universe.listed[:_FIRST_ROWS]))
+    counts = Counter(change.what for change in changes or ())
     metadata: Metadata = {
         "verdict": summarize_universe(universe),
-        "changes since the day before": _changes_table(changes),
-        "listed": sum(change.what == "listed" for change in changes),
-        "delisted": sum(change.what == "delisted" for change in changes),
+        "changes": "not known: the day before is not exported" if changes is None else _summarize_changes(counts),
+        "changes since the day before": _changes_table(changes or ()),
+        _FIRST: _instruments_table(first),
+        "listed": counts["listed"],
+        "delisted": counts["delisted"],
         "dagster/partition_row_count": len(universe.listed),
         "selected": len(universe.selected),
         _VENDOR_FORM: sum(item.key_source is not KeySource.SYMBOLOGY for item in universe.listed),
@@ -75,6 +87,7 @@ def describe_instruments(table: pl.DataFrame, uri: str) -> Metadata:
     )
     return {
         "verdict": f"{table.height} instruments listed",
+        _FIRST: _instruments_table(table),
         "dagster/partition_row_count": table.height,
         _VENDOR_FORM: table.filter(pl.col("key_source") != KeySource.SYMBOLOGY.value).height,
         _BY_TYPE: _counts_table(Counter(table["instrument_type"])),
@@ -119,7 +132,7 @@ def describe_unit(receipt: Receipt, lake: TickLake, result: UnitResult | None = 
     if result and result.not_refreshed:
         metadata["not refreshed"] = dg.MetadataValue.md("\n".join(f"- {why}" for why in result.not_refreshed))
     if receipt.objects:
-        metadata["read it"] = dg.MetadataValue.md(_snippet(receipt, lake.url))
+        metadata["read it"] = dg.MetadataValue.md(read_snippet(receipt.data_type, receipt.venue, receipt.day, lake.url))
     return metadata | (_describe_work(result) if result else {})
 
 
@@ -146,33 +159,6 @@ def _replaced_table(files: Sequence[FileEvidence]) -> Table:
     return make_table(records)
 
 
-def describe_layout(layout: str, receipts: Sequence[Receipt], lake: TickLake) -> Metadata:
-    """Describe one layout of a venue-day: its objects over all data types."""
-    objects = [item for receipt in receipts for item in receipt.objects]
-    records: list[dict[str, str | float]] = [
-        {
-            "data type": receipt.data_type.value,
-            "objects": len(receipt.objects),
-            "rows": sum(item.rows for item in receipt.objects),
-            "MB": round(sum(item.size_bytes for item in receipt.objects) / MEGABYTE, 3),
-        }
-        for receipt in sorted(receipts, key=lambda item: item.data_type)
-    ]
-    return {
-        "verdict": _summarize_layout(len(objects), receipts),
-        "data types": make_table(records),
-        "dagster/partition_row_count": sum(item.rows for item in objects),
-        "published MB": round(sum(item.size_bytes for item in objects) / MEGABYTE, 3),
-        "folder": dg.MetadataValue.path(f"{lake.url}/{layout_prefix(layout)}"),
-    }
-
-
-def _summarize_layout(objects: int, receipts: Sequence[Receipt]) -> str:
-    if all(receipt.is_nothing_expected for receipt in receipts):
-        return f"OK nothing expected of {len(receipts)} data types"
-    return f"OK {objects} objects of {len(receipts)} data types"
-
-
 def describe_open_files(venue: str, day: date, results: Sequence[UnitResult]) -> Mapping[str, Any]:
     """Return description and metadata of a venue-day's failure; the first line fits a run list.
 
@@ -187,14 +173,20 @@ def describe_open_files(venue: str, day: date, results: Sequence[UnitResult]) ->
     lines += [f"- {file.error or _not_tried(receipt, file)}" for receipt, file in opened[:_NAMED_FILES]]
     if len(opened) > _NAMED_FILES:
         lines.append(f"- ... and {len(opened) - _NAMED_FILES} more: see the receipts")
-    lines += ["", *_explain(opened, is_transient=is_transient)]
+    what_to_do = _explain(opened, is_transient=is_transient)
+    damaged = next(((receipt, file) for receipt, file in opened if file.error_class == "TickFileInvalid"), None)
+    if_it_stays = _explain_damage(*damaged) if damaged else []
+    lines += ["", *what_to_do, *(["", *if_it_stays] if if_it_stays else [])]
     classes = Counter(file.error_class or "NotTried" for _, file in opened)
     stop = next((name for name in classes if name in STOPS), None)
     metadata: Metadata = {
         "error": dg.MetadataValue.text(stop or classes.most_common(1)[0][0]),
         "is_transient": dg.MetadataValue.bool(is_transient),
         "open files": _files_table([file for _, file in opened[:_NAMED_FILES]]),
+        "what to do": dg.MetadataValue.md("\n\n".join(what_to_do)),
     }
+    if if_it_stays:
+        metadata["if it stays damaged"] = dg.MetadataValue.md("\n\n".join(if_it_stays))
     if waits := [file.not_before for _, file in opened if file.not_before]:
         metadata["not before"] = dg.MetadataValue.text(max(waits).isoformat())
     return {"description": "\n".join(lines), "metadata": metadata}
@@ -260,10 +252,7 @@ def _explain(opened: Sequence[tuple[Receipt, FileEvidence]], *, is_transient: bo
         "The lake: what is complete is published and readable; of the others nothing was published now, and what was "
         "published before stays. The next run asks only for the files above."
     )
-    lines = [whose, lake, again]
-    if damaged := next(((receipt, file) for receipt, file in opened if file.error_class == "TickFileInvalid"), None):
-        lines += ["", *_explain_damage(*damaged)]
-    return lines
+    return [whose, lake, again]
 
 
 def _explain_damage(receipt: Receipt, file: FileEvidence) -> list[str]:
@@ -288,15 +277,15 @@ def _not_tried(receipt: Receipt, file: FileEvidence) -> str:
     return f"{receipt.unit} {file.vendor_symbol}: not asked for, since the run stopped asking the vendor"
 
 
-def _snippet(receipt: Receipt, lake_url: str) -> str:
-    """Return what reads the unit, from anywhere; short lines, since the UI cuts long ones off."""
-    next_day = receipt.day + timedelta(days=1)
+def read_snippet(data_type: DataType, venue: str, day: date, lake_url: str) -> str:
+    """Return, in Markdown, what reads a day of a data type from anywhere; short lines, since the UI cuts long ones."""
+    next_day = day + timedelta(days=1)
     pieces = [lake_url[start : start + _SNIPPET_WIDTH] for start in range(0, len(lake_url), _SNIPPET_WIDTH)]
     lake = repr(lake_url) if len(pieces) == 1 else "(" + "".join(f"\n        {item!r}" for item in pieces) + "\n    )"
     return (
         "```python\nfrom market_data.read import scan_ticks\n\n"
-        f"scan_ticks(\n    {receipt.data_type.value!r},\n    venues={receipt.venue!r},\n"
-        f"    start={receipt.day.isoformat()!r},\n    end={next_day.isoformat()!r},\n"
+        f"scan_ticks(\n    {data_type.value!r},\n    venues={venue!r},\n"
+        f"    start={day.isoformat()!r},\n    end={next_day.isoformat()!r},\n"
         f"    lake={lake},\n).head().collect()\n```"
     )
 
@@ -320,6 +309,15 @@ def _describe_file(file: FileEvidence) -> str:
     if file.unknown_symbols:
         parts.append(f"symbols beside the universe: {', '.join(file.unknown_symbols[:5])}")
     return "; ".join(parts) or "no rows"
+
+
+def _summarize_changes(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items()) or "none since the day before"
+
+
+def _instruments_table(table: pl.DataFrame) -> Table:
+    shown = table.select(_INSTRUMENT_COLUMNS).head(_FIRST_ROWS)
+    return make_table(shown.select(pl.all().cast(pl.String).fill_null("")).to_dicts())
 
 
 def _changes_table(changes: Sequence[Change]) -> Table:

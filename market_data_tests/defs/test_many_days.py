@@ -18,7 +18,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from market_data.defs.build import build_definitions
 from market_data.defs.day_step import DayEvent
-from market_data.defs.many_days import run_days
+from market_data.defs.many_days import ToldEvent, run_days
 from market_data.simulator.http.server import RunningSimulator
 from market_data_tests.in_process import Project, open_project
 
@@ -90,6 +90,10 @@ def shown(project: Project) -> dict[str, Any]:
                 for event in events
                 if event is not None
             ]
+            seen = project.instance.fetch_observations(wanted, 9).records
+            found[f"{name} {day} observed"] = [
+                (event.description, dict(event.metadata)) for record in seen if (event := record.asset_observation)
+            ]
     graph = definitions_of(project).resolve_asset_graph()
     for check in graph.asset_check_keys:
         checked = check.asset_key.to_user_string()
@@ -129,6 +133,29 @@ def test_a_run_of_several_days_shows_what_a_run_of_each_shows(
     ]
     assert told["range"]["binance/raw/quotes"] == ["MATERIALIZED"] * 3
     assert told["range"]["binance_futures/by_date"] == ["MATERIALIZED"] * 3
+
+
+def reasons(project: Project, key: str, day: date) -> list[tuple[str, str]]:
+    """The headline and the class of what the page of an asset says of a failed day."""
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(key.split("/")), asset_partitions=[str(day)])
+    records = project.instance.fetch_observations(wanted, 9).records
+    told = [event.metadata for record in records if (event := record.asset_observation)]
+    return [(str(item["why it failed"].value), str(item["error"].value)) for item in told]
+
+
+@pytest.mark.parametrize("way", ["range", "alone"])
+def test_each_asset_that_a_failed_day_left_says_why_on_its_own_page(project: Project, way: str) -> None:
+    project.simulator.set_faults([UNAVAILABLE])
+    if way == "range":
+        project.run_range("all_venues", FIRST, LAST)
+    else:
+        project.run("all_venues", SECOND)
+    headline = "BINANCE 2024-08-07: trades 1 of 2 files failed (BTCUSDT: 1 vendor unavailable); quotes complete"
+    for name in ("raw/trades", "by_date"):
+        assert reasons(project, f"binance/{name}", SECOND) == [(headline, "VendorUnavailable")]
+        assert statuses(project, dg.AssetKey(["binance", *name.split("/")]))[1] == "FAILED"
+    assert reasons(project, "binance/raw/quotes", SECOND) == []
+    assert reasons(project, "binance/by_date", FIRST) == []
 
 
 def test_a_failed_run_of_several_days_names_the_days_and_sensors_run_those_alone_again(project: Project) -> None:
@@ -171,6 +198,7 @@ def test_a_refused_key_stops_the_run_and_the_days_left_are_marked_as_not_tried(p
     for day in (SECOND, LAST):
         told = run.tags[f"market_data/failed/BINANCE/{day}"]
         assert told == f"VendorAccessDenied, permanent, in run {run.run_id[:8]}"
+        assert [error for _, error in reasons(project, "binance/by_date", day)] == ["VendorAccessDenied"]
     found = project.look("failed_venue_days")
     assert isinstance(found, dg.SkipReason)
     assert all(f"BINANCE {day}: permanent fault" in str(found.skip_message) for day in (SECOND, LAST))
@@ -223,7 +251,7 @@ def run_toy(
     spec = dg.AssetSpec(TOY, skippable=True)
 
     @dg.multi_asset(specs=[spec], partitions_def=dg.DailyPartitionsDefinition("2024-08-01"))
-    def toy(context: dg.AssetExecutionContext) -> Iterator[DayEvent]:
+    def toy(context: dg.AssetExecutionContext) -> Iterator[ToldEvent]:
         yield from run_days(context, "BINANCE", run_day)
 
     bounds = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(LAST)}
