@@ -8,15 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from market_data.accept import about_files, about_metadata
 from market_data.accept.assumption import Judged, Verdict, judge
 from market_data.accept.observe import Wish, observe
 from market_data.accept.report import make_report
+from market_data.cli.fitted_table import Column, FittedTable
 from market_data.cli.tables import make_console
 from market_data.demo.vendor_at_hand import open_vendor
 from market_data.lake.open import open_lake
@@ -96,14 +96,11 @@ def _fit_for_a_screen(text: str) -> str:
 
 
 def _print(console: Console, judged: list[Judged]) -> None:
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("assumed", "mark", "verdict", "seen", "differences"):
-        table.add_column(name, overflow="fold", justify="right" if name == "seen" else "left")
+    prose = [Column("assumed", is_kept=True, is_prose=True), Column("differences", is_kept=True, is_prose=True)]
+    table = FittedTable([prose[0], Column("verdict", is_kept=True), Column("seen", "right"), Column("mark"), prose[1]])
     for item in judged:
-        shown = [escape(_fit_for_a_screen(words[:300])) for words in item.differences[:_SHOWN]]
+        shown = [_fit_for_a_screen(words[:300]) for words in item.differences[:_SHOWN]]
         more = [f"and {len(item.differences) - _SHOWN} more"] if len(item.differences) > _SHOWN else []
-        verdict = f"[{_COLOURS[item.verdict]}]{item.verdict}[/]"
-        table.add_row(
-            escape(item.assumption.says), item.assumption.mark, verdict, f"{item.seen:,}", "\n".join(shown + more)
-        )
+        verdict = Text(item.verdict, style=_COLOURS[item.verdict])
+        table.add_row(item.assumption.says, verdict, f"{item.seen:,}", item.assumption.mark, "\n".join(shown + more))
     console.print(table)

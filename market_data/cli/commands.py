@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from market_data.cli.diagnoses import examine, prove
 from market_data.cli.tables import (
     coverage_table,
+    describe_coverage_totals,
     describe_gaps,
     describe_plan,
     describe_stale,
@@ -102,7 +103,9 @@ def coverage_command(
         return
     console = make_console()
     console.print(f"{days[0]} to {days[-1]} ({len(days)} days); {settings.sources}", highlight=False, markup=False)
-    console.print(coverage_table(summarize_data_types(frame)))
+    summary = summarize_data_types(frame)
+    console.print(coverage_table(summary))
+    console.print(describe_coverage_totals(summary), highlight=False)
     if (frame["state"] == NOT_RUN).all():
         console.print("None of this was run in this lake. Is it the one you mean (MARKET_DATA_LAKE_URL)?")
     print_some(console, list(describe_gaps(frame)), "Not complete:")

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from market_data.cli.fitted_table import Column, FittedTable
 from market_data.model.instruments import INVERSE, LINEAR, QUANTO
 from market_data.model.tick_file import Outcome
 from market_data.operate.costs import GOOGLE, STANDARD
 from market_data.operate.coverage import COMPLETE, DELETED, FILE_COUNTS, NOT_RUN, SIZES, STATES
 from market_data.operate.estimates import CSV_TO_GZIP, DECODED_MB_A_SECOND, DECODING_CPU_SECONDS, decoding_hours
-from market_data.operate.plan import BY_DECODER, Plan
+from market_data.operate.plan import BY_DECODER, DEFAULTS, TOLD_SIZES, Plan
 
-_ALWAYS_SHOWN = ("complete", "expected", "stored", "rows")
+_ALWAYS_SHOWN = ("complete", "expected", "stored", "rows", "raw_bytes", "published_bytes")
+_RARE = tuple(name for name in (*STATES, *FILE_COUNTS) if name not in _ALWAYS_SHOWN)
 _LINES_SHOWN = 20
-_RATIOS = {"unit": 2, "description": 5}
+_PROSE = {"description", "one_row_is"}
 _PIPE_WIDTH = 160
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -53,45 +53,52 @@ def print_some(console: Console, lines: Sequence[str], title: str) -> None:
         console.print(f"  ... and {len(lines) - _LINES_SHOWN:,} more: see --json")
 
 
-def records_table(records: Sequence[Mapping[str, object]]) -> Table:
+def records_table(records: Sequence[Mapping[str, object]]) -> FittedTable:
     """Return the table of records of the same keys."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in records[0]:
-        table.add_column(name.removeprefix("is_").replace("_", " "), overflow="fold", ratio=_RATIOS.get(name))
+    table = FittedTable([_column_of(name, value, is_first=not n) for n, (name, value) in enumerate(records[0].items())])
     for record in records:
         table.add_row(*(_cell(value) for value in record.values()))
     return table
 
 
+def _column_of(name: str, value: object, *, is_first: bool) -> Column:
+    is_prose, is_number = name in _PROSE, isinstance(value, int) and not isinstance(value, bool)
+    shown = name.removeprefix("is_").replace("_", " ")
+    return Column(shown, "right" if is_number else "left", is_kept=is_first or is_prose, is_prose=is_prose)
+
+
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    # square brackets are markup to rich
-    return "" if value is None else str(value).replace("[", r"\[")
+    return f"{value:,}" if isinstance(value, int) else str("" if value is None else value)
 
 
-def coverage_table(summary: pl.DataFrame) -> Table:
+def coverage_table(summary: pl.DataFrame) -> FittedTable:
     """Return the table of a coverage summary by venue and data type; what is 0 everywhere has no column."""
     totals = {name: int(summary[name].sum()) for name in (*STATES, *FILE_COUNTS, *SIZES)}
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, caption=_describe_counts(totals), caption_justify="left")
-    counts = [name for name in (*STATES, *FILE_COUNTS, "rows") if totals[name] or name in _ALWAYS_SHOWN]
-    table.add_column("venue, data type", footer="all", overflow="fold")
-    for name in counts:
-        table.add_column(name.replace("_", " "), justify="right", overflow="fold", footer=f"{totals[name]:,}")
-    for name in ("raw_bytes", "published_bytes"):
-        footer = format_size(totals[name])
-        table.add_column(name.removesuffix("_bytes"), justify="right", overflow="fold", footer=footer)
+    counts = [name for name in (*_ALWAYS_SHOWN, *_RARE) if totals[name] or name in _ALWAYS_SHOWN]
+    table = FittedTable([Column("venue, data type", is_kept=True), *(_count_column(name) for name in counts)])
     for (venue,), part in summary.partition_by("venue", as_dict=True, maintain_order=True).items():
-        table.add_row(str(venue), *_coverage_cells(part.select(pl.col(*totals).sum()).row(0, named=True), counts))
+        of_venue = part.select(pl.col(*totals).sum()).row(0, named=True)
+        table.add_row(str(venue), *(_coverage_cell(of_venue, name) for name in counts))
         for row in part.to_dicts():
-            table.add_row(f"  {row['data_type']}", *_coverage_cells(row, counts), style="dim")
-        table.add_section()
+            table.add_row(f"  {row['data_type']}", *(_coverage_cell(row, name) for name in counts), style="dim")
+        table.end_section()
+    table.add_row("all", *(_coverage_cell(totals, name) for name in counts), style="bold")
     return table
 
 
-def _coverage_cells(row: Mapping[str, int], counts: Sequence[str]) -> list[str]:
-    sizes = (format_size(row["raw_bytes"]), format_size(row["published_bytes"]))
-    return [*(f"{row[name]:,}" for name in counts), *sizes]
+def _count_column(name: str) -> Column:
+    return Column(name.removesuffix("_bytes").replace("_", " "), "right", is_kept=name in _ALWAYS_SHOWN[:3])
+
+
+def _coverage_cell(row: Mapping[str, int], name: str) -> str:
+    return format_size(row[name]) if name.endswith("_bytes") else f"{row[name]:,}"
+
+
+def describe_coverage_totals(summary: pl.DataFrame) -> str:
+    """Return two lines: the units by state, the files by what became of them."""
+    return _describe_counts({name: int(summary[name].sum()) for name in (*STATES, *FILE_COUNTS)})
 
 
 def _describe_counts(totals: Mapping[str, int]) -> str:
@@ -102,14 +109,15 @@ def _describe_counts(totals: Mapping[str, int]) -> str:
     return f"Units (venue, data type, day): {units}.\nFiles: {totals['expected']:,} expected = {files}."
 
 
-def _with_venue_once(table: Table, frame: pl.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each row with its venue, which is empty on all but the venue's first; a line parts the venues."""
-    previous: str | None = None
-    for row in frame.to_dicts():
-        if previous is not None and previous != row["venue"]:
-            table.add_section()
-        yield ("" if row["venue"] == previous else row["venue"]), row
-        previous = row["venue"]
+def _add_by_venue(table: FittedTable, rows: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Add rows, of which the venue (the first) stands alone above its own."""
+    previous = ""
+    for venue, cells in rows:
+        if venue != previous:
+            table.end_section()
+            table.add_row(venue, *[""] * (len(cells) - 1))
+        table.add_row(f"  {cells[0]}", *cells[1:])
+        previous = venue
 
 
 def describe_waivers(frame: pl.DataFrame) -> Iterator[str]:
@@ -145,21 +153,21 @@ def _stretches(days: Sequence[date]) -> Iterator[tuple[date, date]]:
             start = following or day
 
 
-def instruments_table(found: pl.DataFrame) -> Table:
+def instruments_table(found: pl.DataFrame) -> FittedTable:
     """Return the table of found instruments."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("instrument key", "vendor symbol", "listed from", "to"):
-        table.add_column(name, overflow="fold", no_wrap=name in {"listed from", "to"})
-    table.add_column("price in", overflow="fold")
-    table.add_column("amount in", overflow="fold")
-    table.add_column("days in the lake", justify="right")
-    table.add_column("of them with ticks", overflow="fold")
+    columns = [
+        Column("instrument key", is_kept=True),
+        Column("days in the lake", "right"),
+        *(Column(name) for name in ("of them with ticks", "vendor symbol", "listed from", "to", "price in")),
+        Column("amount in"),
+    ]
+    table = FittedTable(columns)
     for row in found.to_dicts():
         held = ", ".join(f"{name} {count}" for name, count in row["days_held"].items() if count)
         days = (str(row["first_day"]), str(row["last_day"]))
-        units = (_cell(row["price_currency"] or "not known"), _cell(_amount_in(row)))
-        names = (_cell(row["instrument_key"]), _cell(row["vendor_symbol"]))
-        table.add_row(*names, *days, *units, str(row["days_listed"]), held or "none")
+        units = (row["price_currency"] or "not known", _amount_in(row))
+        key, symbol = row["instrument_key"], row["vendor_symbol"]
+        table.add_row(key, str(row["days_listed"]), held or "none", symbol, *days, *units)
     return table
 
 
@@ -176,19 +184,21 @@ def _amount_in(row: Mapping[str, Any]) -> str:
     return f"contracts{size}{kind}"
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: Plan) -> FittedTable:
     """Return the table of a plan by venue and data type."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("venue", "data type"):
-        table.add_column(name, overflow="fold")
-    for name in ("files expected", "held", "to fetch", "vendor's bytes", "one published copy"):
-        table.add_column(name, justify="right", overflow="fold")
-    table.add_column("sized from")
-    for venue, row in _with_venue_once(table, plan.data_types):
-        counts = [f"{row[name]:,}" for name in ("expected", "held", "to_fetch")]
-        raw = _format_sizes(row["raw_bytes_low"], row["raw_bytes_high"]) if row["to_fetch"] else "-"
-        published = _format_sizes(row["published_bytes_low"], row["published_bytes_high"]) if row["to_fetch"] else "-"
-        table.add_row(venue, row["data_type"], *counts, raw, published, row["sized_from"])
+    columns = [Column("venue, data type", is_kept=True), Column("to fetch", "right", is_kept=True)]
+    columns += [Column(name, "right") for name in ("vendor's bytes", "one copy", "expected", "held")]
+    table = FittedTable([*columns, Column("sized from")])
+
+    def cells(row: Mapping[str, Any]) -> list[str]:
+        sizes = ["-", "-"]
+        if row["to_fetch"]:
+            names = ("raw_bytes", "published_bytes")
+            sizes = [_format_sizes(row[f"{name}_low"], row[f"{name}_high"]) for name in names]
+        counts = {name: f"{row[name]:,}" for name in ("to_fetch", "expected", "held")}
+        return [row["data_type"], counts["to_fetch"], *sizes, counts["expected"], counts["held"], row["sized_from"]]
+
+    _add_by_venue(table, ((row["venue"], cells(row)) for row in plan.data_types.to_dicts()))
     return table
 
 
@@ -232,27 +242,39 @@ def describe_plan(plan: Plan, layouts: Sequence[str], lake_url: str) -> Iterator
             f"{row['venue']}: {row['estimated_days']} of the {row['days']} days were not exported when the vendor was "
             f"asked on {row['metadata_asked']}; their files are estimated by the newest exported day."
         )
-    if plan.data_types["sized_from"].str.contains("defaults").any():
-        yield "`defaults` are the sizes of a quiet and of a busy instrument: run one day, then plan again."
+    yield from _describe_sources(plan.data_types["sized_from"])
+
+
+def _describe_sources(sized_from: pl.Series) -> Iterator[str]:
+    """Yield what the sizes of files are that are not like any held day's."""
+    if sized_from.str.contains(TOLD_SIZES).any():
+        yield (
+            "`told sizes` are those of the venue's busiest pair on days of which users of the vendor published them, "
+            "and shares of it for other instruments (operate/estimates.py names the days)."
+        )
+    if sized_from.str.contains(DEFAULTS).any():
+        yield "`defaults` are sizes of a small and of a large venue: none were told of this one."
+    if sized_from.str.contains(f"{TOLD_SIZES}|{DEFAULTS}").any():
+        yield "Run one day, then plan again: sizes are then those of its files."
 
 
 def _format_hours(hours: float) -> str:
     return f"{hours:,.1f} hours" if hours >= 1 else f"{max(hours * 60, 1):.0f} min"
 
 
-def stale_table(stale: pl.DataFrame) -> Table:
+def stale_table(stale: pl.DataFrame) -> FittedTable:
     """Return the table of stale units by venue and data type."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("venue", "data type"):
-        table.add_column(name, overflow="fold")
-    for name in ("units", "files", "vendor's bytes", "one copy"):
-        table.add_column(name, justify="right", overflow="fold")
+    counts = ("units", "files", "vendor's bytes", "one copy")
+    table = FittedTable([Column("venue, data type", is_kept=True), *(Column(name, "right") for name in counts)])
     sums = stale.group_by("venue", "data_type").agg(
         pl.len().alias("units"), pl.sum("files", "raw_bytes", "published_bytes")
     )
-    for venue, row in _with_venue_once(table, sums.sort("venue", "data_type")):
+
+    def cells(row: Mapping[str, Any]) -> list[str]:
         sizes = [format_size(row[name]) for name in ("raw_bytes", "published_bytes")]
-        table.add_row(venue, row["data_type"], f"{row['units']:,}", f"{row['files']:,}", *sizes)
+        return [row["data_type"], f"{row['units']:,}", f"{row['files']:,}", *sizes]
+
+    _add_by_venue(table, ((row["venue"], cells(row)) for row in sums.sort("venue", "data_type").to_dicts()))
     return table
 
 

@@ -26,7 +26,7 @@ _FOLDERS = {
     "date": "UTC day on which the vendor's recorder received the rows.",
     "venue": "The venue.",
     "data_type": "The table: which of the columns below there are. A glob must fix it.",
-    "instrument_type": "SPOT, PERPETUAL, FUTURE, OPTION, ...",
+    "instrument_type": "SPOT_PAIR, PERPETUAL, FUTURE, OPTION, ...",
 }
 
 

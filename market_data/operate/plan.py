@@ -25,7 +25,7 @@ from market_data.model.data_types import DataType
 from market_data.model.limits import MEGABYTE
 from market_data.model.tick_file import DataTypeDay, Outcome, TickFile
 from market_data.operate.costs import Volume, cost_of
-from market_data.operate.estimates import DEFAULT_MB, DEFAULT_PUBLISHED_SHARE
+from market_data.operate.estimates import DEFAULT_PUBLISHED_SHARE, estimate_mb, is_told
 from market_data.receipts.receipt import State
 from market_data.receipts.store import days_with_receipts
 from market_data.universe.answers import VendorAnswer
@@ -68,6 +68,7 @@ STALE_SCHEMA = pl.Schema(
         "published_bytes": pl.Int64(),
     }
 )
+HELD_DAYS, TOLD_SIZES, DEFAULTS = "held days", "told sizes", "defaults"
 BY_DECODER, BY_LAYOUTS = "decoder", "layouts"
 COSTS_SCHEMA = pl.Schema(
     {
@@ -87,7 +88,8 @@ class Plan:
 
     `data_types`, one row for each venue and data type: files `expected` on all days, `held` of them, `to_fetch`; the
     bytes to fetch (which stay in raw/) and the bytes of one published copy, each from low to high. `sized_from` says
-    where the sizes come from: `held days` (then low is high), `defaults`, or both.
+    where the sizes come from: `held days` (then low is high), and for files that are like none of them `told sizes` (of
+    the venue's busiest pair) or `defaults` (of any venue's), both in `operate/estimates.py`.
     """
 
     venues: pl.DataFrame
@@ -218,7 +220,7 @@ class _VenueWork:
     def data_type_rows(self) -> Iterator[dict[str, object]]:
         for data_type, missing in self.missing.items():
             sizes = _measure_sizes(self.lake, self.venue, data_type, self.days)
-            raw, published, sized_from = sizes.of_files(data_type, missing)
+            raw, published, sized_from = sizes.of_files(self.venue, data_type, missing)
             yield {
                 "venue": self.venue,
                 "data_type": data_type.value,
@@ -277,17 +279,23 @@ class _Sizes:
     by_kind: Mapping[tuple[str, bool], float]
     published_share: float | None
 
-    def of_files(self, data_type: DataType, files: Sequence[TickFile]) -> tuple[tuple[int, int], tuple[int, int], str]:
+    def of_files(
+        self, venue: str, data_type: DataType, files: Sequence[TickFile]
+    ) -> tuple[tuple[int, int], tuple[int, int], str]:
         """Return low and high bytes of the vendor's files and of one published copy, and where they come from."""
         known = [self._known_size(file) for file in files]
         unknown = [file for file, size in zip(files, known, strict=True) if size is None]
-        defaults = [DEFAULT_MB[data_type][file.is_group] for file in unknown]
+        # many files of one instrument: one estimate each
+        guessed = {file.instrument_key: estimate_mb(venue, data_type, file) for file in unknown}
+        bounds = [guessed[file.instrument_key] for file in unknown]
         held = sum(size for size in known if size is not None)
-        raw = (held + MEGABYTE * sum(low for low, _ in defaults), held + MEGABYTE * sum(high for _, high in defaults))
+        raw = (held + MEGABYTE * sum(low for low, _ in bounds), held + MEGABYTE * sum(high for _, high in bounds))
         shares = (self.published_share,) * 2 if self.published_share is not None else DEFAULT_PUBLISHED_SHARE
         published = (round(raw[0] * shares[0]), round(raw[1] * shares[1]))
-        sources = ["held days"] if len(defaults) < len(files) else []
-        sources += ["defaults"] if defaults else []
+        sources = [HELD_DAYS] if len(unknown) < len(files) else []
+        is_grouped_only = all(file.is_group for file in unknown)
+        if unknown:
+            sources.append(TOLD_SIZES if is_told(venue, data_type) and not is_grouped_only else DEFAULTS)
         return (round(raw[0]), round(raw[1])), published, " and ".join(sources) or "nothing to fetch"
 
     def _known_size(self, file: TickFile) -> float | None:

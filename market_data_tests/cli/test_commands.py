@@ -186,7 +186,8 @@ def test_plan_for_people_sums_up_in_sentences(desk: Desk) -> None:
     assert " a month with 3 layouts and raw/ (1: $0.00, 2: $0.00), and $0.00 once for operations." in text
     assert "Prices: Google Cloud Storage, Standard, us-central1, 2026-09-20" in text
     wide = desk.read(plan_command, *RANGE, "--venue", "deribit")
-    assert "`defaults` are the sizes of a quiet and of a busy instrument" in wide
+    assert "`defaults` are sizes of a small and of a large venue" in wide
+    assert "Run one day, then plan again" in wide
 
 
 def test_plan_needs_its_days(desk: Desk) -> None:

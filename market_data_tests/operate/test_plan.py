@@ -69,10 +69,22 @@ def test_the_first_backfill_of_an_empty_lake_is_planned_without_a_key(lake: Tick
     for data_type in SPOT.data_types:
         row = _row(plan, data_type)
         assert (row["expected"], row["held"], row["to_fetch"]) == (9, 0, 9)
-        assert row["sized_from"] == "defaults"
+        assert row["sized_from"] == {TRADES: "told sizes", QUOTES: "defaults"}[data_type]
         assert 0 < row["raw_bytes_low"] < row["raw_bytes_high"]
         assert 0 < row["published_bytes_low"] < row["published_bytes_high"]
     assert lake.list_objects("") == []
+
+
+def test_the_busiest_pairs_of_a_venue_are_planned_within_a_range_that_a_person_can_use(
+    lake: TickLake, vendor: RunningSimulator
+) -> None:
+    leading = Selection(data_types=(TRADES, DataType.INCREMENTAL_BOOK_L2), include=("BTCUSDT", "ETHUSDT"))
+    plan = _plan(lake, vendor, {"BINANCE": leading})
+    low, high = (int(plan.data_types[f"raw_bytes_{bound}"].sum()) for bound in ("low", "high"))
+    # 3 days of BTCUSDT alone were 3 x (17 + 112) MB in early 2024
+    assert low < 387_000_000 < high
+    assert high < 6 * low
+    assert plan.data_types["published_bytes_high"].sum() < high
 
 
 def test_a_backfill_fetches_exactly_the_planned_files(lake: TickLake, vendor: RunningSimulator) -> None:
