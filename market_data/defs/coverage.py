@@ -26,11 +26,15 @@ from market_data.operate.coverage import (
     summarize_venue_days,
 )
 from market_data.operate.coverage_picture import draw_coverage
+from market_data.operate.coverage_sketch import sketch_coverage
 from market_data.settings.environment import Settings
 
 COVERAGE_KEY = dg.AssetKey(["coverage"])
 LAKE_GROUP = "lake"
 _ROWS_SHOWN = 1000
+# Dagster draws Markdown of less than 1,000 characters in place.
+_SHOWN_AT_ONCE = 999
+_FENCE = "```\n{}\n```"
 
 
 class CoverageConfig(dg.Config):
@@ -80,6 +84,7 @@ def describe_coverage(frame: pl.DataFrame) -> dict[str, Any]:
         "verdict": f"{units[COMPLETE]:,} of {frame.height:,} complete (venue, data type, day); {units[INCOMPLETE]:,} "
         f"incomplete, {units[REPLACING]:,} being replaced, {units[NOT_RUN]:,} not run"
         + (f", {units[DELETED]:,} deleted" if units[DELETED] else ""),
+        **_sketches(frame),
         "picture": dg.MetadataValue.md(f"![Coverage by venue, data type and day](data:image/png;base64,{picture})"),
     }
     unsound = frame.filter(pl.col("state").is_in([INCOMPLETE, REPLACING, DELETED]))
@@ -99,6 +104,13 @@ def describe_coverage(frame: pl.DataFrame) -> dict[str, Any]:
         "raw MB": round(float(frame["raw_bytes"].sum()) / MEGABYTE, 3),
         "published MB (one copy)": round(float(frame["published_bytes"].sum()) / MEGABYTE, 3),
     }
+
+
+def _sketches(frame: pl.DataFrame) -> dict[str, dg.MetadataValue[Any]]:
+    """Return what pages show at once: they have longer Markdown, and so the picture, behind a click."""
+    texts = list(sketch_coverage(frame, _SHOWN_AT_ONCE - len(_FENCE.format(""))))
+    names = ["days of each venue", *(f"days of each venue ({number})" for number in range(2, len(texts) + 1))]
+    return {name: dg.MetadataValue.md(_FENCE.format(text)) for name, text in zip(names, texts, strict=True)}
 
 
 def _in_megabytes(frame: pl.DataFrame) -> pl.DataFrame:

@@ -84,6 +84,10 @@ def test_picture_and_tables_have_the_numbers_of_the_lake(
     assert (broken["data_type"], broken["failed"]) == ("trades", 1)
     assert str(broken["cause"]).startswith("BINANCE trades 2024-08-09 ETHBTC: not a gzip file")
     assert sum(int(str(record["stored"])) for record in _records(metadata["data types by venue"])) == 7
+    sketch = str(metadata["days of each venue"].value)
+    assert sketch == (
+        "```\n2024-08-08 to 2024-08-10\na sign a day: x incomplete, · not run, █ complete\nBINANCE 1/3\n█x·\n```"
+    )
     picture = base64.b64decode(str(metadata["picture"].value).partition("base64,")[2].rstrip(")"))
     assert Image.open(io.BytesIO(picture)).format == "PNG"
 

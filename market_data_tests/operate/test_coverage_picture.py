@@ -18,6 +18,7 @@ from market_data.model.data_types import DataType
 from market_data.model.venues import VENUES
 from market_data.operate.coverage import COVERAGE_SCHEMA, FILE_COUNTS, SIZES, STATES
 from market_data.operate.coverage_picture import LARGEST_PICTURE_BYTES, draw_coverage
+from market_data.operate.coverage_sketch import sketch_coverage
 
 COMPLETE, IDLE, INCOMPLETE, REPLACING, NOT_RUN = "#2a8c82", "#b9ded9", "#d1495b", "#edae49", "#d9dce1"
 CELL_PIXELS = 23 * 13  # one of the widest cells
@@ -94,6 +95,15 @@ def test_where_days_share_a_column_the_worst_of_them_shows() -> None:
     assert whole[INCOMPLETE] == LEGEND_PIXELS
     states["BINANCE", "trades", days[1001]] = "incomplete"
     assert _pixels(draw_coverage(_frame(states)))[INCOMPLETE] > LEGEND_PIXELS
+
+
+@pytest.mark.parametrize(("venues", "days"), [(1, 1), (4, 30), (60, 31), (60, 366)])
+def test_the_sketch_has_each_venue_once_in_texts_that_are_short_enough(venues: int, days: int) -> None:
+    texts = list(sketch_coverage(_noise(venues, 2, days), 900))
+    assert max(map(len, texts)) <= 900
+    lines = [line for text in texts for line in text.splitlines()[2:]]
+    assert [line.split()[0] for line in lines[::2]] == sorted(VENUES[:venues])
+    assert {len(line) for line in lines[1::2]} == {-(-days // -(-days // 31))}
 
 
 def test_the_same_frame_gives_the_same_bytes() -> None:

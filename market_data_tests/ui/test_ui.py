@@ -1,4 +1,6 @@
-"""An analyst's backfill in the UI, in a real browser: 30 days of 4 venues, watched to its end.
+"""An analyst's backfill in the UI, in a real browser: 30 days of 4 venues, watched to its end, and then its pages.
+
+One file of one day is not to be had, so that a failed partition is looked at too.
 
 Screenshots are the test's output: `.market_data/ui/`. Needs Chromium (`chromium` or `google-chrome` on PATH).
 """
@@ -32,6 +34,8 @@ VENUES = {
         "quality": {"quotes": {"silence": {"limit": 1}}},
     },
 }
+FAILED_DAY = DAYS[-5]
+FAULT = {"match": f"*/binance-delivery/trades/{FAILED_DAY:%Y/%m/%d}/*", "action": "status", "code": 503}
 DEADLINE_SECONDS = 1200
 COVERAGE = """{ assetOrError(assetKey: {path: ["coverage"]}) {
   ... on Asset { assetMaterializations(limit: 1) { runId } } } }"""
@@ -44,6 +48,7 @@ def dagster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDagster]:
     venues_file = directory / "venues.yaml"
     venues_file.write_text(yaml.safe_dump({"start_date": DAYS[0].isoformat(), "venues": VENUES}))
     with run_simulator(SimulatorOptions(scale=0.05)) as simulator:
+        simulator.set_faults([FAULT])
         environment = {
             "MARKET_DATA_CONFIG": str(venues_file),
             "MARKET_DATA_LAKE_URL": (directory / "lake").as_uri(),
@@ -66,7 +71,7 @@ def page() -> Iterator[Page]:
         browser = playwright.chromium.launch(
             executable_path=browser_path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
-        yield browser.new_page(viewport={"width": 1500, "height": 950})
+        yield browser.new_page(viewport={"width": 1366, "height": 768})
         browser.close()
 
 
@@ -123,7 +128,7 @@ def test_an_analyst_backfills_thirty_days_of_four_venues_in_the_ui(dagster: Loca
         page.get_by_text("Created backfill", exact=False)
     ).first.wait_for()
     screenshot(page, "2-launched")
-    assert wait_for_backfill(dagster, page) == "COMPLETED_SUCCESS"
+    assert wait_for_backfill(dagster, page) == "COMPLETED_FAILED"  # one day of one venue
 
     open_page(page, f"{dagster.url}/assets/binance/raw/trades?view=partitions&partition={LAST_DAY}")
     page.get_by_text("OK 1/1, 0 empty, 0 failed").first.wait_for()
@@ -138,11 +143,46 @@ def test_an_analyst_backfills_thirty_days_of_four_venues_in_the_ui(dagster: Loca
     page.get_by_role("button", name="Materialize").first.click()
     page.wait_for_timeout(2_000)
     wait_for_coverage(dagster, page)
-    picture = page.locator("img[src^='data:image/png']").first
-    open_page(page, f"{dagster.url}/assets/coverage?view=events")
+    open_page(page, f"{dagster.url}/assets/coverage")
+    page.get_by_text("a sign a day", exact=False).first.scroll_into_view_if_needed()
+    assert "x incomplete" in page.inner_text("body")
     screenshot(page, "7-coverage")
-    if not picture.count():
-        page.get_by_text("[Show Markdown]").first.click()
-    picture.wait_for()
+    page.get_by_text("[Show Markdown]").first.click()
+    page.locator("img[src^='data:image/png']").first.wait_for()
     page.wait_for_timeout(500)
     screenshot(page, "8-coverage-picture")
+
+
+def test_the_page_of_a_layout_shows_columns_rows_and_how_to_read_it(dagster: LocalDagster, page: Page) -> None:
+    open_page(page, f"{dagster.url}/assets/binance/by_date")
+    page.get_by_text("scan_ticks", exact=False).first.wait_for()
+    screenshot(page, "9-layout")
+    page.get_by_text("instruments.price_currency", exact=False).first.wait_for()
+    page.get_by_text("Filter columns").or_(page.get_by_placeholder("Filter columns")).first.scroll_into_view_if_needed()
+    screenshot(page, "10-layout-columns")
+    open_page(page, f"{dagster.url}/assets/binance/by_date?view=partitions&partition={LAST_DAY}")
+    page.get_by_text("first rows of trades").first.scroll_into_view_if_needed()
+    assert "BINANCE:SPOT_PAIR:BTC" in page.inner_text("body")
+    screenshot(page, "11-layout-rows")
+    open_page(page, f"{dagster.url}/assets/binance/by_date")
+    page.get_by_role("button", name="Plots").first.click()
+    page.get_by_text("MB of trades").first.scroll_into_view_if_needed()
+    screenshot(page, "12-layout-plots")
+
+
+def test_the_page_of_instruments_shows_the_first_of_them(dagster: LocalDagster, page: Page) -> None:
+    open_page(page, f"{dagster.url}/assets/binance/instruments?view=partitions&partition={LAST_DAY}")
+    page.get_by_text("first instruments").first.wait_for()
+    screenshot(page, "13-instruments")
+
+
+def test_a_failed_partition_says_why_on_its_assets_page(dagster: LocalDagster, page: Page) -> None:
+    open_page(page, f"{dagster.url}/assets/binance_delivery/raw/trades?view=partitions&partition={FAILED_DAY}")
+    page.get_by_text("did not materialize this asset", exact=False).first.wait_for()
+    screenshot(page, "14-failed-partition")
+    page.get_by_role("button", name="View all historical events").click()
+    page.get_by_text("why it failed").first.wait_for()
+    assert "vendor unavailable" in page.inner_text("body")
+    screenshot(page, "15-why-it-failed")
+    open_page(page, f"{dagster.url}/assets/binance_delivery/raw/trades?view=events&partition={FAILED_DAY}")
+    screenshot(page, "16-events")
