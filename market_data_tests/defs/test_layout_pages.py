@@ -53,7 +53,7 @@ def test_the_page_of_a_layout_shows_rows_that_are_published(project: Project) ->
     assert [{name: row[name] for name in first[0]} for row in sample] == first
     wide = shown(project, BY_DATE)["first rows of book_snapshot_25"]
     assert isinstance(wide, dg.TableMetadataValue)
-    assert [column.name for column in wide.schema.columns][-2:] == ["bid_amount_1", "and 93 more columns"]
+    assert [column.name for column in wide.schema.columns][-2:] == ["bid_price_1", "and 93 more columns"]
 
 
 def test_what_a_layout_says_of_how_to_read_it_runs(project: Project) -> None:
