@@ -18,10 +18,9 @@ from market_data.model.limits import MEGABYTE
 from market_data.receipts.receipt import PublishedObject, Receipt
 
 _SAMPLE_ROWS = 5
-# Books have a hundred columns; the first levels say what the others are.
-_SAMPLE_COLUMNS = 10
-# The instrument's key and the folder say these.
-_LEFT_OUT = ("exchange", "symbol")
+# What fits a page. Books have a hundred columns: the first levels say what the others are.
+_SAMPLE_COLUMNS = 6
+_LONG_OR_SAID = ("instrument_key", "exchange", "timestamp", "id")
 _FOLDERS = {
     "date": "UTC day on which the vendor's recorder received the rows.",
     "venue": "The venue.",
@@ -132,7 +131,8 @@ def _sample(lake: TickLake, receipt: Receipt, chosen: PublishedObject) -> Table:
         rows = scan.head(_SAMPLE_ROWS).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         return dg.MetadataValue.text(f"no sample: {key} cannot be read: {type(error).__name__}: {error}")
-    shown = rows.drop(_LEFT_OUT, strict=False)
-    more = f"and {shown.width - _SAMPLE_COLUMNS} more columns" if shown.width > _SAMPLE_COLUMNS else ""
-    texts = shown[:, :_SAMPLE_COLUMNS].select(pl.all().cast(pl.String).fill_null(""))
-    return make_table(row | ({more: "..."} if more else {}) for row in texts.to_dicts())
+    names = [name for name in rows.columns if name not in _LONG_OR_SAID][:_SAMPLE_COLUMNS]
+    more = {f"and {rows.width - len(names)} more columns": "..."}
+    time = pl.col("local_timestamp").dt.to_string("%H:%M:%S%.6f")  # the day is the partition's
+    texts = rows.with_columns(time).select(pl.col(names).cast(pl.String).fill_null(""))
+    return make_table(row | more for row in texts.to_dicts())

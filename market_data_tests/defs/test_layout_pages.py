@@ -49,11 +49,11 @@ def code_in(markdown: str) -> str:
 def test_the_page_of_a_layout_shows_rows_that_are_published(project: Project) -> None:
     sample = records(shown(project, BY_DATE)["first rows of trades"])
     ticks = scan_ticks("trades", venues="binance", start=DAY, end=date(2024, 8, 9), lake=project.lake.url)
-    first = ticks.head(5).select("instrument_key", pl.col("price", "amount").cast(pl.String)).collect().to_dicts()
+    first = ticks.head(5).select("symbol", pl.col("price", "amount").cast(pl.String)).collect().to_dicts()
     assert [{name: row[name] for name in first[0]} for row in sample] == first
     wide = shown(project, BY_DATE)["first rows of book_snapshot_25"]
     assert isinstance(wide, dg.TableMetadataValue)
-    assert [column.name for column in wide.schema.columns][-2:] == ["bid_price_1", "and 93 more columns"]
+    assert [column.name for column in wide.schema.columns][-2:] == ["bid_amount_0", "and 99 more columns"]
 
 
 def test_what_a_layout_says_of_how_to_read_it_runs(project: Project) -> None:
