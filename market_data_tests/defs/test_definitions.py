@@ -76,7 +76,6 @@ def test_every_asset_of_a_venue_has_the_venues_owners(tmp_path: Path) -> None:
     [
         (Engine.IN_PROCESS, "in_process"),
         (Engine.MULTIPROCESS, "multiprocess"),
-        (Engine.CELERY, "celery"),
         (Engine.K8S, "k8s"),
     ],
 )

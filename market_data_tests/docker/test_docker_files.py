@@ -63,7 +63,9 @@ DOCKERFILE = _instructions(DOCKER / "Dockerfile")
 
 def _instance_file(home: str) -> str:
     """What the Dockerfile puts together for a home."""
-    return (DOCKER / "dagster.yaml").read_text() + (DOCKER / f"compute_logs_{home}.yaml").read_text()
+    launcher = "workers" if home.startswith("workers-") else "processes"
+    parts = ("dagster", f"launcher_{launcher}", f"compute_logs_{home.removeprefix('workers-')}")
+    return "".join((DOCKER / f"{part}.yaml").read_text() for part in parts)
 
 
 # docker-compose.yaml
@@ -160,18 +162,22 @@ def test_each_dagster_process_gets_what_the_instance_and_the_workspace_ask_of_th
 # the instance
 
 
-@pytest.mark.parametrize("home", LOG_MANAGERS)
+@pytest.mark.parametrize("home", [*LOG_MANAGERS, *(f"workers-{logs}" for logs in LOG_MANAGERS)])
 def test_dagster_accepts_the_instance_file(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dagster.yaml").write_text(_instance_file(home))
     for key, value in _environment("daemon").items():
         monkeypatch.setenv(key, value)
+    monkeypatch.setenv("DAGSTER_REDIS_URL", "redis://127.0.0.1:6379/0")
     config, _ = dagster_instance_config(str(tmp_path))
     assert config["telemetry"] == {"enabled": False}
     assert config["run_retries"]["enabled"] is False
     assert config["run_monitoring"]["max_runtime_seconds"] == 21600
 
     reference = InstanceRef.from_dir(str(tmp_path))
-    assert reference.compute_logs_data.class_name == LOG_MANAGERS[home]
+    assert reference.compute_logs_data.class_name == LOG_MANAGERS[home.removeprefix("workers-")]
+    launcher = reference.run_launcher
+    assert launcher is not None
+    assert launcher.supports_check_run_worker_health == home.startswith("workers-")
     coordinator = reference.run_coordinator
     assert isinstance(coordinator, QueuedRunCoordinator)
     queue = coordinator.get_run_queue_config()
