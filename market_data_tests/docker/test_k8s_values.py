@@ -65,7 +65,7 @@ def test_the_queue_is_that_of_the_instance_file() -> None:
     assert workers > 0
     theirs["config"]["max_concurrent_runs"] = workers
     assert coordinator == theirs
-    answer = process_config(QueuedRunCoordinator.config_type(), coordinator["config"])  # type: ignore[no-untyped-call]
+    answer = process_config(QueuedRunCoordinator.config_type(), coordinator["config"])
     assert answer.success, answer.errors
 
 
