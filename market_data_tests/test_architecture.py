@@ -72,6 +72,7 @@ HIDDEN_IMPORTS = {"import_module", "__import__", "exec", "eval", "resolve_name",
 # Which rooms may import a package that is slow to load or opens connections.
 HOMES = {
     "dagster": {"defs", "definitions", "demo"},
+    "dagster_celery": {"defs"},
     "dagster_gcp": {"defs"},
     "httpx": {"vendor", "demo"},
     "aiohttp": {"simulator", "vendor"},

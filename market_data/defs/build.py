@@ -12,7 +12,7 @@ from market_data.defs.history import build_rebuild_history
 from market_data.defs.launches import build_launches
 from market_data.defs.partitions import daily_partitions
 from market_data.defs.resources import build_resources
-from market_data.defs.runs import ALL_VENUES_JOB, RECHECK_JOB, REFRESH_JOB, REFRESH_TAG
+from market_data.defs.runs import ALL_VENUES_JOB, LAKE_QUEUE, RECHECK_JOB, REFRESH_JOB, REFRESH_TAG
 from market_data.defs.tidy import build_tidy
 from market_data.settings.environment import Settings
 
@@ -28,6 +28,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         dg.AssetSelection.all_asset_checks(),
         # a job without assets takes its partitions from nowhere else
         config=dg.PartitionedConfig(partitions_def=days, run_config_for_partition_key_fn=lambda _: {}),
+        tags=LAKE_QUEUE,
         description="Judges days again by the limits as they are now; asks the vendor for nothing, downloads nothing.",
     )
     refresh = dg.define_asset_job(
@@ -39,11 +40,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     universe = dg.define_asset_job(
         "combined_universe",
         dg.AssetSelection.assets(UNIVERSE_KEY),
+        tags=LAKE_QUEUE,
         description="The instruments of all venues on the day as one table, of what the lake holds of each.",
     )
     coverage = dg.define_asset_job(
         "draw_coverage",
         dg.AssetSelection.assets(COVERAGE_KEY),
+        tags=LAKE_QUEUE,
         description="Draws anew what the lake holds against what is expected; asks the vendor for nothing.",
     )
     sensors, schedules = build_launches(settings, job)

@@ -18,10 +18,6 @@ def build_executor(engine: Engine) -> dg.ExecutorDefinition:
     if engine is Engine.MULTIPROCESS:
         return dg.multiprocess_executor
     try:
-        if engine is Engine.CELERY:
-            from dagster_celery import celery_executor  # noqa: PLC0415  an optional package
-
-            return celery_executor
         from dagster_k8s import k8s_job_executor  # noqa: PLC0415  an optional package
     except ImportError as error:
         raise ConfigurationError(

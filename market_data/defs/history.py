@@ -21,7 +21,7 @@ from market_data.defs.history_day import HistoryEvent, HistoryOfDay
 from market_data.defs.known import KnownDay
 from market_data.defs.logs import logs_shown_in_dagster
 from market_data.defs.resources import LakeResource
-from market_data.defs.runs import REBUILD_HISTORY_JOB
+from market_data.defs.runs import LAKE_QUEUE, REBUILD_HISTORY_JOB
 from market_data.errors import ConfigurationError
 from market_data.index.instruments import list_universes
 from market_data.lake.base import TickLake
@@ -60,6 +60,7 @@ def build_rebuild_history(settings: Settings) -> dg.JobDefinition:
 
     @dg.job(
         name=REBUILD_HISTORY_JOB,
+        tags=LAKE_QUEUE,
         description="Dagster's database is lost: records again, of days that the lake holds, their materialisations "
         "and check results; asks the vendor for nothing and writes nothing into the lake.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -10,7 +11,7 @@ from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
 from market_data.lake.origin import ensure_origin, refuse_other_origin
 from market_data.model.limits import DEFAULT_FILES_AT_ONCE
-from market_data.settings.environment import Settings
+from market_data.settings.environment import Settings, read_key_file
 from market_data.vendor.client import TardisClient
 
 if TYPE_CHECKING:
@@ -37,11 +38,15 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class VendorResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The vendor's addresses, the key that only ever goes into a request header, and connections at once."""
+    """The vendor's addresses, the key that only ever goes into a request header, and connections at once.
+
+    `api_key_file` holds the key where the environment does not; it is read anew for each client.
+    """
 
     api_url: str
     datasets_url: str
     api_key: str | None = None
+    api_key_file: str | None = None
     connections: int = DEFAULT_FILES_AT_ONCE
 
     def open_client(self) -> TardisClient:
@@ -49,7 +54,7 @@ class VendorResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return TardisClient(
             api_url=self.api_url,
             datasets_url=self.datasets_url,
-            api_key=self.api_key,
+            api_key=read_key_file(Path(self.api_key_file)) if self.api_key_file else self.api_key,
             connections=self.connections,
         )
 
@@ -61,14 +66,16 @@ def _make_gcs_client() -> Client:
 
 
 def build_resources(settings: Settings) -> dict[str, object]:
-    """Return the resources by name. The key stays in the environment: Dagster sees the variable's name only."""
-    api_key = dg.EnvVar("TARDIS_API_KEY") if settings.api_key else None
+    """Return the resources by name. The key stays where it is: Dagster sees the name of the variable or file only."""
+    key_file = settings.api_key_file
+    api_key = dg.EnvVar("TARDIS_API_KEY") if settings.api_key and not key_file else None
     return {
         "lake": LakeResource(url=settings.lake_url, origin=settings.origin),
         "vendor": VendorResource(
             api_url=settings.api_url,
             datasets_url=settings.datasets_url,
             api_key=api_key,
+            api_key_file=str(key_file) if key_file else None,
             connections=settings.config.limits.files_at_once,
         ),
     }

@@ -29,6 +29,8 @@ REFRESH_TAG = "market_data/refresh"
 # Names the runs that one command launched together.
 BACKFILL_TAG = "market_data/backfill"
 RECHECK_JOB = "recheck"
+# Of jobs that ask the vendor for nothing: where runs are tasks of workers, these go to workers without the key.
+LAKE_QUEUE = {"dagster-celery/queue": "lake"}
 REBUILD_HISTORY_JOB = "rebuild_history"
 ALL_VENUES_JOB, REFRESH_JOB = "all_venues", "refresh"
 # Without a selection their runs hold every venue; those of other jobs none.

@@ -9,6 +9,7 @@ import dagster as dg
 from market_data.defs.failures import failures_for_people
 from market_data.defs.logs import logs_shown_in_dagster
 from market_data.defs.resources import LakeResource
+from market_data.defs.runs import LAKE_QUEUE
 from market_data.index.compact import compact_index
 from market_data.index.store import read_heads
 from market_data.ingest.sweep import sweep_unit
@@ -41,7 +42,11 @@ def build_tidy(settings: Settings) -> tuple[dg.JobDefinition, dg.ScheduleDefinit
                 deleted = sum(it.deleted for it in swept)
                 context.log.info("%d replaced objects deleted, of %d units", deleted, len(swept))
 
-    @dg.job(name=TIDY_JOB, description="Keeps reads fast and the lake clean; changes nothing that a receipt names.")
+    @dg.job(
+        name=TIDY_JOB,
+        tags=LAKE_QUEUE,
+        description="Keeps reads fast and the lake clean; changes nothing that a receipt names.",
+    )
     def job() -> None:
         tidy()
 

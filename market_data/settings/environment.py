@@ -2,7 +2,8 @@
 
 Environment: MARKET_DATA_CONFIG (venues file; default: the one in this package), MARKET_DATA_LAKE_URL (`file:///...` or
 `gs://bucket/prefix`; default ./.market_data/lake), MARKET_DATA_VENDOR (`tardis`, or `simulator` when said),
-TARDIS_API_KEY, TARDIS_API_URL, TARDIS_DATASETS_URL, MARKET_DATA_ENGINE (`in_process`, `multiprocess`, `celery`, `k8s`),
+TARDIS_API_KEY, or TARDIS_API_KEY_FILE (a file that holds the key alone; an empty one is no key), TARDIS_API_URL,
+TARDIS_DATASETS_URL, MARKET_DATA_ENGINE (`in_process`, `multiprocess`, `k8s`),
 MARKET_DATA_AUTOMATION (`off`; `on` starts the sensors and the schedule), DAGSTER_HOME (default ./.market_data/dagster).
 
 A settings file holds lines `NAME=value` of these. MARKET_DATA_SETTINGS names one; else ./.market_data/settings.env is
@@ -41,6 +42,7 @@ OWN_SOURCES = (
     "MARKET_DATA_LAKE_URL",
     "MARKET_DATA_VENDOR",
     "TARDIS_API_KEY",
+    "TARDIS_API_KEY_FILE",
     "TARDIS_API_URL",
     "TARDIS_DATASETS_URL",
 )
@@ -52,7 +54,6 @@ class Engine(StrEnum):
 
     IN_PROCESS = "in_process"
     MULTIPROCESS = "multiprocess"
-    CELERY = "celery"
     K8S = "k8s"
 
 
@@ -69,6 +70,7 @@ class Settings(SettingsModel):
     api_url: str
     datasets_url: str
     api_key: SecretStr | None
+    api_key_file: Path | None = None
     engine: Engine
     is_automation_on: bool
     dagster_home: Path
@@ -85,6 +87,7 @@ class Settings(SettingsModel):
             "TARDIS_API_URL": self.api_url,
             "TARDIS_DATASETS_URL": self.datasets_url,
             "TARDIS_API_KEY": self.api_key.get_secret_value() if self.api_key else "",
+            "TARDIS_API_KEY_FILE": "",
             "MARKET_DATA_ENGINE": self.engine,
             "MARKET_DATA_AUTOMATION": "on" if self.is_automation_on else "off",
             "DAGSTER_HOME": str(self.dagster_home),
@@ -120,6 +123,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     engine = env.get("MARKET_DATA_ENGINE") or Engine.IN_PROCESS
     if vendor not in {"tardis", "simulator"}:
         raise ConfigurationError(f"MARKET_DATA_VENDOR is {vendor!r}; it must be 'tardis' or 'simulator'")
+    if engine == "celery":
+        raise ConfigurationError(
+            "MARKET_DATA_ENGINE is 'celery', which is no engine of steps any more: Celery workers take whole runs. "
+            "Unset it, and have a launcher of runs in dagster.yaml (docker/launcher_workers.yaml is one)"
+        )
     if engine not in list(Engine):
         raise ConfigurationError(f"MARKET_DATA_ENGINE is {engine!r}; it must be one of {', '.join(Engine)}")
     automation = env.get("MARKET_DATA_AUTOMATION") or "off"
@@ -131,9 +139,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             "MARKET_DATA_VENDOR is 'simulator', so TARDIS_API_URL and TARDIS_DATASETS_URL must name a running one: "
             "start `market-data simulator --port 8750` and set both to http://127.0.0.1:8750/v1"
         )
-    api_key = (env.get("TARDIS_API_KEY") or "").strip()
-    if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
-        raise ConfigurationError("TARDIS_API_KEY holds a space, a line end or a character beyond ASCII: copy it again")
+    api_key_file = Path(env["TARDIS_API_KEY_FILE"]) if env.get("TARDIS_API_KEY_FILE") else None
+    api_key = _checked_key(env.get("TARDIS_API_KEY") or "", "TARDIS_API_KEY")
+    if api_key and api_key_file:
+        raise ConfigurationError("TARDIS_API_KEY and TARDIS_API_KEY_FILE are both set: unset one of the two variables")
+    if api_key_file:
+        api_key = read_key_file(api_key_file)
     return Settings(
         venues_file=venues_file,
         config=config,
@@ -142,11 +153,36 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         api_url=api_url or (DEFAULT_SIMULATOR_URL if vendor == "simulator" else DEFAULT_API_URL),
         datasets_url=datasets_url or (DEFAULT_SIMULATOR_URL if vendor == "simulator" else DEFAULT_DATASETS_URL),
         api_key=SecretStr(api_key) if api_key else None,
+        api_key_file=api_key_file,
         engine=Engine(engine),
         is_automation_on=automation == "on",
         dagster_home=Path(env.get("DAGSTER_HOME") or DEFAULT_DAGSTER_HOME).absolute(),
         needs_simulator=vendor == "simulator" and not api_url,
     )
+
+
+def read_key_file(path: Path) -> str:
+    """Return the key that a file holds, "" of an empty one.
+
+    Raises ConfigurationError (permanent), which never shows what the file holds.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        text = "\N{REPLACEMENT CHARACTER}"
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the vendor's key from {path}, which TARDIS_API_KEY_FILE names: {error.strerror}. "
+            "Name a file that this user may read, or unset the variable"
+        ) from error
+    return _checked_key(text, f"the file {path}, which TARDIS_API_KEY_FILE names,")
+
+
+def _checked_key(text: str, where: str) -> str:
+    key = text.strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigurationError(f"{where} holds a space, a line end or a character beyond ASCII: copy it again")
+    return key
 
 
 def process_environment() -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG
 
 from market_data.defs.build import build_definitions
 from market_data.settings.environment import Engine, load_settings
@@ -71,12 +72,19 @@ def test_every_asset_of_a_venue_has_the_venues_owners(tmp_path: Path) -> None:
     assert all(sorted(graph.get(dg.AssetKey(name.split("/"))).owners) == sorted(owners) for name in owned)
 
 
+def test_jobs_that_ask_the_vendor_for_nothing_go_to_the_workers_without_the_key(definitions: dg.Definitions) -> None:
+    jobs = definitions.resolve_all_job_defs()
+    queues = {job.name: job.tags.get(DAGSTER_CELERY_QUEUE_TAG) for job in jobs if not job.name.startswith("__")}
+    assert {name for name, queue in queues.items() if queue is None} == {"all_venues", "refresh"}
+    others = {"recheck", "rebuild_history", "draw_coverage", "combined_universe", "tidy_lake"}
+    assert {name for name, queue in queues.items() if queue == "lake"} == others
+
+
 @pytest.mark.parametrize(
     ("engine", "executor"),
     [
         (Engine.IN_PROCESS, "in_process"),
         (Engine.MULTIPROCESS, "multiprocess"),
-        (Engine.CELERY, "celery"),
         (Engine.K8S, "k8s"),
     ],
 )

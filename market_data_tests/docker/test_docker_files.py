@@ -21,13 +21,14 @@ from packaging.requirements import Requirement
 from sqlalchemy import make_url
 
 from market_data.defs.keys import VENUE_TAG
+from market_data.defs.runs import LAKE_QUEUE
 from market_data.settings.environment import load_settings
 from market_data.simulator.http.server import DEFAULT_KEY, run_simulator
 
 PROJECT = Path(__file__).parents[2]
 DOCKER = PROJECT / "docker"
 IMAGE = "market-data"
-PROFILES = ("production", "demo")
+PROFILES = ("production", "workers", "demo")
 LOG_MANAGERS = {"local": "LocalComputeLogManager", "gcs": "GCSComputeLogManager"}
 
 
@@ -63,14 +64,16 @@ DOCKERFILE = _instructions(DOCKER / "Dockerfile")
 
 def _instance_file(home: str) -> str:
     """What the Dockerfile puts together for a home."""
-    return (DOCKER / "dagster.yaml").read_text() + (DOCKER / f"compute_logs_{home}.yaml").read_text()
+    launcher = "workers" if home.startswith("workers-") else "processes"
+    parts = ("dagster", f"launcher_{launcher}", f"compute_logs_{home.removeprefix('workers-')}")
+    return "".join((DOCKER / f"{part}.yaml").read_text() for part in parts)
 
 
 # docker-compose.yaml
 
 
 def test_each_profile_has_every_role_from_the_one_image() -> None:
-    suffixes = {"production": "", "demo": "-demo"}
+    suffixes = {"production": "", "workers": "-workers", "demo": "-demo"}
     for profile in PROFILES:
         for role in ("migrate", "code-server", "webserver", "daemon"):
             assert OURS[role + suffixes[profile]]["profiles"] == [profile]
@@ -86,14 +89,14 @@ def test_one_service_of_a_profile_builds_the_image_and_the_others_wait_for_it(pr
 
 def test_other_images_are_pinned_by_version() -> None:
     others = [service["image"] for name, service in SERVICES.items() if name not in OURS]
-    assert len(others) == 3
+    assert len(others) == 4
     assert all(re.search(r":\d+\.\d+[\w.-]*$", image) for image in others)
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_waits_for_services_of_its_profile_and_for_what_they_can_report(name: str) -> None:
     for other, how in SERVICES[name].get("depends_on", {}).items():
-        assert SERVICES[other]["profiles"] == SERVICES[name]["profiles"]
+        assert set(SERVICES[name]["profiles"]) <= set(SERVICES[other]["profiles"])
         # the code server's health check is the image's own
         is_checked = "healthcheck" in SERVICES[other] or other.startswith("code-server")
         ends = SERVICES[other].get("restart") == "no"
@@ -106,7 +109,9 @@ def test_no_value_is_a_secret() -> None:
     values = [item for service in SERVICES.values() for item in service.get("environment", {}).items()]
     secrets = [(key, value) for key, value in values if re.search("KEY|PASSWORD|SECRET|TOKEN", key)]
     assert len(secrets) >= 5
-    assert [key for key, value in secrets if value != DEFAULT_KEY and not re.fullmatch(r"\$\{\w+:-}", value)] == []
+    files = [value for key, value in secrets if key.endswith("_FILE")]
+    assert {value for key, value in secrets if not key.endswith("_FILE")} == {DEFAULT_KEY}
+    assert {file.rpartition("/")[0] for file in files} == {"/run/secrets"}
     addresses = [_default(value) for _, value in values if "://" in str(value)]
     assert [address for address in addresses if make_url(address).password] == []
 
@@ -128,16 +133,56 @@ def test_the_simulators_health_check_succeeds_on_a_simulator() -> None:
         subprocess.run([sys.executable, command[0], program], check=True)
 
 
-def test_production_without_any_variable_reads_the_real_vendor_without_a_key() -> None:
-    environment = _environment("code-server") | {"MARKET_DATA_CONFIG": ""}
+def test_production_without_any_variable_reads_the_real_vendor_without_a_key(tmp_path: Path) -> None:
+    empty = tmp_path / "tardis_api_key"
+    empty.touch()
+    environment = _environment("code-server") | {"MARKET_DATA_CONFIG": "", "TARDIS_API_KEY_FILE": str(empty)}
     settings = load_settings(environment)
     assert (settings.vendor, settings.api_key, settings.lake_url) == ("tardis", None, "file:///lake")
     assert settings.is_automation_on
 
 
-def test_only_the_code_server_knows_the_vendors_key() -> None:
-    knowing = {name for name in SERVICES if "TARDIS_API_KEY" in SERVICES[name].get("environment", {})}
-    assert knowing == {"code-server", "code-server-demo"}
+def test_a_service_gets_the_secrets_that_it_reads_and_no_other() -> None:
+    assert set(_compose()["secrets"]) == {"postgres_password", "tardis_api_key"}
+    for name, service in SERVICES.items():
+        read = {value.rpartition("/")[2] for key, value in _environment(name).items() if key.endswith("_FILE")}
+        assert set(service.get("secrets", [])) == read, name
+
+
+def test_only_what_asks_the_vendor_knows_its_key() -> None:
+    knowing = {name for name in SERVICES if any("TARDIS_API_KEY" in key for key in _environment(name))}
+    assert knowing == {"code-server", "code-server-workers", "worker-downloads", "code-server-demo"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_limits_and_its_log_is_cut(name: str) -> None:
+    assert float(SERVICES[name]["cpus"]) > 0
+    assert re.fullmatch(r"\d+g", _default(SERVICES[name]["mem_limit"]))
+    assert set(SERVICES[name]["logging"]["options"]) == {"max-size", "max-file"}
+
+
+def test_each_queue_has_workers_and_as_many_runs_are_at_work_as_there_are_workers() -> None:
+    workers = {name: service for name, service in SERVICES.items() if name.startswith("worker-")}
+    queues = [service["command"][service["command"].index("--queues") + 1] for service in workers.values()]
+    launcher = yaml.safe_load((DOCKER / "launcher_workers.yaml").read_text())["run_launcher"]["config"]
+    assert sorted(queues) == sorted([launcher["default_queue"], *LAKE_QUEUE.values()])
+    count = sum(int(_default(service["deploy"]["replicas"])) for service in workers.values())
+    assert int(_environment("daemon-workers")["DAGSTER_MAX_CONCURRENT_RUNS"]) == count
+    for service in workers.values():
+        app = service["command"][service["command"].index("--app") + 1]
+        assert (PROJECT / app.replace(".", "/")).with_suffix(".py").exists()
+        assert service["stop_grace_period"] == "6h"
+
+
+def test_the_entrypoint_tells_libpq_the_password_of_a_plain_file(tmp_path: Path) -> None:
+    secret = tmp_path / "postgres_password"
+    secret.write_text("made:up\\pass\n")
+    shown = "import os; print(oct(os.stat(os.environ['HOME'] + '/.pgpass').st_mode)[-3:])"
+    environment = {"HOME": str(tmp_path), "POSTGRES_PASSWORD_FILE": str(secret), "PATH": "/usr/bin:/bin"}
+    command = [str(DOCKER / "entrypoint.sh"), sys.executable, "-c", shown]
+    ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert ran.stdout == "600\n"
+    assert (tmp_path / ".pgpass").read_text() == "*:*:*:*:made\\:up\\\\pass\n"
 
 
 def test_ports_are_published_on_loopback_only() -> None:
@@ -160,10 +205,10 @@ def test_each_dagster_process_gets_what_the_instance_and_the_workspace_ask_of_th
 # the instance
 
 
-@pytest.mark.parametrize("home", LOG_MANAGERS)
+@pytest.mark.parametrize("home", [*LOG_MANAGERS, *(f"workers-{logs}" for logs in LOG_MANAGERS)])
 def test_dagster_accepts_the_instance_file(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dagster.yaml").write_text(_instance_file(home))
-    for key, value in _environment("daemon").items():
+    for key, value in _environment("daemon-workers" if home.startswith("workers-") else "daemon").items():
         monkeypatch.setenv(key, value)
     config, _ = dagster_instance_config(str(tmp_path))
     assert config["telemetry"] == {"enabled": False}
@@ -171,11 +216,14 @@ def test_dagster_accepts_the_instance_file(home: str, tmp_path: Path, monkeypatc
     assert config["run_monitoring"]["max_runtime_seconds"] == 21600
 
     reference = InstanceRef.from_dir(str(tmp_path))
-    assert reference.compute_logs_data.class_name == LOG_MANAGERS[home]
+    assert reference.compute_logs_data.class_name == LOG_MANAGERS[home.removeprefix("workers-")]
+    launcher = reference.run_launcher
+    assert launcher is not None
+    assert launcher.supports_check_run_worker_health == home.startswith("workers-")
     coordinator = reference.run_coordinator
     assert isinstance(coordinator, QueuedRunCoordinator)
     queue = coordinator.get_run_queue_config()
-    assert queue.max_concurrent_runs == 2
+    assert queue.max_concurrent_runs == (3 if home.startswith("workers-") else 2)
     assert (queue.max_user_code_failure_retries, queue.user_code_failure_retry_delay) == (60, 10)
     assert [limit["key"] for limit in queue.tag_concurrency_limits] == [VENUE_TAG]
     pools = ConcurrencyConfig.from_concurrency_settings(config["concurrency"], queue).pool_config

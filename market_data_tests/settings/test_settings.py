@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from market_data.defs.partitions import daily_partitions
+from market_data.defs.resources import build_resources
 from market_data.demo.story import _quote
 from market_data.errors import ConfigurationError
 from market_data.lake.keys import LAYOUTS
@@ -326,7 +327,25 @@ def test_a_file_that_cannot_be_read_is_named_together_with_the_variable(tmp_path
     [
         (
             {"MARKET_DATA_ENGINE": "docker"},
-            "MARKET_DATA_ENGINE is 'docker'; it must be one of in_process, multiprocess, celery, k8s",
+            "MARKET_DATA_ENGINE is 'docker'; it must be one of in_process, multiprocess, k8s",
+        ),
+        (
+            {"MARKET_DATA_ENGINE": "celery"},
+            (
+                "MARKET_DATA_ENGINE is 'celery', which is no engine of steps any more: Celery workers take whole runs. "
+                "Unset it, and have a launcher of runs in dagster.yaml (docker/launcher_workers.yaml is one)"
+            ),
+        ),
+        (
+            {"TARDIS_API_KEY": "one", "TARDIS_API_KEY_FILE": "two"},
+            "TARDIS_API_KEY and TARDIS_API_KEY_FILE are both set: unset one of the two variables",
+        ),
+        (
+            {"TARDIS_API_KEY_FILE": "/nowhere/key"},
+            (
+                "cannot read the vendor's key from /nowhere/key, which TARDIS_API_KEY_FILE names: No such file or "
+                "directory. Name a file that this user may read, or unset the variable"
+            ),
         ),
         ({"MARKET_DATA_AUTOMATION": "yes"}, "MARKET_DATA_AUTOMATION is 'yes'; it must be 'on' or 'off'"),
         ({"MARKET_DATA_VENDOR": "kaiko"}, "MARKET_DATA_VENDOR is 'kaiko'; it must be 'tardis' or 'simulator'"),
@@ -348,6 +367,22 @@ def test_a_wrong_variable_is_named_with_what_it_must_be(environ: dict[str, str],
         load_settings(environ)
     assert str(caught.value) == message
     assert not caught.value.is_transient
+
+
+def test_a_key_may_stand_in_a_file_of_its_own_which_children_are_told_as_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("made-up-key\n")
+    settings = load_settings({"TARDIS_API_KEY_FILE": str(path)})
+    assert (settings.api_key and settings.api_key.get_secret_value()) == "made-up-key"
+    told = load_settings(settings.environment)
+    assert (told.api_key, told.api_key_file) == (settings.api_key, None)
+    assert "made-up-key" not in repr(build_resources(settings))
+    path.write_text("")
+    assert load_settings({"TARDIS_API_KEY_FILE": str(path)}).api_key is None
+    path.write_bytes(b"made-up\xff")
+    with pytest.raises(ConfigurationError, match="beyond ASCII: copy it again") as caught:
+        load_settings({"TARDIS_API_KEY_FILE": str(path)})
+    assert "made-up" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["a-sec ret", "a-sec\nret", "a-secrét", "a-sec\x00ret"])
@@ -397,8 +432,13 @@ def test_made_up_data_never_mix_with_what_the_environment_names(
     directory: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     _write_settings(directory / ".market_data" / "settings.env")
-    value = {"MARKET_DATA_CONFIG": str(DEFAULT_VENUES_FILE), "MARKET_DATA_VENDOR": "tardis"}.get(name, URL)
-    monkeypatch.setenv(name, "gs://bucket/ticks" if name == "MARKET_DATA_LAKE_URL" else value)
+    values = {
+        "MARKET_DATA_CONFIG": str(DEFAULT_VENUES_FILE),
+        "MARKET_DATA_VENDOR": "tardis",
+        "MARKET_DATA_LAKE_URL": "gs://bucket/ticks",
+        "TARDIS_API_KEY_FILE": "/dev/null",
+    }
+    monkeypatch.setenv(name, values.get(name, URL))
     settings = load_settings()
     assert settings.vendor == "tardis"
     assert settings.lake_url != "file:///made/up"
