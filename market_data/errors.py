@@ -19,7 +19,8 @@
     ├── ScratchError                transient   the local disk is full or fails: no verdict on the vendor's bytes
     ├── TickFileInvalid             permanent   the bytes of one tick file are not what the format says
     ├── RefreshFailed               permanent   a held file could not be replaced by what the vendor sends now
-    └── TicksIncomplete             permanent   a read was asked for days that the lake does not hold whole
+    ├── TicksIncomplete             permanent   a read was asked for days that the lake does not hold whole
+    └── AlertUndelivered            transient   the address for what needs a person did not take a message
 
 `is_transient` says whether the same call may succeed later without a change of code, key or settings.
 """
@@ -126,3 +127,9 @@ class RefreshFailed(MarketDataError):
 
 class TicksIncomplete(MarketDataError):
     """A read was asked for days that the lake does not hold whole; the text names each day with its cause."""
+
+
+class AlertUndelivered(MarketDataError):
+    """The address for what needs a person did not take a message; it is sent again at the next look (transient)."""
+
+    is_transient = True

@@ -46,8 +46,8 @@ PURE = """
     errors model symbology
     accept.about_files accept.about_metadata accept.assumption accept.evidence
     checks.rules index.unit ingest.assess lake.base lake.keys
-    operate.automation operate.costs operate.estimates read.arguments read.completeness
-    receipts.consistency receipts.evidence receipts.receipt settings.faults ticks.rules
+    operate.alert_memory operate.alerts operate.automation operate.costs operate.estimates
+    read.arguments read.completeness receipts.consistency receipts.evidence receipts.receipt settings.faults ticks.rules
     universe.listing universe.rules universe.waivers vendor.answer vendor.instrument_definitions vendor.metadata
 """
 # What they may use: values, text, dates. Whatever reads a clock, a file or a socket is not among them.
@@ -74,11 +74,11 @@ HOMES = {
     "dagster": {"defs", "definitions", "demo"},
     "dagster_celery": {"defs"},
     "dagster_gcp": {"defs"},
-    "httpx": {"vendor", "demo"},
+    "httpx": {"vendor", "demo", "operate"},
     "aiohttp": {"simulator", "vendor"},
     "socket": {"simulator", "demo"},
     "subprocess": {"demo"},
-    "stamina": {"vendor"},
+    "stamina": {"vendor", "operate"},
     "gcsfs": {"checks"},
     "google": {"lake", "defs"},
     "yaml": {"settings", "simulator", "demo"},

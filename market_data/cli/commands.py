@@ -75,13 +75,13 @@ def range_options(first_default: str, last_default: str) -> Callable[[_Command],
 venue_option = click.option(
     "--venue", "venues", multiple=True, help="Venue in any spelling; repeatable [default: all of the venues file]."
 )
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead of a table.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead of a table.")
 
 
 @click.command("coverage")
 @range_options(" [default: 29 days before the last]", _NEWEST)
 @venue_option
-@_json_option
+@json_option
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Also draw it: write a PNG there.")
 def coverage_command(
     *, first: datetime | None, last: datetime | None, venues: tuple[str, ...], as_json: bool, picture: Path | None
@@ -121,7 +121,7 @@ def coverage_command(
 @click.option("--from", "first", type=_DAY, metavar="DAY", help="Listed on this day or later.")
 @click.option("--to", "last", type=_DAY, metavar="DAY", help="Listed on this day or earlier.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Print that many at most.")
-@_json_option
+@json_option
 def find_command(
     *,
     text: str | None,
@@ -165,7 +165,7 @@ def find_command(
 @click.command("plan")
 @range_options(" [--stale: the first of the venues file]", " [--stale: the newest]")
 @venue_option
-@_json_option
+@json_option
 @click.option("--stale", is_flag=True, help="List the days that this version would write anew from raw/ instead.")
 def plan_command(
     *, first: datetime | None, last: datetime | None, venues: tuple[str, ...], as_json: bool, stale: bool
@@ -234,7 +234,7 @@ DOCUMENT_SCHEMAS: Mapping[str, type[BaseModel]] = {"venues.yaml": VenuesFile, "r
 
 @click.command("schema")
 @click.argument("data_type", metavar="TYPE", required=False)
-@_json_option
+@json_option
 def schema_command(*, data_type: str | None, as_json: bool) -> None:
     """Describe the columns of a data type; without TYPE list the data types.
 

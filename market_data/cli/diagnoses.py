@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
-from pathlib import Path
 
 import click
 
@@ -17,10 +14,10 @@ from market_data.operate.doctor import (
     Diagnosis,
     Level,
     check_automation,
-    check_disk,
     check_key,
     check_lake,
     check_vendor,
+    find_disks,
 )
 from market_data.operate.proof import prove_lake
 from market_data.settings.environment import DEFAULT_DAGSTER_HOME, Settings
@@ -43,11 +40,8 @@ def examine(settings: Settings) -> Iterator[Diagnosis]:
     yield from asyncio.run(ask())
     lake = open_lake(settings.lake_url)
     yield from check_lake(lake, settings.origin)
-    scratch = Path(tempfile.gettempdir())
-    yield check_disk("scratch disk", scratch, shutil.disk_usage(scratch).free)
-    if settings.lake_url.startswith("file:"):
-        directory = Path(lake.uri("probe")).parent  # the probe made it
-        yield check_disk("lake disk", directory, shutil.disk_usage(directory).free)
+    for disk in find_disks(lake):
+        yield disk.diagnosis
     yield from _examine_dagster(settings)
 
 

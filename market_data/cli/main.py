@@ -10,6 +10,7 @@ from market_data.cli.accept import accept_command
 from market_data.cli.backfill import backfill_command
 from market_data.cli.commands import COMMANDS
 from market_data.cli.keeping import KEEPING_COMMANDS
+from market_data.cli.status import status_command
 from market_data.cli.tables import make_console
 from market_data.demo.vendor_at_hand import open_vendor
 from market_data.errors import MarketDataError
@@ -40,7 +41,7 @@ def main() -> None:
         signal.signal(number, _end_in_order)
 
 
-for command in (simulator_command, accept_command, backfill_command, *COMMANDS, *KEEPING_COMMANDS):
+for command in (simulator_command, accept_command, backfill_command, status_command, *COMMANDS, *KEEPING_COMMANDS):
     main.add_command(command)
 
 
@@ -69,9 +70,10 @@ def dev(port: int) -> None:
         pages = {
             "asset-groups": "the venues: open one, Materialize, and choose a range of days",
             "assets/coverage": "what the lake holds against what is expected, as a picture",
+            "assets/needs_a_person": "what stands still until somebody does something",
             "runs": "what ran, and why it failed",
         }
-        lines = [f"  {dagster.url}/{page:16} {what}" for page, what in pages.items()]
+        lines = [f"  {dagster.url}/{page:21} {what}" for page, what in pages.items()]
         click.echo("\n".join([f"\nThe UI is at {dagster.url} - end it with Ctrl-C\n", *lines, ""]))
         if dagster.process is not None:
             dagster.process.wait()

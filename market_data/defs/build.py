@@ -10,6 +10,7 @@ from market_data.defs.coverage import COVERAGE_KEY, LAKE_GROUP, build_coverage
 from market_data.defs.executors import build_executor
 from market_data.defs.history import build_rebuild_history
 from market_data.defs.launches import build_launches
+from market_data.defs.needs import NEEDS_KEY, build_needs
 from market_data.defs.partitions import daily_partitions
 from market_data.defs.resources import build_resources
 from market_data.defs.runs import ALL_VENUES_JOB, LAKE_QUEUE, RECHECK_JOB, REFRESH_JOB, REFRESH_TAG
@@ -20,12 +21,12 @@ from market_data.settings.environment import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Return everything that Dagster loads, for the venues, layouts and engine of the settings."""
     days = daily_partitions(settings.config.start_date, settings.config.end_date)
-    # the picture of coverage is of many days: it belongs to no run of one
+    # what is of the whole lake belongs to no run of a day
     venue_assets = dg.AssetSelection.all() - dg.AssetSelection.groups(LAKE_GROUP)
     job = dg.define_asset_job(ALL_VENUES_JOB, venue_assets, description="Every asset of every venue.")
     recheck = dg.define_asset_job(
         RECHECK_JOB,
-        dg.AssetSelection.all_asset_checks(),
+        dg.AssetSelection.all_asset_checks() - dg.AssetSelection.checks_for_assets(NEEDS_KEY),
         # a job without assets takes its partitions from nowhere else
         config=dg.PartitionedConfig(partitions_def=days, run_config_for_partition_key_fn=lambda _: {}),
         tags=LAKE_QUEUE,
@@ -51,14 +52,16 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
     sensors, schedules = build_launches(settings, job)
     tidy, tidy_daily = build_tidy(settings)
+    needs, needs_sensor = build_needs(settings)
     return dg.Definitions(
         assets=[
             *(build_venue_assets(settings, venue, days) for venue in settings.config.venues),
             build_coverage(settings),
+            needs,
             build_combined_universe(settings, days),
         ],
         jobs=[job, recheck, refresh, universe, coverage, build_rebuild_history(settings), tidy],
-        sensors=sensors,
+        sensors=[*sensors, needs_sensor],
         schedules=[*schedules, tidy_daily],
         resources=build_resources(settings),
         executor=build_executor(settings.engine),

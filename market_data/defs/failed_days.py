@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import islice, product
-from typing import Self
 
 import dagster as dg
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, Field
 
 from market_data.checks.rules import LAYOUT_RULE, UNIT_RULES
 from market_data.defs.keys import venue_asset_keys
+from market_data.defs.open_days import OpenDays
 from market_data.defs.runs import (
     RERUN_PRIORITY,
     RERUN_TAG,
@@ -30,7 +30,8 @@ from market_data.errors import MarketDataError, VendorQuotaExceeded
 from market_data.index.store import read_heads
 from market_data.index.unit import UnitHead
 from market_data.lake.base import TickLake
-from market_data.operate.automation import FailedDay, RerunRules, decide_rerun
+from market_data.operate.alerts import Kind, OpenDay
+from market_data.operate.automation import FailedDay, LookMemory, RerunRules, decide_rerun
 from market_data.settings.environment import Settings
 from market_data.vendor.quota import refuse_beyond_quota
 
@@ -45,25 +46,18 @@ _DAYS_A_READ = 50
 _VenueDay = tuple[str, str]
 
 
-class Cursor(BaseModel):
+class FailedDaysCursor(LookMemory):
     """What a look leaves to the next one.
 
     `failed_checks` are the venue-days whose run succeeded with a failed check, since a successful run does not show its
     failed checks in its status; `read_until` is until when runs were read for that. `go_on_at` is where a look stopped
-    that was cut short, or had launched enough.
+    that was cut short, or had launched enough. `open_days` are those that need a person, until they are mended.
     """
 
     read_until: AwareDatetime | None = None
-    failed_checks: list[_VenueDay] = []
+    failed_checks: list[_VenueDay] = Field(default_factory=list)
     go_on_at: _VenueDay | None = None
-
-    @classmethod
-    def parse(cls, text: str | None) -> Self:
-        """Return what the last look left; what cannot be read is as if there was none, so that no look fails of it."""
-        try:
-            return cls.model_validate_json(text or "{}")
-        except ValidationError:
-            return cls()
+    open_days: list[OpenDay] = Field(default_factory=list)
 
 
 class FailedDays:
@@ -77,7 +71,7 @@ class FailedDays:
         settings: Settings,
         instance: dg.DagsterInstance,
         lake: TickLake,
-        known: Cursor,
+        known: FailedDaysCursor,
         *,
         look_seconds: float = _LOOK_SECONDS,
     ) -> None:
@@ -95,15 +89,23 @@ class FailedDays:
         )
         self._ends_at = time.monotonic() + look_seconds
         self.cursor = known.model_copy()
+        self._open = OpenDays(instance, known.open_days)
 
     def launch(self, now: datetime) -> Iterator[dg.RunRequest | str]:
         """Yield a request for each re-run that is due, and a sentence for each day that is left alone."""
+        may_launch = True
         try:
             quota_bytes = self._settings.config.limits.run_limits.daily_quota_bytes
             refuse_beyond_quota(self._lake, quota_bytes, now, is_history=True)
-        except VendorQuotaExceeded as error:
+        except VendorQuotaExceeded as error:  # what was mended is noticed all the same
             yield f"nothing is run again today: {error}"
-            return
+            may_launch = False
+        for found in self._look(now):
+            if may_launch or not isinstance(found, dg.RunRequest):
+                yield found
+        self.cursor.open_days = self._open.listed()
+
+    def _look(self, now: datetime) -> Iterator[dg.RunRequest | str]:
         launched, pairs = 0, self._candidates(now)
         self.cursor.go_on_at = None
         for looked, (venue, day) in enumerate(pairs):
@@ -116,6 +118,8 @@ class FailedDays:
                 found = self._decide(venue, day, now)
             except MarketDataError as error:  # a receipt that cannot be read stops no other day
                 found = f"{venue} {day}: {error}"
+                if not error.is_transient:
+                    self._open.put_unreadable(venue, day, self._open.take(venue, day), str(error), now)
             if isinstance(found, dg.RunRequest):
                 launched += 1
             if found:
@@ -136,13 +140,17 @@ class FailedDays:
             for pair in product(venues_of(record.dagster_run, self._keys), days):
                 ends[pair] = max(ended_at(record), ends.get(pair, ended_at(record)))
         self._remember_failed_checks(now)
-        remembered = self.cursor.failed_checks
+        self._open.keep_only(lambda venue, day: self._is_configured(venue, day, now))
+        remembered = {*self.cursor.failed_checks, *self._open.pairs}
         self._runs.read(day for _, day in remembered)
         ends |= {pair: max(map(ended_at, self._runs.of(*pair)), default=now) for pair in remembered}
         pairs = sorted(ends, key=lambda pair: (ends[pair], *pair[::-1]))
         stopped_at = self._known.go_on_at
         first = pairs.index(stopped_at) if stopped_at is not None and stopped_at in ends else 0
         return pairs[first:] + pairs[:first]
+
+    def _is_configured(self, venue: str, day: str, now: datetime) -> bool:
+        return venue in self._keys and self._is_of_a_partition(day, now)
 
     def _is_of_a_partition(self, day: str, now: datetime) -> bool:
         """Whether there is such a partition: the configuration may have changed since the run."""
@@ -152,9 +160,7 @@ class FailedDays:
     def _remember_failed_checks(self, now: datetime) -> None:
         """Add what runs that have succeeded since the last look say; `_decide` forgets what is healed."""
         read_until = self._known.read_until or now - _LOOK_BACK
-        # the others are configured no more
-        remembered = self._known.failed_checks
-        pairs = {pair for pair in remembered if pair[0] in self._keys and self._is_of_a_partition(pair[1], now)}
+        pairs = {pair for pair in self._known.failed_checks if self._is_configured(*pair, now)}
         # a minute of overlap: a run's record is written a little after it ended
         next_from = now - timedelta(minutes=1)
         succeeded = ended_runs_since(self._instance, read_until, [dg.DagsterRunStatus.SUCCESS])
@@ -191,9 +197,10 @@ class FailedDays:
         attempts = [record for record in records if is_attempt(record.dagster_run)]
         if not attempts:
             self._forget_failed_checks(venue, day)
+            self._open.take(venue, day)
         if not attempts or any(is_live(record, now) for record in records):
             return None
-        newest = attempts[0]
+        newest, before = attempts[0], self._open.take(venue, day)
         status = newest.dagster_run.status
         is_success = has_succeeded(newest.dagster_run, venue, day)
         # a run of several venues or days fails for all when one does, and one that was cut short says nothing of them
@@ -203,7 +210,15 @@ class FailedDays:
             self._forget_failed_checks(venue, day)
             return None
         if status is dg.DagsterRunStatus.CANCELED:
+            self._open.put_failed(venue, day, newest, before, kind=Kind.CANCELLED)
             return f"{venue} {day}: its newest run was cancelled; it is left to people"
+        return self._decide_failed(venue, day, now, records, before)
+
+    def _decide_failed(
+        self, venue: str, day: str, now: datetime, records: list[dg.RunRecord], before: OpenDay | None
+    ) -> dg.RunRequest | str | None:
+        attempts = [record for record in records if is_attempt(record.dagster_run)]
+        newest = attempts[0]
         failure = failure_of(self._instance, newest.dagster_run, venue, day)
         failed = FailedDay(
             newest.dagster_run.run_id,
@@ -211,11 +226,17 @@ class FailedDays:
             *self._count_attempts(venue, day, attempts),
             failure.is_transient,
             failure.not_before,
+            failure.error,
         )
         decision = decide_rerun(failed, now, self._rules)
-        if why := self._why_deleted(venue, day) if decision.is_due else decision.reason:
-            return f"{venue} {day}: {why}"
-        if not is_doubtful and self._is_whole(venue, day):
+        is_of_note = decision.is_due or decision.kind is not None
+        if is_of_note and (deleted := self._why_deleted(venue, day)):
+            return f"{venue} {day}: {deleted}"
+        if decision.kind is not None:
+            self._open.put_failed(venue, day, newest, before, kind=decision.kind, not_before=failure.not_before)
+        if not decision.is_due:
+            return f"{venue} {day}: {decision.reason}"
+        if self._is_whole(venue, day):
             return None
         tags = {RERUN_TAG: str(failed.attempts + 1)}
         return request_venue_day(self._settings, venue, day, failed.failed_run_id, tags, priority=RERUN_PRIORITY)

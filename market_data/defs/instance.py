@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dagster._core.instance.config import PoolGranularity
 from dagster._core.scheduler.instigation import InstigatorStatus
 
 from market_data.defs.assets import POOL
+from market_data.errors import ConfigurationError
 from market_data.operate.doctor import Diagnosis, Level
 
 _NAME = "dagster"
@@ -26,7 +28,7 @@ def check_instance(home: Path, *, is_automation_on: bool) -> Iterator[Diagnosis]
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             runs = instance.get_runs_count()
-            found = [_check_daemon(instance, is_automation_on=is_automation_on)]
+            found = [check_daemon(instance, is_automation_on=is_automation_on)]
             found += [_check_launches(instance, is_automation_on=is_automation_on), _check_pool(instance)]
     except Exception as error:  # noqa: BLE001  every storage has errors of its own
         text = _shorten(error)
@@ -34,6 +36,19 @@ def check_instance(home: Path, *, is_automation_on: bool) -> Iterator[Diagnosis]
         return
     yield Diagnosis(Level.OK, _NAME, f"the instance in {home} opens; it knows {runs} runs")
     yield from found
+
+
+@contextmanager
+def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Open the instance of a DAGSTER_HOME; raises ConfigurationError (permanent) where that fails."""
+    try:
+        instance = dg.DagsterInstance.from_config(str(home))
+    except Exception as error:  # every storage has errors of its own
+        raise ConfigurationError(
+            f"the Dagster instance in {home} cannot be opened: {_shorten(error)}. Mend its dagster.yaml"
+        ) from error
+    with instance:
+        yield instance
 
 
 def _shorten(error: Exception) -> str:
@@ -44,7 +59,8 @@ def _shorten(error: Exception) -> str:
     return " ".join("; ".join(texts).split())[:_LONGEST_ERROR]
 
 
-def _check_daemon(instance: dg.DagsterInstance, *, is_automation_on: bool) -> Diagnosis:
+def check_daemon(instance: dg.DagsterInstance, *, is_automation_on: bool) -> Diagnosis:
+    """Say whether each daemon that the instance needs has a heartbeat."""
     statuses = instance.get_daemon_statuses()
     silent = sorted(name for name, status in statuses.items() if status.required and not status.healthy)
     if not silent:

@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from market_data.defs.failed_days import Cursor, FailedDays
-from market_data.defs.new_days import NewDays
+from market_data.defs.failed_days import FailedDays, FailedDaysCursor
+from market_data.defs.new_days import NewDays, NewDaysCursor
 from market_data.defs.resources import LakeResource, VendorResource
 from market_data.settings.environment import Settings
 
-NEW_DAYS_SENSOR = "new_days"
+NEW_DAYS_SENSOR, FAILED_DAYS_SENSOR = "new_days", "failed_venue_days"
+NEW_DAYS_SCHEDULE = "new_days_daily"
 # Sentences that a look's message holds: people read it in a small window.
 _TOLD = 20
 
@@ -34,15 +35,15 @@ def _build_new_days(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg
         name=NEW_DAYS_SENSOR,
         job=job,
         minimum_interval_seconds=settings.config.automation.check_every_seconds,
-        default_status=_sensor_status(settings),
+        default_status=sensor_status(settings),
         description="Launches each venue's days as the vendor exports them (asks `exportedUntil`).",
     )
     def new_days(
         context: dg.SensorEvaluationContext, lake: LakeResource, vendor: VendorResource
     ) -> dg.SensorResult | dg.SkipReason:
-        new = NewDays(settings, context.instance, lake.open(), vendor, (context.cursor or "").split(","))
+        new = NewDays(settings, context.instance, lake.open(), vendor, NewDaysCursor.parse(context.cursor))
         found = list(new.launch(datetime.now(UTC)))
-        context.update_cursor(",".join(new.unanswered))
+        context.update_cursor(new.cursor.model_dump_json())
         return _result(found)
 
     return new_days
@@ -52,7 +53,7 @@ def _build_new_days_daily(settings: Settings, job: UnresolvedAssetJobDefinition)
     is_on = settings.is_automation_on
 
     @dg.schedule(
-        name="new_days_daily",
+        name=NEW_DAYS_SCHEDULE,
         job=job,
         cron_schedule="30 6 * * *",
         execution_timezone="UTC",
@@ -64,7 +65,9 @@ def _build_new_days_daily(settings: Settings, job: UnresolvedAssetJobDefinition)
     ) -> list[dg.RunRequest] | dg.SkipReason:
         if _is_sensor_running(context):
             return dg.SkipReason(f"the sensor `{NEW_DAYS_SENSOR}` is running and launches new days by itself")
-        found = list(NewDays(settings, context.instance, lake.open(), vendor).launch(datetime.now(UTC)))
+        found = list(
+            NewDays(settings, context.instance, lake.open(), vendor, NewDaysCursor()).launch(datetime.now(UTC))
+        )
         return [item for item in found if isinstance(item, dg.RunRequest)] or _skip(found)
 
     return new_days_daily
@@ -72,14 +75,14 @@ def _build_new_days_daily(settings: Settings, job: UnresolvedAssetJobDefinition)
 
 def _build_failed_days(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
     @dg.sensor(
-        name="failed_venue_days",
+        name=FAILED_DAYS_SENSOR,
         job=job,
         minimum_interval_seconds=settings.config.automation.check_every_seconds,
-        default_status=_sensor_status(settings),
+        default_status=sensor_status(settings),
         description="Re-runs failed venue-days with growing waits; lists those it leaves to people.",
     )
     def failed_venue_days(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
-        failed = FailedDays(settings, context.instance, lake.open(), Cursor.parse(context.cursor))
+        failed = FailedDays(settings, context.instance, lake.open(), FailedDaysCursor.parse(context.cursor))
         found = list(failed.launch(datetime.now(UTC)))
         context.update_cursor(failed.cursor.model_dump_json())
         return _result(found)
@@ -87,7 +90,8 @@ def _build_failed_days(settings: Settings, job: UnresolvedAssetJobDefinition) ->
     return failed_venue_days
 
 
-def _sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
+def sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
+    """Return whether sensors run by default."""
     return dg.DefaultSensorStatus.RUNNING if settings.is_automation_on else dg.DefaultSensorStatus.STOPPED
 
 

@@ -267,6 +267,24 @@ def _failure_in(metadata: Mapping[str, dg.MetadataValue[Any]]) -> Failure | None
     )
 
 
+def headline_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str, day: str) -> str:
+    """Return the first line of what a run said of a venue-day that failed; nothing where it ended without a word.
+
+    It costs a reading of the run's events.
+    """
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    for record in records:
+        event = record.event_log_entry.dagster_event
+        if event is None or not (event.step_key or "").startswith(f"{group_name_of(venue)}__"):
+            continue
+        data = event.step_failure_data.user_failure_data
+        days = data.metadata.get("failed days") if data else None
+        rows = [row.data for row in days.records] if isinstance(days, dg.TableMetadataValue) else []
+        told = next((str(row["what"]) for row in rows if row["day"] == day), None)
+        return told or ((data.description if data else None) or "").partition("\n")[0]
+    return ""
+
+
 class CheckResults:
     """What the checks of some names said in runs; each run's events are read once, so make a new one for each look."""
 

@@ -20,6 +20,7 @@ from market_data.operate.coverage import days_between
 from market_data.settings.environment import Settings
 
 TIDY_JOB = "tidy_lake"
+TIDY_SCHEDULE = f"{TIDY_JOB}_daily"
 # A day on which the job did not run is made up for.
 _LOOKED_BACK = timedelta(days=14)
 
@@ -52,7 +53,7 @@ def build_tidy(settings: Settings) -> tuple[dg.JobDefinition, dg.ScheduleDefinit
 
     is_on = settings.is_automation_on
     schedule = dg.ScheduleDefinition(
-        name=f"{TIDY_JOB}_daily",
+        name=TIDY_SCHEDULE,
         job=job,
         cron_schedule="15 5 * * *",
         execution_timezone="UTC",

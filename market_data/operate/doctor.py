@@ -6,6 +6,8 @@ The key itself never comes here: only whether there is one, and a client that ho
 from __future__ import annotations
 
 import io
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from market_data.universe.listing import export_bounds
 from market_data.vendor.client import TardisClient
 
 _LEAST_FREE_GB, _COMFORTABLE_FREE_GB = 2, 20
+_LAST_SHARE = 0.1
 _LAKE_REMEDIES = {
     "gs": "give this account Storage Object Admin on the bucket, or set MARKET_DATA_LAKE_URL to another lake",
     "file": "give this account the right to write there, or set MARKET_DATA_LAKE_URL to another lake",
@@ -114,6 +117,39 @@ def check_lake(lake: TickLake, origin: str) -> Iterator[Diagnosis]:
     else:
         works = "write, refuse a stale write, overwrite, read, copy, list, scan with Polars, and delete work"
         yield Diagnosis(Level.OK, "lake rights", works)
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk that files are written to, of the machine that looks."""
+
+    name: str
+    directory: Path
+    free_bytes: int
+    total_bytes: int
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What the doctor says of it."""
+        return check_disk(self.name, self.directory, self.free_bytes)
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether a person should see to it before it is full."""
+        is_last_tenth = self.free_bytes < self.total_bytes * _LAST_SHARE
+        level = self.diagnosis.level
+        return level is Level.FAIL or (level is Level.WARN and is_last_tenth)
+
+
+def find_disks(lake: TickLake) -> Iterator[Disk]:
+    """Yield the scratch disk, and the lake's where it is a directory that is there."""
+    directories = {"scratch disk": Path(tempfile.gettempdir())}
+    if lake.url.startswith("file:"):
+        directories["lake disk"] = Path(lake.uri("probe")).parent
+    for name, directory in directories.items():
+        if directory.exists():
+            usage = shutil.disk_usage(directory)
+            yield Disk(name, directory, usage.free, usage.total)
 
 
 def check_disk(name: str, directory: Path, free_bytes: int) -> Diagnosis:

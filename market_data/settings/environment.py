@@ -3,8 +3,9 @@
 Environment: MARKET_DATA_CONFIG (venues file; default: the one in this package), MARKET_DATA_LAKE_URL (`file:///...` or
 `gs://bucket/prefix`; default ./.market_data/lake), MARKET_DATA_VENDOR (`tardis`, or `simulator` when said),
 TARDIS_API_KEY, or TARDIS_API_KEY_FILE (a file that holds the key alone; an empty one is no key), TARDIS_API_URL,
-TARDIS_DATASETS_URL, MARKET_DATA_ENGINE (`in_process`, `multiprocess`, `k8s`),
-MARKET_DATA_AUTOMATION (`off`; `on` starts the sensors and the schedule), DAGSTER_HOME (default ./.market_data/dagster).
+TARDIS_DATASETS_URL, MARKET_DATA_ENGINE (`in_process`, `multiprocess`, `k8s`), MARKET_DATA_AUTOMATION (`off`; `on`
+starts the sensors and the schedule), MARKET_DATA_ALERT_URL (takes a POST of what needs a person), DAGSTER_HOME (default
+./.market_data/dagster).
 
 A settings file holds lines `NAME=value` of these. MARKET_DATA_SETTINGS names one; else ./.market_data/settings.env is
 used, which `market-data demo` writes, unless the environment itself says what is read from where: then it alone holds.
@@ -46,7 +47,8 @@ OWN_SOURCES = (
     "TARDIS_API_URL",
     "TARDIS_DATASETS_URL",
 )
-_NAMES = (*OWN_SOURCES, "MARKET_DATA_ENGINE", "MARKET_DATA_AUTOMATION", "DAGSTER_HOME")
+_NAMES = (*OWN_SOURCES, "MARKET_DATA_ENGINE", "MARKET_DATA_AUTOMATION", "MARKET_DATA_ALERT_URL", "DAGSTER_HOME")
+_SECRETS = {"TARDIS_API_KEY", "MARKET_DATA_ALERT_URL"}
 
 
 class Engine(StrEnum):
@@ -73,6 +75,7 @@ class Settings(SettingsModel):
     api_key_file: Path | None = None
     engine: Engine
     is_automation_on: bool
+    alert_url: SecretStr | None = None
     dagster_home: Path
     needs_simulator: bool = False
 
@@ -90,6 +93,7 @@ class Settings(SettingsModel):
             "TARDIS_API_KEY_FILE": "",
             "MARKET_DATA_ENGINE": self.engine,
             "MARKET_DATA_AUTOMATION": "on" if self.is_automation_on else "off",
+            "MARKET_DATA_ALERT_URL": self.alert_url.get_secret_value() if self.alert_url else "",
             "DAGSTER_HOME": str(self.dagster_home),
         }
 
@@ -156,6 +160,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         api_key_file=api_key_file,
         engine=Engine(engine),
         is_automation_on=automation == "on",
+        alert_url=_secret_address(env, "MARKET_DATA_ALERT_URL"),
         dagster_home=Path(env.get("DAGSTER_HOME") or DEFAULT_DAGSTER_HOME).absolute(),
         needs_simulator=vendor == "simulator" and not api_url,
     )
@@ -196,7 +201,7 @@ def process_environment() -> Mapping[str, str]:
     values = _read_settings_file(path)
     for name in _NAMES if named else ():
         if (said := os.environ.get(name)) and name in values and said != values[name]:
-            shown = "another value" if name == "TARDIS_API_KEY" else repr(values[name])
+            shown = "another value" if name in _SECRETS else repr(values[name])
             raise ConfigurationError(
                 f"{name} is set, and the settings file {path}, which MARKET_DATA_SETTINGS names, says {shown}: "
                 "unset one of the two variables"
@@ -229,6 +234,16 @@ def _web_address(environ: Mapping[str, str], name: str) -> str | None:
     if url and not url.startswith(("https://", "http://")):
         raise ConfigurationError(f"{name} is {url!r}; it must start with https:// (or http://)")
     return url
+
+
+def _secret_address(environ: Mapping[str, str], name: str) -> SecretStr | None:
+    """Return an address that is shown nowhere, as it may hold a token."""
+    url = (environ.get(name) or "").strip()
+    if not url:
+        return None
+    if not url.startswith(("https://", "http://")) or not (url.isascii() and url.isprintable()) or " " in url:
+        raise ConfigurationError(f"{name} is no address: it must start with https:// (or http://) and hold no space")
+    return SecretStr(url)
 
 
 def lake_url_of(environ: Mapping[str, str] | None = None) -> str:

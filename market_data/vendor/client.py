@@ -53,9 +53,6 @@ from market_data.vendor.wire import (
 )
 
 _LOG = logging.getLogger(__name__)
-# They print addresses, reasons and cookies as the vendor sends them, which may repeat the key.
-logging.getLogger("httpx").setLevel(logging.WARNING)
-logging.getLogger("aiohttp").setLevel(logging.ERROR)
 _ATTEMPTS = 5
 # doubled after each attempt: a request waits about 8 s in all; longer outages are the re-run sensor's
 _FIRST_WAIT_SECONDS = 0.5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from market_data.errors import VendorQuotaExceeded
@@ -25,20 +26,38 @@ def bytes_used_on(lake: TickLake, day: date) -> int:
     return sum(int(json.loads(document)["bytes"]) for document in documents)
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaState:
+    """How much of the account's bytes of a UTC day are used, and when the next day's are there."""
+
+    used_bytes: int
+    limit_bytes: int
+    resets_at: datetime
+
+    def is_beyond(self, *, is_history: bool) -> bool:
+        """Whether nothing more may be fetched today."""
+        return self.used_bytes >= self.limit_bytes * (_SHARE_FOR_HISTORY if is_history else 1)
+
+
+def quota_state(lake: TickLake, limit_bytes: int | None, now: datetime) -> QuotaState | None:
+    """Return how the quota stands, None where there is none; raises LakeError of any kind."""
+    if limit_bytes is None:
+        return None
+    resets_at = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+    return QuotaState(bytes_used_on(lake, now.date()), limit_bytes, resets_at)
+
+
 def refuse_beyond_quota(lake: TickLake, limit_bytes: int | None, now: datetime, *, is_history: bool) -> None:
     """Raise VendorQuotaExceeded (transient) when the account's bytes of the day are used up."""
-    if limit_bytes is None:
+    state = quota_state(lake, limit_bytes, now)
+    if state is None or not state.is_beyond(is_history=is_history):
         return
-    used_bytes = bytes_used_on(lake, now.date())
-    if used_bytes < limit_bytes * (_SHARE_FOR_HISTORY if is_history else 1):
-        return
-    not_before = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
     kept = "; the rest is kept for new days" if is_history else ""
-    amount = f"{used_bytes / GIGABYTE:.1f} of {limit_bytes / GIGABYTE:g} GB"
+    amount = f"{state.used_bytes / GIGABYTE:.1f} of {state.limit_bytes / GIGABYTE:g} GB"
     raise VendorQuotaExceeded(
         f"{amount} (limits.daily_quota_gb) were fetched from the vendor today{kept}. "
-        f"The account may go on after {not_before:%Y-%m-%d %H:%M} UTC",
-        not_before=not_before,
+        f"The account may go on after {state.resets_at:%Y-%m-%d %H:%M} UTC",
+        not_before=state.resets_at,
     )
 
 

@@ -6,6 +6,7 @@ the trusted certificates. (httpx looks at its proxies only where it is given no 
 
 from __future__ import annotations
 
+import logging
 import ssl
 from functools import cache
 from typing import Self
@@ -16,6 +17,9 @@ from httpx_aiohttp import AiohttpTransport
 
 from market_data.errors import ConfigurationError
 
+# They print addresses, reasons and cookies as they are sent, which may repeat the key or hold another secret.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("aiohttp").setLevel(logging.ERROR)
 # The vendor turns away what many programs call themselves.
 USER_AGENT = "market-data/0.1 (Dagster ingestion of tick files)"
 _PROXY_SCHEMES = {"http", "https"}

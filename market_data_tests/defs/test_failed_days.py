@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 from dagster._core.utils import make_new_run_id
 
-from market_data.defs.failed_days import Cursor, FailedDays
-from market_data.defs.new_days import NewDays
+from market_data.defs.failed_days import FailedDays, FailedDaysCursor
+from market_data.defs.new_days import NewDays, NewDaysCursor
 from market_data.defs.resources import VendorResource
 from market_data.ingest.deletion import Deleter
 from market_data.lake.keys import object_key, receipt_key
@@ -131,7 +131,7 @@ def test_a_look_that_is_cut_short_goes_on_where_it_stopped_until_each_day_had_it
     count = add_failed_runs(project.instance, project.settings(), days)
     now = datetime.now(UTC) + timedelta(minutes=1)
     turns: Counter[tuple[str, str | None]] = Counter()
-    cursor = Cursor()
+    cursor = FailedDaysCursor()
     for _ in range(count):
         look = FailedDays(project.settings(), project.instance, project.lake, cursor, look_seconds=0)
         found = list(look.launch(now))
@@ -161,20 +161,20 @@ def test_a_venue_that_never_answers_holds_up_no_other(project: Project) -> None:
     project.simulator.set_faults([{"match": "*/exchanges/binance", "action": "stall", "after_bytes": 0}])
     settings = project.settings()
     vendor = VendorResource(api_url=settings.api_url, datasets_url=settings.datasets_url, connections=1)
-    stalled: list[str] = []
+    known = NewDaysCursor()
     launched: list[str] = []
 
     def look() -> bool:
-        new = NewDays(settings, project.instance, project.lake, vendor, stalled, ask_seconds=2)
+        new = NewDays(settings, project.instance, project.lake, vendor, known, ask_seconds=2)
         found = list(new.launch(datetime.now(UTC)))
         assert any("BINANCE: the vendor did not answer within 2 s" in str(item) for item in found)
-        stalled[:] = new.unanswered
+        known.unanswered = new.cursor.unanswered
         launched.extend(item.tags["venue"] for item in found if isinstance(item, dg.RunRequest))
         return bool(launched)
 
     wait_until(look, "the venue that answers is launched")
     assert set(launched) == {"BINANCE-FUTURES"}
-    assert "BINANCE" in stalled
+    assert "BINANCE" in known.unanswered
 
 
 def test_failed_checks_are_remembered_over_looks_that_are_cut_short_and_forgotten_when_healed(project: Project) -> None:
@@ -183,12 +183,12 @@ def test_failed_checks_are_remembered_over_looks_that_are_cut_short_and_forgotte
         receipt = project.receipt("BINANCE", DataType.TRADES, day)
         project.lake.delete(object_key("by_type", receipt.objects[0].name(receipt.unit)))
         assert project.run("recheck", day).success
-    now, cursor, found = datetime.now(UTC) + timedelta(minutes=1), Cursor(), set()
+    now, cursor, found = datetime.now(UTC) + timedelta(minutes=1), FailedDaysCursor(), set()
 
-    def look(cursor: Cursor) -> tuple[Cursor, list[dg.RunRequest | str]]:
+    def look(cursor: FailedDaysCursor) -> tuple[FailedDaysCursor, list[dg.RunRequest | str]]:
         look = FailedDays(project.settings(), project.instance, project.lake, cursor, look_seconds=0)
         said = list(look.launch(now))
-        return Cursor.parse(look.cursor.model_dump_json()), said
+        return FailedDaysCursor.parse(look.cursor.model_dump_json()), said
 
     for _ in range(20):
         cursor, said = look(cursor)
