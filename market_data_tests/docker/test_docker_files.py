@@ -156,7 +156,7 @@ def test_only_what_asks_the_vendor_knows_its_key() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_has_limits_and_its_log_is_cut(name: str) -> None:
-    assert float(SERVICES[name]["cpus"]) > 0
+    assert float(_default(SERVICES[name]["cpus"])) > 0
     assert re.fullmatch(r"\d+g", _default(SERVICES[name]["mem_limit"]))
     assert set(SERVICES[name]["logging"]["options"]) == {"max-size", "max-file"}
 

@@ -1,0 +1,205 @@
+"""Workers of the broker share a backfill, one of them dies in mid-run, and the lake is that of a single machine.
+
+Real: Redis, Celery workers, the command `market-data backfill` with its daemon, code server and webserver. The runs'
+launcher and its settings are the deployment's own (docker/launcher_workers.yaml).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import redis
+import yaml
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+
+from market_data.defs.celery_launcher import WorkerRunLauncher
+from market_data.lake.open import open_lake
+from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data_tests.copied import clean_environment
+from market_data_tests.daemon import Program, free_port
+from market_data_tests.ingesting import contents_of
+from market_data_tests.patience import PATIENCE_SECONDS, wait_until
+
+PROJECT = Path(__file__).parents[2]
+BACKFILL = ["backfill", "--venue", "binance", "--venue", "deribit", "--from", "2024-08-05", "--to", "2024-08-08"]
+VENUES = {venue: {"data_types": ["trades", "quotes"]} for venue in ("binance", "deribit")}
+
+SLOW_DAY, SLOW_FILES = "2024-08-07", "*/deribit/trades/2024/08/07/*"
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs the program redis-server"),
+]
+
+
+@dataclass
+class Machine:
+    """A working directory with a Dagster home and a lake of its own."""
+
+    directory: Path
+    environment: dict[str, str]
+
+    @property
+    def log_path(self) -> Path:
+        return self.directory / "backfill.log"
+
+    @property
+    def home(self) -> Path:
+        return Path(self.environment["DAGSTER_HOME"])
+
+    @property
+    def contents(self) -> dict[str, object]:
+        return contents_of(open_lake(self.environment["MARKET_DATA_LAKE_URL"]))
+
+    @contextmanager
+    def backfill(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", "market_data", *BACKFILL, *options]
+        with self.log_path.open("ab") as log:
+            process = subprocess.Popen(command, cwd=self.directory, env=self.environment, stdout=log, stderr=log)
+        try:
+            yield process
+            process.wait(PATIENCE_SECONDS)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+
+
+@pytest.fixture
+def simulator() -> Iterator[RunningSimulator]:
+    with run_simulator(SimulatorOptions(clock="2024-08-10T07:00:00Z", scale=0.05)) as running:
+        yield running
+
+
+def machine(directory: Path, simulator: RunningSimulator) -> Machine:
+    directory.mkdir()
+    (directory / "dagster").mkdir()
+    venues_file = directory / "venues.yaml"
+    venues_file.write_text(yaml.safe_dump({"venues": VENUES, "limits": {"days_per_run": 1}}))
+    environment = {
+        "MARKET_DATA_CONFIG": str(venues_file),
+        "MARKET_DATA_LAKE_URL": (directory / "lake").as_uri(),
+        "MARKET_DATA_VENDOR": "simulator",
+        "TARDIS_API_URL": simulator.api_url,
+        "TARDIS_DATASETS_URL": simulator.datasets_url,
+        "TARDIS_API_KEY": DEFAULT_KEY,
+        "DAGSTER_HOME": str(directory / "dagster"),
+        "PYTHONPATH": str(PROJECT),
+        "PYTHONUNBUFFERED": "1",
+        "no_proxy": "127.0.0.1",
+    }
+    return Machine(directory, clean_environment() | environment)
+
+
+@contextmanager
+def run_redis(directory: Path) -> Iterator[str]:
+    port = free_port()
+    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(directory)]
+    program = Program(command, os.environ, directory / "redis.log")
+    program.start()
+    try:
+        with redis.Redis(port=port) as client:
+            wait_until(lambda: _answers(client), "redis answers")
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        program.stop()
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def write_instance(home: Path) -> None:
+    """The launcher as it is deployed; run monitoring looks more often."""
+    document = yaml.safe_load((PROJECT / "market_data" / "demo" / "dagster.yaml").read_text())
+    document |= yaml.safe_load((PROJECT / "docker" / "launcher_workers.yaml").read_text())
+    document["run_monitoring"]["poll_interval_seconds"] = 1
+    (home / "dagster.yaml").write_text(yaml.safe_dump(document))
+
+
+@contextmanager
+def run_workers(directory: Path, environment: Mapping[str, str]) -> Iterator[dict[str, Program]]:
+    """Two workers by the names that Celery gives them, each in a process group of its own: a machine."""
+    app = [sys.executable, "-m", "celery", "--app", "market_data.defs.celery_worker", "worker"]
+    options = ["--queues", "downloads", "--concurrency", "1", "--loglevel", "INFO"]
+    workers = {
+        name: Program([*app, *options, "--hostname", name], environment, directory / f"{name}.log")
+        for name in ("worker@first", "worker@second")
+    }
+    try:
+        for worker in workers.values():
+            worker.start()
+            wait_until(lambda path=worker.log_path: "ready." in path.read_text(), "a worker is ready")  # type: ignore[misc]
+        yield workers
+    finally:
+        for worker in workers.values():
+            worker.stop()
+
+
+def worker_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    launcher = instance.run_launcher
+    assert isinstance(launcher, WorkerRunLauncher)
+    return str(launcher.celery.AsyncResult(run.tags[DAGSTER_CELERY_TASK_ID_TAG]).info["hostname"])
+
+
+def run_of_slow_day(instance: dg.DagsterInstance) -> dg.DagsterRun:
+    (run,) = [
+        run
+        for run in instance.get_runs()
+        if SLOW_DAY in run.tags.values() and {key.path[0] for key in run.asset_selection or ()} == {"deribit"}
+    ]
+    return run
+
+
+def test_a_worker_dies_in_mid_run_and_the_lake_is_that_of_a_single_machine(
+    simulator: RunningSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = machine(tmp_path / "several", simulator)
+    write_instance(several.home)
+    with ExitStack() as stack:
+        several.environment["DAGSTER_REDIS_URL"] = stack.enter_context(run_redis(tmp_path))
+        monkeypatch.setenv("DAGSTER_REDIS_URL", several.environment["DAGSTER_REDIS_URL"])
+        instance = stack.enter_context(dg.DagsterInstance.from_config(str(several.home)))
+        workers = stack.enter_context(run_workers(tmp_path, several.environment))
+
+        # this file comes so slowly that its worker is there to be killed
+        simulator.set_faults([{"match": SLOW_FILES, "action": "slow", "bytes_per_second": 1}])
+        with several.backfill() as process:
+            published = several.directory / "lake/receipt/venue=DERIBIT/data_type=quotes" / f"date={SLOW_DAY}.json"
+            wait_until(published.exists, "the other data type of the slow day is published")
+            killed_run = run_of_slow_day(instance)
+            killed = worker_of(instance, killed_run)
+            os.killpg(workers[killed].pid, signal.SIGKILL)
+            wait_until(lambda: run_of_slow_day(instance).is_finished, "the dead worker is noticed")
+            simulator.set_faults([])
+        said = several.log_path.read_text()
+        assert (process.returncode, run_of_slow_day(instance).status.value) == (1, "FAILURE"), said
+        ended = Counter(run.status.value for run in instance.get_runs())
+        assert ended == {"SUCCESS": 7, "FAILURE": 1}, said
+        told = [entry.message for entry in instance.all_logs(killed_run.run_id)]
+        assert any(f"the worker {killed} died, or does not answer" in message for message in told), told
+        for worker in workers.values():  # each had its part
+            assert any(run.run_id in worker.log_path.read_text() for run in instance.get_runs())
+        with several.backfill("--only-missing") as process:
+            pass
+        assert process.returncode == 0, several.log_path.read_text()
+
+    single = machine(tmp_path / "single", simulator)
+    with single.backfill() as process:
+        pass
+    assert process.returncode == 0, single.log_path.read_text()
+    assert several.contents == single.contents
