@@ -4,6 +4,7 @@ The facts are those of the other sensors (their cursors), of the quota, the disk
 for a second time. `market-data status` shows the same entries.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -44,7 +45,8 @@ NEEDS_KEY = dg.AssetKey(["needs_a_person"])
 NEEDS_SENSOR = "needs_a_person"
 NEEDS_CHECK = "nothing_needs_a_person"
 _A_DAY_SECONDS = 86_400.0
-_SHOWN = 100
+_SHOWN = 50
+_LONGEST_WHAT = 300
 
 
 def read_sensors(settings: Settings, instance: dg.DagsterInstance) -> dict[str, Instigator]:
@@ -177,29 +179,21 @@ def _judge(alerts: Sequence[Alert]) -> dict[str, Any]:
 
 
 def describe_needs(alerts: Sequence[Alert]) -> dict[str, Any]:
-    """Return the metadata of the list: the verdict, the table, and how many entries there are, which Dagster plots."""
+    """Return the metadata of the list: the verdict, a row for each entry, and their number, which Dagster plots."""
     metadata: dict[str, Any] = {"verdict": summarize(alerts)}
-    if alerts:
-        metadata["what needs a person"] = dg.MetadataValue.md(_table(alerts))
+    metadata |= {f"{alert.where}: {alert.kind}": _entry(alert) for alert in alerts[:_SHOWN]}
+    if len(alerts) > _SHOWN:
+        metadata["more"] = f"{len(alerts) - _SHOWN} more entries: market-data status"
     return metadata | {"entries": len(alerts)}
 
 
-def _table(alerts: Sequence[Alert]) -> str:
-    rows = [
-        "| | where | what | since (UTC) | next step |",
-        "|---|---|---|---|---|",
-        *(_row(alert) for alert in alerts[:_SHOWN]),
-    ]
-    more = [f"\n... and {len(alerts) - _SHOWN} more: `market-data status`"] if len(alerts) > _SHOWN else []
-    return "\n".join([*rows, *more])
+def _entry(alert: Alert) -> dg.MarkdownMetadataValue:
+    """Return an entry in less than 1,000 characters: longer ones the page hides behind a click."""
+    what = _as_it_is(alert.what if len(alert.what) <= _LONGEST_WHAT else f"{alert.what[:_LONGEST_WHAT]} ...")
+    told = f"**{alert.severity}** since {describe_time(alert.since)} UTC: {what}\n\n**Next:** {alert.next_step}"
+    return dg.MetadataValue.md(f"{told}:\n\n`{alert.command}`" if alert.command else told)
 
 
-def _row(alert: Alert) -> str:
-    step = f"{alert.next_step}: `{alert.command}`" if alert.command else alert.next_step
-    cells = (alert.severity, alert.where, f"**{alert.kind}**: {alert.what}", describe_time(alert.since), step)
-    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
-
-
-def _cell(text: str) -> str:
-    # what a run says is no markup, and stays in its cell
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+def _as_it_is(text: str) -> str:
+    """Return what a run said as Markdown that shows it unchanged."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))

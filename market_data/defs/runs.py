@@ -281,7 +281,8 @@ def headline_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str, da
         days = data.metadata.get("failed days") if data else None
         rows = [row.data for row in days.records] if isinstance(days, dg.TableMetadataValue) else []
         told = next((str(row["what"]) for row in rows if row["day"] == day), None)
-        return told or ((data.description if data else None) or "").partition("\n")[0]
+        headline = told or ((data.description if data else None) or "").partition("\n")[0]
+        return headline.removeprefix(f"{venue} {day}: ")
     return ""
 
 

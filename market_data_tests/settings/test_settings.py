@@ -393,6 +393,16 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(key: str) 
     assert "a-sec" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["hooks.example/T0KEN", "https://a b/T0KEN", "ftp://a/T0KEN"])
+def test_an_address_for_alerts_is_a_secret_also_where_it_is_wrong(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="MARKET_DATA_ALERT_URL is no address") as caught:
+        load_settings({"MARKET_DATA_ALERT_URL": url})
+    assert "T0KEN" not in str(caught.value)
+    settings = load_settings({"MARKET_DATA_ALERT_URL": "https://hooks.example/T0KEN"})
+    assert "T0KEN" not in repr(settings)
+    assert load_settings(settings.environment).alert_url == settings.alert_url
+
+
 DEMO = """\
 # a comment
 MARKET_DATA_LAKE_URL=file:///made/up
