@@ -120,7 +120,8 @@ def _describe_quota(quota: QuotaState | None) -> str:
 
 def _print_sensors(console: Console, settings: Settings, sensors: Sequence[SensorLooks]) -> None:
     if not sensors:
-        console.print(f"Dagster: none has run in {settings.dagster_home}, so failed and late days are not known here.")
+        none = f"Dagster: none has run in {settings.dagster_home}, so failed and late days are not known here."
+        console.print(none, highlight=False, markup=False)
         return
     if not settings.is_automation_on and not any(it.is_on for it in sensors):
         off = "Sensors are off (MARKET_DATA_AUTOMATION): failed and late days are not watched. Last looks:"
