@@ -28,6 +28,7 @@ from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import load_receipt
 from market_data.settings.environment import Settings, load_settings
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator
+from market_data_tests.simulated import simulated_environment
 
 
 @dataclass
@@ -49,16 +50,7 @@ class Project:
         venues_file = self.directory / "venues.yaml"
         document = {"venues": self.venues, "automation": self.automation, "limits": self.limits}
         venues_file.write_text(yaml.safe_dump(document))
-        return load_settings(
-            {
-                "MARKET_DATA_CONFIG": str(venues_file),
-                "MARKET_DATA_LAKE_URL": (self.directory / "lake").as_uri(),
-                "MARKET_DATA_VENDOR": "simulator",
-                "TARDIS_API_URL": self.simulator.api_url,
-                "TARDIS_DATASETS_URL": self.simulator.datasets_url,
-                "TARDIS_API_KEY": DEFAULT_KEY,
-            }
-        )
+        return load_settings(simulated_environment(self.directory, self.simulator))
 
     def run(self, job: str, day: date, tags: Mapping[str, str] | None = None) -> dg.ExecuteInProcessResult:
         """Run a whole job for a day."""

@@ -27,6 +27,7 @@ from market_data.model.tick_file import DataTypeDay, TickFile
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.vendor.client import TardisClient
 from market_data_tests.ingesting import CLOCK, DAY, ROOT, TRADES
+from market_data_tests.simulated import simulated_environment
 
 CANARY = "canary/4f1c9a+e27b53d8~60=TD"
 # the vendor's client waits before it asks again: not here, and twice is enough
@@ -135,17 +136,8 @@ def materialize(simulator: RunningSimulator, directory: Path) -> int:
         "bitstamp": {"data_types": ["trades"]},
     }
     (directory / "venues.yaml").write_text(yaml.safe_dump({"venues": venues}))
-    environment = os.environ | {
-        "DAGSTER_HOME": str(home),
-        "TMPDIR": str(scratch),
-        "PYTHONPATH": str(ROOT),
-        "MARKET_DATA_CONFIG": str(directory / "venues.yaml"),
-        "MARKET_DATA_LAKE_URL": (directory / "lake").as_uri(),
-        "MARKET_DATA_VENDOR": "simulator",
-        "TARDIS_API_URL": simulator.api_url,
-        "TARDIS_DATASETS_URL": simulator.datasets_url,
-        "TARDIS_API_KEY": CANARY,
-    }
+    environment = os.environ | simulated_environment(directory, simulator, TARDIS_API_KEY=CANARY)
+    environment |= {"DAGSTER_HOME": str(home), "TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)}
     what = ["asset", "materialize", "-m", "market_data.definitions"]
     which = ["--select", "group:binance or group:bitstamp", "--partition", str(DAY)]
     with output.open("wb") as sink:

@@ -33,6 +33,7 @@ def status_command(*, as_json: bool) -> None:
     alerts, looks, sensors = _look_at_dagster(settings, lake, now)
     latest = find_latest_complete(lake, {venue: item.data_types for venue, item in settings.config.venues.items()})
     quota = quota_state(lake, settings.config.limits.run_limits.daily_quota_bytes, now)
+    disks = list(find_disks(lake))
     if as_json:
         document = {
             "at": now.isoformat(timespec="seconds"),
@@ -46,7 +47,7 @@ def status_command(*, as_json: bool) -> None:
                     "free_bytes": it.free_bytes,
                     "total_bytes": it.total_bytes,
                 }
-                for it in find_disks(lake)
+                for it in disks
             ],
             "sensors": [it.model_dump(mode="json") for it in sensors],
         }
@@ -55,7 +56,7 @@ def status_command(*, as_json: bool) -> None:
         console = make_console()
         _print_needs(console, alerts)
         console.print(records_table(_venue_records(latest, looks)))
-        for disk in find_disks(lake):
+        for disk in disks:
             console.print(f"{disk.name}: {disk.diagnosis.what}", highlight=False, markup=False)
         console.print(f"daily quota: {_describe_quota(quota)}", highlight=False, markup=False)
         _print_sensors(console, settings, sensors)

@@ -10,7 +10,7 @@ then.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -245,15 +245,22 @@ def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str, day
         return Failure(None, is_transient=True)
     if said := _told_failure(run, _failed_tag(venue)):
         return said
+    for _, metadata in _told_by_steps(instance, run, venue):
+        if said := _failure_in(metadata):
+            return said
+    return Failure(None, is_transient=True)
+
+
+def _told_by_steps(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str
+) -> Iterator[tuple[str, Mapping[str, dg.MetadataValue[Any]]]]:
+    """Yield description and metadata of what failed steps of a venue raised, nothing in them where it is not ours."""
     records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
     for record in records:
         event = record.event_log_entry.dagster_event
-        if event is None or not (event.step_key or "").startswith(f"{group_name_of(venue)}__"):
-            continue
-        data = event.step_failure_data.user_failure_data
-        if said := _failure_in(data.metadata if data else {}):
-            return said
-    return Failure(None, is_transient=True)
+        if event is not None and (event.step_key or "").startswith(f"{group_name_of(venue)}__"):
+            told = event.step_failure_data.user_failure_data
+            yield ((told.description or "", told.metadata) if told else ("", {}))
 
 
 def _failure_in(metadata: Mapping[str, dg.MetadataValue[Any]]) -> Failure | None:
@@ -272,16 +279,11 @@ def headline_of(instance: dg.DagsterInstance, run: dg.DagsterRun, venue: str, da
 
     It costs a reading of the run's events.
     """
-    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
-    for record in records:
-        event = record.event_log_entry.dagster_event
-        if event is None or not (event.step_key or "").startswith(f"{group_name_of(venue)}__"):
-            continue
-        data = event.step_failure_data.user_failure_data
-        days = data.metadata.get("failed days") if data else None
+    for description, metadata in _told_by_steps(instance, run, venue):
+        days = metadata.get("failed days")
         rows = [row.data for row in days.records] if isinstance(days, dg.TableMetadataValue) else []
         told = next((str(row["what"]) for row in rows if row["day"] == day), None)
-        headline = told or ((data.description if data else None) or "").partition("\n")[0]
+        headline = told or description.partition("\n")[0]
         return headline.removeprefix(f"{venue} {day}: ")
     return ""
 

@@ -21,6 +21,7 @@ from market_data.read import IncompleteTicksWarning, UncheckedTicksWarning, scan
 from market_data.receipts.store import load_receipt
 from market_data.settings.environment import load_settings
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data_tests.simulated import simulated_environment
 
 DAY = "2024-08-08"
 NEXT_DAY = "2024-08-09"
@@ -37,16 +38,7 @@ def run_day(directory: Path, simulator: RunningSimulator, quality: dict[str, obj
     venues_file = directory / "venues.yaml"
     venue = {"data_types": ["trades", "quotes"], "include": ["BTCUSDT"], "quality": quality}
     venues_file.write_text(yaml.safe_dump({"venues": {"binance": venue}}))
-    settings = load_settings(
-        {
-            "MARKET_DATA_CONFIG": str(venues_file),
-            "MARKET_DATA_LAKE_URL": (directory / "lake").as_uri(),
-            "MARKET_DATA_VENDOR": "simulator",
-            "TARDIS_API_URL": simulator.api_url,
-            "TARDIS_DATASETS_URL": simulator.datasets_url,
-            "TARDIS_API_KEY": DEFAULT_KEY,
-        }
-    )
+    settings = load_settings(simulated_environment(directory, simulator))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TARDIS_API_KEY", DEFAULT_KEY)
         job = build_definitions(settings).resolve_job_def("all_venues")

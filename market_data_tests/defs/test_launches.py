@@ -19,9 +19,10 @@ from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.store import load_receipt
-from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.daemon import House, start_daemon
 from market_data_tests.patience import wait_until
+from market_data_tests.simulated import simulated_environment
 
 PROJECT = Path(__file__).parents[2]
 TODAY = datetime.now(UTC).date()
@@ -83,20 +84,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         "automation": {"check_every_seconds": 2, "days_per_check": 3, "first_wait_seconds": 0, "max_attempts": 3},
     }
     venues_file.write_text(yaml.safe_dump(document))
-    lake_url = (directory / "lake").as_uri()
     with run_simulator(SimulatorOptions(scale=0.05)) as simulator:
-        environment = {
-            "MARKET_DATA_CONFIG": str(venues_file),
-            "MARKET_DATA_LAKE_URL": lake_url,
-            "MARKET_DATA_VENDOR": "simulator",
-            "MARKET_DATA_AUTOMATION": "on",
-            "TARDIS_API_URL": simulator.api_url,
-            "TARDIS_DATASETS_URL": simulator.datasets_url,
-            "TARDIS_API_KEY": DEFAULT_KEY,
-        }
+        environment = simulated_environment(directory, simulator, MARKET_DATA_AUTOMATION="on")
         simulator.set_clock(datetime.combine(HISTORY[0], datetime.min.time(), UTC))
         with start_daemon("market_data.definitions", environment, project=PROJECT) as house:
-            yield Deployment(house, simulator, lake_url)
+            yield Deployment(house, simulator, environment["MARKET_DATA_LAKE_URL"])
 
 
 def test_a_new_venue_starts_at_its_latest_exported_day_and_a_late_export_is_awaited(deployment: Deployment) -> None:

@@ -24,6 +24,7 @@ from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, Sim
 from market_data_tests.daemon import House, start_daemon
 from market_data_tests.patience import wait_until
 from market_data_tests.receiver import TOKEN, Receiver, receive
+from market_data_tests.simulated import simulated_environment
 
 PROJECT = Path(__file__).parents[2]
 FIRST_DAY = datetime.now(UTC).date() - timedelta(days=20)
@@ -102,16 +103,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     }
     venues_file.write_text(yaml.safe_dump(document))
     with run_simulator(SimulatorOptions(scale=0.05)) as simulator, receive() as receiver:
-        environment = {
-            "MARKET_DATA_CONFIG": str(venues_file),
-            "MARKET_DATA_LAKE_URL": (directory / "lake").as_uri(),
-            "MARKET_DATA_VENDOR": "simulator",
-            "MARKET_DATA_AUTOMATION": "on",
-            "MARKET_DATA_ALERT_URL": receiver.url,
-            "TARDIS_API_URL": simulator.api_url,
-            "TARDIS_DATASETS_URL": simulator.datasets_url,
-            "TARDIS_API_KEY": DEFAULT_KEY,
-        }
+        environment = simulated_environment(
+            directory, simulator, MARKET_DATA_AUTOMATION="on", MARKET_DATA_ALERT_URL=receiver.url
+        )
         simulator.set_faults([{"match": BTC.format(day=day), "attempts": "all", **it} for day, it in FAULTS.items()])
         simulator.set_clock(
             datetime.combine(FIRST_DAY + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=7)

@@ -15,10 +15,11 @@ from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
 from market_data.model.venues import EXCHANGE_IDS
 from market_data.settings.environment import Settings, load_settings
-from market_data.simulator.http.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import SimulatorOptions, run_simulator
 from market_data_tests.benchmarks.many_failed_days import add_failed_runs
 from market_data_tests.daemon import House, start_daemon
 from market_data_tests.patience import wait_until
+from market_data_tests.simulated import simulated_environment
 
 PROJECT = Path(__file__).parents[2]
 TODAY = datetime.now(UTC).date()
@@ -38,15 +39,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House
     stall = {"match": "*/exchanges/deribit", "action": "stall", "after_bytes": 0, "seconds": 600}
     clock = datetime.combine(LATEST + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=7)
     with run_simulator(SimulatorOptions(scale=0.01, latency_ms=500, clock=clock, faults=[stall])) as simulator:
-        environment = {
-            "MARKET_DATA_CONFIG": str(venues_file),
-            "MARKET_DATA_LAKE_URL": (directory / "lake").as_uri(),
-            "MARKET_DATA_VENDOR": "simulator",
-            "MARKET_DATA_AUTOMATION": "on",
-            "TARDIS_API_URL": simulator.api_url,
-            "TARDIS_DATASETS_URL": simulator.datasets_url,
-            "TARDIS_API_KEY": DEFAULT_KEY,
-        }
+        environment = simulated_environment(directory, simulator, MARKET_DATA_AUTOMATION="on")
         settings = load_settings(environment)
         with start_daemon("market_data.definitions", environment, project=PROJECT) as house:
             add_failed_runs(

@@ -25,11 +25,12 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from market_data.defs.celery_launcher import WorkerRunLauncher
 from market_data.lake.open import open_lake
-from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.copied import clean_environment
 from market_data_tests.daemon import Program, free_port
 from market_data_tests.ingesting import contents_of
 from market_data_tests.patience import PATIENCE_SECONDS, wait_until
+from market_data_tests.simulated import simulated_environment
 
 PROJECT = Path(__file__).parents[2]
 BACKFILL = ["backfill", "--venue", "binance", "--venue", "deribit", "--from", "2024-08-05", "--to", "2024-08-08"]
@@ -88,12 +89,7 @@ def machine(directory: Path, simulator: RunningSimulator) -> Machine:
     venues_file = directory / "venues.yaml"
     venues_file.write_text(yaml.safe_dump({"venues": VENUES, "limits": {"days_per_run": 1}}))
     environment = {
-        "MARKET_DATA_CONFIG": str(venues_file),
-        "MARKET_DATA_LAKE_URL": (directory / "lake").as_uri(),
-        "MARKET_DATA_VENDOR": "simulator",
-        "TARDIS_API_URL": simulator.api_url,
-        "TARDIS_DATASETS_URL": simulator.datasets_url,
-        "TARDIS_API_KEY": DEFAULT_KEY,
+        **simulated_environment(directory, simulator),
         "DAGSTER_HOME": str(directory / "dagster"),
         "PYTHONPATH": str(PROJECT),
         "PYTHONUNBUFFERED": "1",

@@ -9,8 +9,9 @@ import yaml
 from playwright.sync_api import Page
 
 from market_data.demo.local_dagster import LocalDagster, run_dagster
-from market_data.simulator.http.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import SimulatorOptions, run_simulator
 from market_data_tests.patience import wait_until
+from market_data_tests.simulated import simulated_environment
 from market_data_tests.ui.test_ui import open_page, page, screenshot
 
 __all__ = ["page"]  # the fixture
@@ -41,15 +42,7 @@ def dagster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDagster]:
     with run_simulator(SimulatorOptions(scale=0.05, faults=[refuse])) as simulator:
         clock = datetime.combine(DAY + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=7)
         simulator.set_clock(clock, late={"deribit": DAY})
-        environment = {
-            "MARKET_DATA_CONFIG": str(venues_file),
-            "MARKET_DATA_LAKE_URL": (directory / "lake").as_uri(),
-            "MARKET_DATA_VENDOR": "simulator",
-            "MARKET_DATA_AUTOMATION": "on",
-            "TARDIS_API_URL": simulator.api_url,
-            "TARDIS_DATASETS_URL": simulator.datasets_url,
-            "TARDIS_API_KEY": DEFAULT_KEY,
-        }
+        environment = simulated_environment(directory, simulator, MARKET_DATA_AUTOMATION="on")
         with run_dagster(directory / "home", environment, port=0, log=Path(directory / "dagster.log")) as running:
             yield running
 

@@ -16,7 +16,8 @@ import yaml
 from playwright.sync_api import Page, sync_playwright
 
 from market_data.demo.local_dagster import LocalDagster, run_dagster
-from market_data.simulator.http.server import DEFAULT_KEY, SimulatorOptions, run_simulator
+from market_data.simulator.http.server import SimulatorOptions, run_simulator
+from market_data_tests.simulated import simulated_environment
 
 pytestmark = pytest.mark.ui
 
@@ -49,14 +50,7 @@ def dagster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDagster]:
     venues_file.write_text(yaml.safe_dump({"start_date": DAYS[0].isoformat(), "venues": VENUES}))
     with run_simulator(SimulatorOptions(scale=0.05)) as simulator:
         simulator.set_faults([FAULT])
-        environment = {
-            "MARKET_DATA_CONFIG": str(venues_file),
-            "MARKET_DATA_LAKE_URL": (directory / "lake").as_uri(),
-            "MARKET_DATA_VENDOR": "simulator",
-            "TARDIS_API_URL": simulator.api_url,
-            "TARDIS_DATASETS_URL": simulator.datasets_url,
-            "TARDIS_API_KEY": DEFAULT_KEY,
-        }
+        environment = simulated_environment(directory, simulator)
         with run_dagster(directory / "home", environment, port=0, log=directory / "dagster.log") as running:
             yield running
 
