@@ -28,6 +28,7 @@ ARROWS: dict[str, str] = {
     "receipts": "errors lake model ticks",
     "index": "errors lake model receipts ticks universe",
     "ingest": "errors index lake model receipts ticks universe vendor",
+    "quality": "",
     "checks": "errors index lake model receipts ticks",
     "read": "errors index lake model receipts settings universe",
     "operate": "errors index lake model receipts universe vendor",

@@ -33,6 +33,7 @@ TICKS_PREFIX = "ticks/"
 RAW_PREFIX = "raw/"
 RECEIPTS_PREFIX = "receipt/"
 LEASE_PREFIX = "lease/"
+QUALITY_PREFIX = "quality/"
 PROBE_PREFIX = "probe/"  # what `market-data doctor` writes and takes away
 _UNIVERSE_KEY = re.compile(r"universe/date=(?P<day>\d{4}-\d\d-\d\d)/venue=(?P<venue>[^/]+)/instruments\.parquet")
 _RECEIPT_KEY = re.compile(r"receipt/venue=[^/]+/data_type=[^/]+/date=(?P<day>\d{4}-\d\d-\d\d)\.json")
@@ -271,3 +272,27 @@ def quota_prefix(day: date) -> str:
 def quota_key(day: date, writer: str) -> str:
     """Return the object key under which one run tells what it fetched on a UTC day."""
     return f"{quota_prefix(day)}{writer}.json"
+
+
+def rhythm_key(unit: DataTypeDay) -> str:
+    """Return the object key of the rhythm of a unit: when each of its instruments had rows, and when none."""
+    return f"{QUALITY_PREFIX}rhythm/{_unit_folder(unit)}{unit.day.isoformat()}.parquet"
+
+
+def gaps_key(unit: DataTypeDay, content_id: str) -> str:
+    """Return the object key of the gaps of a unit; its receipt says which content is in force."""
+    return f"{gaps_prefix(unit)}{unit.day.isoformat()}.{content_id}.parquet"
+
+
+def gaps_prefix(unit: DataTypeDay) -> str:
+    """Return what the object keys of all gaps of a unit begin with, but for the day."""
+    return f"{QUALITY_PREFIX}gaps/{_unit_folder(unit)}"
+
+
+def agreement_key(venue: str, day: date) -> str:
+    """Return the object key of how a venue's data types agree on a day."""
+    return f"{QUALITY_PREFIX}agreement/venue={_encode(venue)}/date={day.isoformat()}.parquet"
+
+
+def _unit_folder(unit: DataTypeDay) -> str:
+    return f"venue={_encode(unit.venue)}/data_type={unit.data_type}/date="

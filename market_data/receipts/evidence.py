@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -159,6 +159,14 @@ class FileEvidence(Document):
         rules = {item.rule for item in beyond}
         stats = self.stats.changed(**stats.fields()) if self.stats else stats
         return self.changed(stats=stats, findings=(*beyond, *(item for item in newer if item.rule not in rules)))
+
+    def found(self, rules: Collection[str], findings: Iterable[Finding]) -> Self:
+        """Return the evidence with what rules beside those of one file say: just these findings of just these rules.
+
+        Whatever looks further than one file (at its silences, at other data types, at another day) says it here.
+        """
+        others = (item for item in self.findings if item.rule not in rules)
+        return self.changed(findings=(*others, *findings))
 
     def absent(self, why: str, *, is_provisional: bool = False) -> Self:
         """Return the evidence of a file that the vendor says it does not have."""
