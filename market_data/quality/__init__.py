@@ -1,1 +1,1 @@
-"""What the ticks of a day are worth: when rows are missing and why, whether data types agree, what evidence there is."""
+"""What the ticks of a day are worth: gaps and their causes, whether data types agree, what evidence there was."""
