@@ -28,17 +28,18 @@ ARROWS: dict[str, str] = {
     "receipts": "errors lake model ticks",
     "index": "errors lake model receipts ticks universe",
     "ingest": "errors index lake model receipts ticks universe vendor",
-    "quality": "",
+    "quality": "checks errors index ingest lake model receipts ticks universe vendor",
     "checks": "errors index lake model receipts ticks",
-    "read": "errors index lake model receipts settings universe",
+    "read": "errors index lake model quality receipts settings universe",
     "operate": "errors index lake model receipts universe vendor",
-    "settings": "errors lake model ticks universe",
-    "defs": "checks errors index ingest lake model operate receipts settings ticks universe vendor",
+    "settings": "errors lake model quality ticks universe",
+    "defs": "checks errors index ingest lake model operate quality receipts settings ticks universe vendor",
     "definitions": "defs settings",
     "simulator": "errors model",
     "demo": "defs errors lake model read receipts settings simulator",
     "cli": """
-        accept defs demo errors index ingest lake model operate read receipts settings simulator ticks universe vendor
+        accept defs demo errors index ingest lake model operate quality read receipts settings simulator ticks universe
+        vendor
     """,
     "__main__": "cli",
 }
@@ -48,6 +49,7 @@ PURE = """
     accept.about_files accept.about_metadata accept.assumption accept.evidence
     checks.rules index.unit ingest.assess lake.base lake.keys
     operate.alert_memory operate.alerts operate.automation operate.costs operate.estimates
+    quality.causes quality.gap_rules quality.gaps quality.hours
     read.arguments read.completeness receipts.consistency receipts.evidence receipts.receipt settings.faults ticks.rules
     universe.listing universe.rules universe.waivers vendor.answer vendor.instrument_definitions vendor.metadata
 """

@@ -12,6 +12,7 @@ from market_data.cli.commands import COMMANDS
 from market_data.cli.keeping import KEEPING_COMMANDS
 from market_data.cli.status import status_command
 from market_data.cli.tables import make_console
+from market_data.cli.why import why_command
 from market_data.demo.vendor_at_hand import open_vendor
 from market_data.errors import MarketDataError
 from market_data.settings.environment import load_settings
@@ -41,7 +42,15 @@ def main() -> None:
         signal.signal(number, _end_in_order)
 
 
-for command in (simulator_command, accept_command, backfill_command, status_command, *COMMANDS, *KEEPING_COMMANDS):
+for command in (
+    simulator_command,
+    accept_command,
+    backfill_command,
+    status_command,
+    why_command,
+    *COMMANDS,
+    *KEEPING_COMMANDS,
+):
     main.add_command(command)
 
 

@@ -8,7 +8,7 @@ pinned, and that one warning silenced.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import dagster as dg
@@ -20,12 +20,19 @@ from market_data.defs.tables import make_table
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
-from market_data.ticks.rules import FAMILIES, Family, rules_for
+from market_data.quality.gap_verdict import verdict_of_gaps
+from market_data.quality.judge_gaps import JudgedUnit
+from market_data.ticks.rules import FAMILIES, Family, Rule, rules_for
 
 _DESCRIPTIONS = {name: (rule.__doc__ or "").removeprefix("Judge that ").strip() for name, rule in UNIT_RULES.items()}
 
 
 _ABOUT_TICKS = "ticks_"
+GAPS_CHECK = f"{_ABOUT_TICKS}gaps"
+_ABOUT_GAPS = (
+    "no improbable span without rows for a reason that concerns readers; the table has each with its cause "
+    "(quality/gaps.py, quality/causes.py)"
+)
 
 
 def is_about_ticks(check_name: str) -> bool:
@@ -50,6 +57,7 @@ def build_check_specs(
         for name, family in _families(data_type).items():
             rules = [rule.name for rule in rules_for(data_type, {}) if rule.family == family]
             pairs.append((key, name, f"the ticks broke none of: {', '.join(rules)} (ticks/rules.py)"))
+    pairs += [(key, GAPS_CHECK, _ABOUT_GAPS) for key in raw_keys.values()]
     pairs += [(key, LAYOUT_RULE, "exactly the objects that the receipts name") for key in layout_keys.values()]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=PreviewWarning)
@@ -67,7 +75,7 @@ def _rules_of(data_type: DataType) -> dict[str, Callable[[UnitFacts], Verdict]]:
 
 def unit_check_keys(data_type: DataType, key: dg.AssetKey) -> list[dg.AssetCheckKey]:
     """Return the checks of one raw asset."""
-    return [dg.AssetCheckKey(key, name) for name in _rules_of(data_type)]
+    return [dg.AssetCheckKey(key, name) for name in (*_rules_of(data_type), GAPS_CHECK)]
 
 
 def check_unit(
@@ -79,6 +87,11 @@ def check_unit(
         facts = observe_unit(lake, unit)
         for name, rule in rules.items():
             yield _result(key, name, rule(facts))
+
+
+def check_gaps(judged: JudgedUnit, key: dg.AssetKey, rules: Iterable[Rule]) -> dg.AssetCheckResult:
+    """Return the result of the look for gaps in one raw asset."""
+    return _result(key, GAPS_CHECK, verdict_of_gaps(judged, rules))
 
 
 def check_layouts(

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from market_data.checks.recheck import recheck_unit
-from market_data.defs.checks import check_layouts, check_unit, is_about_ticks
+from market_data.defs.checks import GAPS_CHECK, check_gaps, check_layouts, check_unit, is_about_ticks
 from market_data.defs.keys import instruments_asset_key, layout_asset_key, raw_asset_key
 from market_data.defs.layout_pages import describe_layout, sample_rows
 from market_data.defs.metadata import describe_open_files, describe_unit, describe_universe
@@ -22,6 +22,7 @@ from market_data.ingest.venue_day import UnitResult, VenueDay, ingest_venue_day
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
+from market_data.quality.judge_gaps import judge_gaps
 from market_data.receipts.receipt import Receipt
 from market_data.settings.environment import Settings
 from market_data.settings.venues_file import VenueSettings
@@ -63,6 +64,7 @@ class DayStep:
             yield from self._report(result)
         yield from self._report_layouts(results)
         yield from self._check_the_rest(results)
+        yield from self._check_gaps()
         if any(not result.receipt.is_complete for result in results):
             raise dg.Failure(**describe_open_files(self.venue, self.day, results))
 
@@ -167,6 +169,16 @@ class DayStep:
                 yield from check_unit(self.lake, unit, raw_asset_key(self.venue, unit.data_type), self.wanted_checks)
         keys = {layout: layout_asset_key(self.venue, layout) for layout in self.settings.config.layouts}
         yield from check_layouts(self.lake, units, keys, self.wanted_checks)
+
+    def _check_gaps(self) -> Iterator[dg.AssetCheckResult]:
+        """Look for gaps in the whole venue-day, where a check of them is wanted: causes show in what else is held."""
+        keys = {data_type: raw_asset_key(self.venue, data_type) for data_type in self.venue_settings.data_types}
+        wanted = [it for it, key in keys.items() if dg.AssetCheckKey(key, GAPS_CHECK) in self.wanted_checks]
+        if wanted:
+            rules = self.venue_settings.gap_rules
+            for judged in judge_gaps(self.lake, self.venue, self.venue_settings.data_types, self.day, rules):
+                if judged.unit.data_type in wanted:
+                    yield check_gaps(judged, keys[judged.unit.data_type], rules[judged.unit.data_type])
 
     def _judge_anew(self, unit: DataTypeDay) -> Receipt | None:
         """Judge the ticks by the limits as they are now, where a check of theirs is wanted; None when nothing was."""

@@ -30,7 +30,7 @@ from market_data.model.tick_file import DataTypeDay, Outcome
 
 # Another number where what stands here changes: versions that know only others read receipts instead. The words that
 # `counts` are of belong to it.
-_VERSION = {"version": 1, "counts": list(COUNTS)}
+_VERSION = {"version": 2, "counts": list(COUNTS)}
 UNITS_SCHEMA = pl.Schema(
     {
         "venue": pl.String(),
@@ -58,6 +58,7 @@ UNITS_SCHEMA = pl.Schema(
         "waived_files": pl.List(pl.String()),
         "verdict": pl.String(),
         "committed_at": pl.Datetime("us", "UTC"),
+        "gaps": pl.String(),
     }
 )
 _FILE_COLUMNS = {

@@ -10,7 +10,7 @@ from market_data.model.data_types import DataType
 from market_data.model.document import is_known
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.receipts.evidence import FileEvidence
-from market_data.receipts.receipt import SETTLED, PublishedObject, Receipt, State
+from market_data.receipts.receipt import SETTLED, JudgedGaps, PublishedObject, Receipt, State
 from market_data.ticks.rules import Severity
 
 OPEN = "open"
@@ -26,7 +26,8 @@ class UnitHead:
     `state` is the receipt's word. `counts` are of files by outcome, `instrument_types` those of its files, `open_files`
     and `waived_files` name the first of them (these with the reason), `fault` is that of the first open file that has
     one. `rows` and `raw_bytes` are of the vendor's files held, `stored_bytes` of those with rows, `published_bytes` of
-    one copy of `objects` objects. `deleted` says when and by whom the whole unit was deleted.
+    one copy of `objects` objects. `deleted` says when and by whom the whole unit was deleted. `gaps` is what the
+    receipt says of its gaps, as JSON; None where nobody has looked for them.
     """
 
     venue: str
@@ -54,11 +55,17 @@ class UnitHead:
     waived_files: tuple[str, ...]
     verdict: str
     committed_at: datetime | None
+    gaps: str | None
 
     @property
     def unit(self) -> DataTypeDay:
         """The unit this is about."""
         return DataTypeDay(self.venue, self.data_type, self.day)
+
+    @property
+    def judged_gaps(self) -> JudgedGaps | None:
+        """The table of its gaps."""
+        return JudgedGaps.model_validate_json(self.gaps) if self.gaps else None
 
     @property
     def expected(self) -> int:
@@ -204,6 +211,7 @@ def _head_of(receipt: Receipt, generation: int) -> UnitHead:
         waived_files=tuple(f"{file.vendor_symbol} ({file.error})" for file in waived)[:_NAMED_WAIVED],
         verdict=receipt.verdict,
         committed_at=receipt.committed_at,
+        gaps=receipt.gaps_in_force.model_dump_json() if receipt.gaps_in_force else None,
     )
 
 

@@ -47,6 +47,11 @@ def content_id_of(path: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=_CONTENT_ID_BYTES)).hexdigest()
 
 
+def content_id_of_bytes(data: bytes) -> str:
+    """Return the content id of what is in memory."""
+    return hashlib.blake2b(data, digest_size=_CONTENT_ID_BYTES).hexdigest()
+
+
 def compute_crc32c(stream: BinaryIO) -> str:
     """Read a stream to its end and give its CRC32C as GCS prints it."""
     value = 0

@@ -276,17 +276,23 @@ def quota_key(day: date, writer: str) -> str:
 
 def rhythm_key(unit: DataTypeDay) -> str:
     """Return the object key of the rhythm of a unit: when each of its instruments had rows, and when none."""
-    return f"{QUALITY_PREFIX}rhythm/{_unit_folder(unit)}{unit.day.isoformat()}.parquet"
+    return f"{rhythm_prefix(unit)}date={unit.day.isoformat()}.parquet"
+
+
+def rhythm_prefix(unit: DataTypeDay) -> str:
+    """Return the folder of the rhythms of a unit's venue and data type."""
+    return f"{QUALITY_PREFIX}rhythm/{_unit_folder(unit)}"
+
+
+def day_of_rhythm(key: str) -> date | None:
+    """Return the day of a rhythm's object key, None for what else people keep in its folder."""
+    name = key.rpartition("/")[2]
+    return _day(name.removeprefix("date=").removesuffix(".parquet")) if name.startswith("date=") else None
 
 
 def gaps_key(unit: DataTypeDay, content_id: str) -> str:
     """Return the object key of the gaps of a unit; its receipt says which content is in force."""
-    return f"{gaps_prefix(unit)}{unit.day.isoformat()}.{content_id}.parquet"
-
-
-def gaps_prefix(unit: DataTypeDay) -> str:
-    """Return what the object keys of all gaps of a unit begin with, but for the day."""
-    return f"{QUALITY_PREFIX}gaps/{_unit_folder(unit)}"
+    return f"{QUALITY_PREFIX}gaps/{_unit_folder(unit)}date={unit.day.isoformat()}.{content_id}.parquet"
 
 
 def agreement_key(venue: str, day: date) -> str:
@@ -295,4 +301,4 @@ def agreement_key(venue: str, day: date) -> str:
 
 
 def _unit_folder(unit: DataTypeDay) -> str:
-    return f"venue={_encode(unit.venue)}/data_type={unit.data_type}/date="
+    return f"venue={_encode(unit.venue)}/data_type={unit.data_type}/"

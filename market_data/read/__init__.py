@@ -5,6 +5,7 @@ scan_ticks("trades", venues="binance", base="BTC", start="2024-08-08", end="2024
 """
 
 from market_data.read.find import find_instruments
+from market_data.read.gaps import clean_intervals, gaps
 from market_data.read.scan import (
     IncompleteTicksWarning,
     NothingMatchesWarning,
@@ -21,7 +22,9 @@ __all__ = [
     "OnIncomplete",
     "UncheckedTicksWarning",
     "WaivedTicksWarning",
+    "clean_intervals",
     "find_instruments",
+    "gaps",
     "scan_ticks",
     "with_turnover",
 ]

@@ -139,8 +139,12 @@ class FileEvidence(Document):
     def decoded(
         self, rows: int, first: datetime | None, last: datetime | None, unknown_symbols: tuple[str, ...]
     ) -> Self:
-        """Return the evidence of a stored file with its rows, and their first and last `local_timestamp`."""
+        """Return the evidence of a stored file with its rows, and their first and last `local_timestamp`.
+
+        What was found of former rows is not said of these.
+        """
         return self.changed(
+            findings=(),
             outcome=Outcome.STORED,
             rows=rows,
             first_local_timestamp=first,

@@ -61,6 +61,8 @@ VOLATILE_FIELDS = frozenset(
         "not_before",
         "attempts",
         "seconds",
+        "of",
+        "basis",
     }
 )
 
@@ -132,13 +134,29 @@ class PublishedObject(Document):
         )
 
 
+class JudgedGaps(Document):
+    """The table of a unit's gaps in force; `of` is when what it is of was published: of another publication it is void.
+
+    `basis` stands for all that was looked at: other data types of the day, and which of the `days_before` were held.
+    """
+
+    of: datetime
+    content_id: ContentId
+    size_bytes: Count
+    crc32c: str
+    gaps: Count
+    not_judged: Count
+    days_before: Count
+    basis: ContentId
+
+
 class Receipt(FormatVersions):
     """See the module. `files` and `objects` are sorted by vendor symbol (then stem).
 
     `instruments_listed` is how many instruments the venue listed that day when the expected set was frozen, whatever is
     wanted of them; None where an earlier version wrote the receipt. A day without any has no files, and is whole,
     unless there is a `doubt`: why the vendor's word that there is nothing is not believed yet. `removals`, oldest
-    first.
+    first. `gaps` names the table of spans without rows, once somebody has looked for them.
     """
 
     schema_version: int = 1
@@ -157,6 +175,7 @@ class Receipt(FormatVersions):
     committed_at: datetime | None = None
     doubt: str | None = None
     removals: tuple[Removal, ...] = ()
+    gaps: JudgedGaps | None = None
 
     @property
     def unit(self) -> DataTypeDay:
@@ -173,6 +192,12 @@ class Receipt(FormatVersions):
         """Whether the unit is published whole: every expected file accounted for, all rows of the stored ones there."""
         is_accounted = self.state == State.COMMITTED and not self.open_files and self.doubt is None
         return is_accounted and self.has_known_layouts and not self.unpublished_files
+
+    @property
+    def gaps_in_force(self) -> JudgedGaps | None:
+        """The gaps of what is published; None where nobody has looked for them since."""
+        is_of_this = self.gaps is not None and self.gaps.of == self.committed_at and self.state == State.COMMITTED
+        return self.gaps if is_of_this else None
 
     @property
     def unpublished_files(self) -> tuple[FileEvidence, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -35,8 +35,9 @@ from market_data.model.limits import (
     size_limits_of,
 )
 from market_data.model.venues import parse_venue
+from market_data.quality.gap_rules import GAP_RULE_NAMES, GAP_RULES
 from market_data.settings.faults import describe_faults
-from market_data.ticks.rules import RULE_NAMES, Override, Rule, Severity, rules_for
+from market_data.ticks.rules import RULE_NAMES, RULES, Override, Rule, Severity, rules_for
 from market_data.universe.listing import GROUP_TYPES
 from market_data.universe.rules import Selection
 from market_data.universe.waivers import Waiver
@@ -118,7 +119,9 @@ def _check_owner(value: str) -> str:
 _Owner = Annotated[str, AfterValidator(_check_owner)]
 
 
-_RuleName = Annotated[str, _known(RULE_NAMES, "rule"), _named(RULE_NAMES)]
+_ALL_RULES = (*RULES, *GAP_RULES)
+_ALL_RULE_NAMES = (*RULE_NAMES, *GAP_RULE_NAMES)
+_RuleName = Annotated[str, _known(_ALL_RULE_NAMES, "rule"), _named(_ALL_RULE_NAMES)]
 
 
 class SettingsModel(BaseModel):
@@ -212,7 +215,7 @@ class VenueSettings(SettingsModel):
         for data_type, named in self.quality.items():
             if data_type not in self.data_types:
                 raise ValueError(f"`quality` speaks of {data_type}, which is not among the venue's `data_types`")
-            known = {rule.name for rule in rules_for(data_type, {})}
+            known = {rule.name for rule in rules_for(data_type, {}, _ALL_RULES)}
             if useless := sorted(named.keys() - known):
                 raise ValueError(
                     f"`quality` changes {useless[0]} of {data_type}, which no file of {data_type} is judged by. Its "
@@ -228,11 +231,19 @@ class VenueSettings(SettingsModel):
     @property
     def rules(self) -> dict[DataType, tuple[Rule, ...]]:
         """The rules for the ticks of each data type, with this venue's overrides."""
+        return self._overridden(RULES)
+
+    @property
+    def gap_rules(self) -> dict[DataType, tuple[Rule, ...]]:
+        """What gaps mean in each data type, with this venue's overrides."""
+        return self._overridden(GAP_RULES)
+
+    def _overridden(self, rules: Sequence[Rule]) -> dict[DataType, tuple[Rule, ...]]:
         changes = {
             data_type: {name: Override(change.limit, change.severity, change.is_off) for name, change in named.items()}
             for data_type, named in self.quality.items()
         }
-        return {data_type: rules_for(data_type, changes.get(data_type, {})) for data_type in self.data_types}
+        return {data_type: rules_for(data_type, changes.get(data_type, {}), rules) for data_type in self.data_types}
 
 
 class LimitSettings(SettingsModel):

@@ -19,7 +19,8 @@ from market_data.model.data_types import DataType
 from market_data.model.document import Count, Document, Finite, open_words, or_unknown
 from market_data.model.instruments import COMBO, FUTURE, OPTION
 
-Family = Literal["order", "values", "timing", "book", "identity"]
+Family = Literal["order", "values", "timing", "book", "identity", "gaps", "agreement"]
+# Those that look at one file by itself.
 FAMILIES: tuple[Family, ...] = ("order", "values", "timing", "book", "identity")
 _DAY_SECONDS = 86_400
 _FEW_ROWS = 100
@@ -332,10 +333,12 @@ class Override:
     is_off: bool = False
 
 
-def rules_for(data_type: DataType, overrides: Mapping[str, Override]) -> tuple[Rule, ...]:
+def rules_for(
+    data_type: DataType, overrides: Mapping[str, Override], rules: Iterable[Rule] = RULES
+) -> tuple[Rule, ...]:
     """Return the rules of a data type with a user's overrides applied."""
     chosen = []
-    for rule in RULES:
+    for rule in rules:
         change = overrides.get(rule.name, Override())
         if data_type in rule.data_types and not change.is_off:
             limit = rule.limit if change.limit is None else change.limit

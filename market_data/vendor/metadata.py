@@ -154,6 +154,30 @@ def read_export_state(venue: str, answer: Mapping[str, Any]) -> ExportState:
         ) from error
 
 
+class Incident(_Row):
+    """One row of `incidentReports`: what the vendor says was wrong of a venue, from when to when, in its words.
+
+    `status` is resolved (collected again), wontfix or unresolved; `until` is None while it is not over.
+    """
+
+    since: Annotated[Instant, Field(alias="from")]
+    until: Annotated[Instant | None, Field(alias="to")] = None
+    status: str = "unresolved"
+    details: str = ""
+
+
+def read_incidents(answer: Mapping[str, Any]) -> tuple[Incident, ...]:
+    """Return the incidents of a venue's details, oldest first; one that cannot be read says nothing of any day."""
+    reports = answer.get("incidentReports")
+    found = []
+    for report in reports if isinstance(reports, list) else ():
+        try:
+            found.append(Incident.model_validate(report))
+        except ValidationError:
+            continue
+    return tuple(sorted(found, key=lambda incident: incident.since))
+
+
 class _Change(_Row):
     model_config = ConfigDict(frozen=True, extra="allow")
 

@@ -1,0 +1,198 @@
+"""What the gaps of a venue's day are judged by, read once for all of its data types, and the gaps with their causes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+
+import polars as pl
+
+from market_data.errors import LakeObjectMissing
+from market_data.index.unit import UnitHead
+from market_data.lake.base import TickLake
+from market_data.lake.keys import day_of_rhythm, rhythm_key, rhythm_prefix
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.quality.causes import Attributor, Cause, DayFacts, Gap, InstrumentFacts
+from market_data.quality.gap_table import GAPS_SCHEMA, digest_of
+from market_data.quality.gaps import BASELINE_DAYS, GAPS_VERSION, find_gaps, visible_from
+from market_data.quality.hours import DAY_US, midnight_us
+from market_data.quality.measure import find_lost, measure_rhythm, series_of
+from market_data.quality.rhythm_table import load_rhythm, load_rhythms, save_rhythm
+from market_data.receipts.receipt import Receipt
+from market_data.universe.answers import load_newest_answer
+from market_data.universe.table import read_universe
+from market_data.vendor.metadata import Incident, read_incidents
+
+# So many days before are as good as all of the four weeks: another look is taken once they are there.
+ENOUGH_DAYS = 21
+
+
+def basis_of(heads: Iterable[UnitHead | Receipt], days_before: int) -> str:
+    """Return what stands for all by which the gaps of a venue's day are judged: equal, and they would be the same.
+
+    Each day that comes in before would change them a little; they are judged again once, when enough have.
+    """
+    published = sorted((str(head.data_type), str(head.committed_at)) for head in heads if head.is_complete)
+    tier = "all" if days_before >= ENOUGH_DAYS else "some" if days_before else "none"
+    return digest_of([str(GAPS_VERSION), tier, *(" ".join(pair) for pair in published)])
+
+
+def days_with_rhythm(lake: TickLake, unit: DataTypeDay) -> list[date]:
+    """Return which of the four weeks before a unit have a rhythm; raises LakeError of any kind."""
+    first = DataTypeDay(unit.venue, unit.data_type, _before(unit.day, BASELINE_DAYS))
+    found = lake.list_between(rhythm_prefix(unit), rhythm_key(first), rhythm_key(unit))
+    return [day for stat in found if (day := day_of_rhythm(stat.key)) is not None]
+
+
+def _before(day: date, days: int) -> date:
+    return day - min(timedelta(days=days), day - date.min)
+
+
+class GapLook:
+    """What is looked at for a venue's day: each data type's rhythm, those of the days before, the vendor's word."""
+
+    def __init__(self, lake: TickLake, venue: str, day: date, receipts: Mapping[DataType, Receipt]) -> None:
+        self._lake = lake
+        self._day = day
+        self._receipts = receipts
+        self._rhythm = {data_type: _rhythm_of(lake, receipt) for data_type, receipt in receipts.items()}
+        self._before: dict[DataType, pl.DataFrame] = {}
+        for data_type, receipt in receipts.items():
+            days = days_with_rhythm(lake, receipt.unit)
+            self._before[data_type] = load_rhythms(lake, [DataTypeDay(venue, data_type, it) for it in days])
+        self.days_before = {data_type: frame["day"].n_unique() for data_type, frame in self._before.items()}
+        self._visible = {
+            data_type: visible_from(frame, self._before[data_type], day) for data_type, frame in self._rhythm.items()
+        }
+        self._facts = DayFacts(
+            venue=venue,
+            midnight_us=midnight_us(day),
+            instruments={},
+            silences={data_type: _silences_of(frame) for data_type, frame in self._rhythm.items()},
+            visible=self._visible,
+            incidents=_incidents(lake, venue),
+        )
+        self._expiries = _expiries(lake, venue, day)
+
+    def basis(self, data_type: DataType) -> tuple[str, int]:
+        """Return what stands for all that was looked at, and how many days before were held."""
+        days = self.days_before[data_type]
+        return basis_of(self._receipts.values(), days), days
+
+    def gaps_of(self, data_type: DataType) -> pl.DataFrame:
+        """Return the gaps of a data type with their causes, and who is not judged, as `GAPS_SCHEMA`."""
+        rhythm = self._rhythm[data_type]
+        found = find_gaps(rhythm, self._before[data_type], self._day)
+        facts = self._facts_of(self._receipts[data_type], rhythm)
+        attributor = Attributor(facts, data_type)
+        told = [attributor.attribute(Gap(*row[:6])) for row in found.iter_rows()]
+        gaps = found.with_columns(
+            start=_instant("start_us"),
+            end=_instant("end_us"),
+            seconds=(pl.col("end_us") - pl.col("start_us")) / 1e6,
+            cause=pl.Series([item.cause.value for item in told], dtype=pl.String()),
+            evidence=pl.Series([item.evidence for item in told], dtype=pl.String()),
+        ).join(self._visible[data_type].drop("basis"), on="instrument_key", how="left")
+        rows = [gaps.select(GAPS_SCHEMA.names()), self._ours_besides(facts, gaps), self._not_judged(data_type)]
+        return pl.concat(rows).sort("instrument_key", "start", "cause")
+
+    def _facts_of(self, receipt: Receipt, rhythm: pl.DataFrame) -> DayFacts:
+        lost = find_lost(self._lake, receipt, rhythm)
+        files = {file.vendor_symbol: file for file in receipt.files}
+        keys = {series_of(item, receipt.unit): files[item.vendor_symbol] for item in receipt.objects}
+        keys |= {file.instrument_key: file for file in receipt.files if file.instrument_key}
+        instruments = {
+            key: InstrumentFacts(
+                lost=lost[key].told if key in lost else None,
+                lost_spans=lost[key].spans if key in lost else (),
+                is_first_day=file.is_first_day,
+                is_last_day=file.is_last_day,
+                trades_until=self._expiries.get(key),
+            )
+            for key, file in keys.items()
+        }
+        known = self._facts
+        return DayFacts(known.venue, known.midnight_us, instruments, known.silences, known.visible, known.incidents)
+
+    def _ours_besides(self, facts: DayFacts, gaps: pl.DataFrame) -> pl.DataFrame:
+        """Return the spans that lack rows of the vendor's, however short: they are no matter of probability."""
+        known = set(gaps.select("instrument_key", "start_us", "end_us").iter_rows())
+        rows = [
+            {"instrument_key": key, "start_us": start, "end_us": end, "evidence": it.lost}
+            for key, it in facts.instruments.items()
+            for start, end in it.lost_spans
+            if (key, start, end) not in known
+        ]
+        frame = pl.DataFrame(
+            rows,
+            schema={
+                "instrument_key": pl.String(),
+                "start_us": pl.Int64(),
+                "end_us": pl.Int64(),
+                "evidence": pl.String(),
+            },
+        )
+        return _as_gaps(
+            frame.with_columns(
+                start=_instant("start_us"),
+                end=_instant("end_us"),
+                seconds=(pl.col("end_us") - pl.col("start_us")) / 1e6,
+            ),
+            Cause.OURS,
+        )
+
+    def _not_judged(self, data_type: DataType) -> pl.DataFrame:
+        rows = self._rhythm[data_type].group_by("instrument_key").agg(pl.col("rows").sum())
+        quiet = (
+            self._visible[data_type].filter(pl.col("visible_from_seconds").is_null()).join(rows, on="instrument_key")
+        )
+        why = pl.format("{} rows a day: too few to tell a gap from a quiet market", pl.col("rows"))
+        start = midnight_us(self._day)
+        return _as_gaps(
+            quiet.with_columns(
+                start=pl.lit(start).cast(pl.Datetime("us", "UTC")),
+                end=pl.lit(start + DAY_US).cast(pl.Datetime("us", "UTC")),
+                seconds=pl.lit(DAY_US / 1e6),
+                evidence=why,
+            ),
+            Cause.NOT_JUDGED,
+        )
+
+
+def _as_gaps(frame: pl.DataFrame, cause: Cause) -> pl.DataFrame:
+    missing = [name for name in GAPS_SCHEMA if name not in frame.columns]
+    nothing = [pl.lit(None, dtype=GAPS_SCHEMA[name]).alias(name) for name in missing]
+    whole = frame.with_columns(nothing).with_columns(pl.lit(cause.value).alias("cause"))
+    return whole.select(GAPS_SCHEMA.names()).cast(GAPS_SCHEMA)
+
+
+def _instant(column: str) -> pl.Expr:
+    return pl.col(column).cast(pl.Datetime("us", "UTC"))
+
+
+def _rhythm_of(lake: TickLake, receipt: Receipt) -> pl.DataFrame:
+    assert receipt.committed_at is not None  # noqa: S101  what is whole was committed
+    kept = load_rhythm(lake, receipt.unit, receipt.committed_at)
+    if kept is not None:
+        return kept
+    measured = measure_rhythm(lake, receipt)
+    save_rhythm(lake, receipt.unit, receipt.committed_at, measured)
+    return measured
+
+
+def _silences_of(rhythm: pl.DataFrame) -> pl.DataFrame:
+    return rhythm.select("instrument_key", "silences").explode("silences").drop_nulls().unnest("silences")
+
+
+def _incidents(lake: TickLake, venue: str) -> tuple[Incident, ...]:
+    answer = load_newest_answer(lake, venue)
+    return read_incidents(answer.exchange) if answer else ()
+
+
+def _expiries(lake: TickLake, venue: str, day: date) -> dict[str, datetime]:
+    try:
+        universe = read_universe(lake, venue, day, ("instrument_key", "expiry"))
+    except LakeObjectMissing:
+        return {}
+    return dict(universe.drop_nulls().iter_rows())

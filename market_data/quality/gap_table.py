@@ -1,0 +1,86 @@
+"""The table of a unit's gaps in the lake.
+
+One row for each gap of each instrument, and one (`cause` = `not_judged`, the whole day) for each instrument too quiet
+to be judged; sorted by instrument key, then start. A grouped file is judged as one series for each object that is
+published of it: its key is then venue, instrument type and stem.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from datetime import datetime
+
+import polars as pl
+
+from market_data.errors import LakeError, LakeObjectMissing
+from market_data.lake.base import PARQUET_CONTENT, TickLake
+from market_data.lake.checksum import content_id_of_bytes
+from market_data.lake.keys import gaps_key
+from market_data.model.tick_file import DataTypeDay
+from market_data.quality.causes import Cause
+from market_data.receipts.receipt import JudgedGaps
+
+# Times are UTC. `expected_rows`: how many rows usually come in such a span; `score`: the robust z (quality/gaps.py);
+# `visible_from_seconds`: from how long a silence on this instrument's gaps are seen; `basis`: known from what.
+GAPS_SCHEMA = pl.Schema(
+    {
+        "instrument_key": pl.String(),
+        "start": pl.Datetime("us", "UTC"),
+        "end": pl.Datetime("us", "UTC"),
+        "seconds": pl.Float64(),
+        "cause": pl.String(),
+        "evidence": pl.String(),
+        "expected_rows": pl.Float64(),
+        "ids_missing": pl.Int64(),
+        "score": pl.Float64(),
+        "visible_from_seconds": pl.Float64(),
+        "basis": pl.String(),
+    }
+)
+
+
+def digest_of(texts: Iterable[str]) -> str:
+    """Return 64 bits that stand for texts in their order."""
+    return content_id_of_bytes("\n".join(texts).encode())
+
+
+def save_gaps(
+    lake: TickLake, unit: DataTypeDay, of: datetime, gaps: pl.DataFrame, basis: tuple[str, int]
+) -> JudgedGaps:
+    """Write the gaps of a unit under the name of their content, and return what its receipt says of them."""
+    data = _bytes_of(gaps)
+    content_id = content_id_of_bytes(data)
+    stat = lake.put_bytes(data, gaps_key(unit, content_id), content_type=PARQUET_CONTENT)
+    not_judged = gaps.filter(pl.col("cause") == Cause.NOT_JUDGED.value).height
+    return JudgedGaps(
+        of=of,
+        content_id=content_id,
+        size_bytes=stat.size_bytes,
+        crc32c=stat.crc32c,
+        gaps=gaps.height - not_judged,
+        not_judged=not_judged,
+        days_before=basis[1],
+        basis=basis[0],
+    )
+
+
+def load_gaps(lake: TickLake, unit: DataTypeDay, judged: JudgedGaps) -> pl.DataFrame:
+    """Return the gaps that a receipt names; raises LakeError (permanent) where they are missing or damaged."""
+    key = gaps_key(unit, judged.content_id)
+    try:
+        data, stat = lake.get_bytes(key)
+    except LakeObjectMissing as error:
+        raise LakeError(
+            f"{lake.uri(key)}: the gaps that the receipt of {unit} names are gone ({error}). Judge the day again: "
+            f"materialise the asset {unit.venue.lower()}/agreement of {unit.day}"
+        ) from error
+    if (stat.size_bytes, stat.crc32c) != (judged.size_bytes, judged.crc32c):
+        raise LakeError(f"{lake.uri(key)} is not what the receipt of {unit} names: judge the day again")
+    return pl.read_parquet(io.BytesIO(data)).select(GAPS_SCHEMA.names())
+
+
+def _bytes_of(gaps: pl.DataFrame) -> bytes:
+    sink = io.BytesIO()
+    gaps.select(GAPS_SCHEMA.names()).write_parquet(sink, compression="zstd", compression_level=3)
+    return sink.getvalue()

@@ -1,0 +1,121 @@
+"""The rhythm of a tick file: how many rows came in each hour of its day, and where none came for long.
+
+Measured on what is published (on `local_timestamp`), in one pass and bounded memory. A silence is a step between two
+arrivals, or between an arrival and an edge of the UTC day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from market_data.quality.hours import DAY_US, HOUR_US, HOURS, RHYTHM_SCHEMA, midnight_us
+
+# Shorter steps are nothing to anybody; the vendor's collectors are away for 0.3 s and more at midnight.
+LEAST_SILENCE_US = 300_000
+# The longest of an hour, by its start; gaps are among them, for they are long.
+KEPT_SILENCES = 16
+# One id after the other, but for what was lost: then a jump says how many rows are missing.
+CONTIGUOUS_SHARE = 0.999
+_FEWEST_IDS = 100
+
+_Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Silences:
+    starts: _Ints
+    ends: _Ints
+    ids_missing: _Ints
+
+    @classmethod
+    def none(cls) -> _Silences:
+        return cls(*(np.empty(0, np.int64) for _ in range(3)))
+
+    def __add__(self, other: _Silences) -> _Silences:
+        pairs = ((self.starts, other.starts), (self.ends, other.ends), (self.ids_missing, other.ids_missing))
+        return _Silences(*(np.concatenate(pair) for pair in pairs))
+
+
+class RhythmMeter:
+    """Looks at the arrivals of one instrument's day in their order; `add` each batch, then ask for `hours`."""
+
+    def __init__(self, day: date) -> None:
+        self._start_us = midnight_us(day)
+        self._last_us = self._start_us
+        self._last_id: int | None = None
+        self._rows = np.zeros(HOURS, np.int64)
+        self._silences = _Silences.none()
+        self._id_steps = self._id_steps_of_one = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows there were."""
+        return int(self._rows.sum())
+
+    def add(self, batch: pl.DataFrame) -> None:
+        """Look at the next rows: their `local_timestamp`, and their `id` where there is one."""
+        if batch.is_empty():
+            return
+        times = batch["local_timestamp"].to_numpy().view(np.int64)
+        hours = np.clip((times - self._start_us) // HOUR_US, 0, HOURS - 1)
+        self._rows += np.bincount(hours, minlength=HOURS)
+        jumps = self._jumps_of(batch["id"]) if "id" in batch.columns else np.zeros(len(times), np.int64)
+        self._keep(np.concatenate(([self._last_us], times)), jumps)
+        self._last_us = int(times[-1])
+
+    def _jumps_of(self, ids: pl.Series) -> _Ints:
+        """Return how many ids are missing before each row, 0 where that cannot be told."""
+        numbers = ids.cast(pl.Int64, strict=False)
+        before = numbers.shift(1)
+        if self._last_id is not None:
+            before = pl.concat([pl.Series([self._last_id], dtype=pl.Int64), numbers[:-1]])
+        steps = numbers - before
+        self._id_steps += ids.len()
+        self._id_steps_of_one += int((steps == 1).sum())
+        self._last_id = numbers[-1]
+        return (steps - 1).clip(lower_bound=0).fill_null(0).to_numpy()
+
+    def _keep(self, times: _Ints, jumps: _Ints) -> None:
+        at = np.nonzero(np.diff(times) >= LEAST_SILENCE_US)[0]
+        self._silences += _Silences(times[at], times[at + 1], jumps[at])
+
+    def hours(self, instrument_key: str) -> pl.DataFrame:
+        """Return the rhythm as 24 rows of `RHYTHM_SCHEMA`; of a day without rows it is one silence."""
+        end_us = self._start_us + DAY_US
+        is_contiguous = self._id_steps >= _FEWEST_IDS and self._id_steps_of_one >= CONTIGUOUS_SHARE * self._id_steps
+        silences = self._silences
+        if end_us - self._last_us >= LEAST_SILENCE_US:
+            silences += _Silences(*(np.array([value], np.int64) for value in (self._last_us, end_us, 0)))
+        lengths = silences.ends - silences.starts
+        first = np.clip((silences.starts - self._start_us) // HOUR_US, 0, HOURS - 1)
+        last = np.clip((silences.ends - 1 - self._start_us) // HOUR_US, 0, HOURS - 1)
+        longest, kept = np.zeros(HOURS, np.int64), []
+        for hour in range(HOURS):
+            touching = lengths[(first <= hour) & (hour <= last)]
+            longest[hour] = touching.max() if touching.size else LEAST_SILENCE_US
+            own = np.nonzero(first == hour)[0]
+            chosen = np.sort(own[np.argsort(-lengths[own], kind="stable")[:KEPT_SILENCES]])
+            kept.append(
+                [
+                    {
+                        "start_us": int(silences.starts[it]),
+                        "end_us": int(silences.ends[it]),
+                        "ids_missing": int(silences.ids_missing[it]) if is_contiguous else None,
+                    }
+                    for it in chosen
+                ]
+            )
+        columns = {
+            "instrument_key": [instrument_key] * HOURS,
+            "hour": list(range(HOURS)),
+            "rows": self._rows,
+            "longest_us": longest,
+            "silences": kept,
+            "has_contiguous_ids": [is_contiguous] * HOURS,
+        }
+        return pl.DataFrame(columns, schema=RHYTHM_SCHEMA)
