@@ -86,6 +86,7 @@ HOMES = {
     "google": {"lake", "defs"},
     "yaml": {"settings", "simulator", "demo"},
     "click": {"cli", "simulator"},
+    "numba": {"quality"},
 }
 
 
