@@ -7,7 +7,7 @@ computation. `book_ticker` is a stream of its own, trades are too: they speak of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -107,7 +107,21 @@ def compare_day(held: Mapping[DataType, Batches], before: DayBefore | None) -> t
     if DataType.DERIVATIVE_TICKER in held:
         found.append(_last_price(book, held[DataType.DERIVATIVE_TICKER]))
     bid, _, ask, _ = book.tops.levels[-1]
+    found = accuse(found)
     return found, DayBefore(float(bid), float(ask), int(book.tops.times[-1]))
+
+
+def accuse(found: Sequence[Compared]) -> list[Compared]:
+    """Return the comparisons with the book so that the odd one out stands accused alone.
+
+    L2 where quotes and snapshots all differ from it, else the one that does; of two nobody can tell.
+    """
+    held_against_book = [it for it in found if it.name.endswith("_unlike_book") and it.value is not None]
+    differing = [it for it in held_against_book if it.value]
+    if len(held_against_book) == 1 or not differing:
+        return list(found)
+    accused = {it.name: (L2,) if len(differing) == len(held_against_book) else it.data_types[:1] for it in differing}
+    return [replace(it, data_types=accused.get(it.name, it.data_types)) for it in found]
 
 
 def build_book(held: Mapping[DataType, Batches]) -> BookDay:

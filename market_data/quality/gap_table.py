@@ -72,11 +72,11 @@ def load_gaps(lake: TickLake, unit: DataTypeDay, judged: JudgedGaps) -> pl.DataF
         data, stat = lake.get_bytes(key)
     except LakeObjectMissing as error:
         raise LakeError(
-            f"{lake.uri(key)}: the gaps that the receipt of {unit} names are gone ({error}). Judge the day again: "
-            f"materialise the asset {unit.venue.lower()}/agreement of {unit.day}"
+            f"{lake.uri(key)}: the gaps that the receipt of {unit} names are gone ({error}): run the job `recheck` of "
+            f"{unit.day}"
         ) from error
     if (stat.size_bytes, stat.crc32c) != (judged.size_bytes, judged.crc32c):
-        raise LakeError(f"{lake.uri(key)} is not what the receipt of {unit} names: judge the day again")
+        raise LakeError(f"{lake.uri(key)} is not what the receipt of {unit} names: run the job `recheck` of that day")
     return pl.read_parquet(io.BytesIO(data)).select(GAPS_SCHEMA.names())
 
 
