@@ -20,6 +20,7 @@ from market_data.defs.keys import agreement_asset_key, raw_asset_key
 from market_data.defs.logs import logs_shown_in_dagster
 from market_data.defs.many_days import ToldEvent, run_days
 from market_data.defs.resources import LakeResource
+from market_data.defs.runs import LAKE_QUEUE
 from market_data.defs.tables import make_table
 from market_data.lake.keys import agreement_key
 from market_data.model.venues import group_name_of
