@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from market_data.defs.agreement import QUALITY_GROUP, build_agreement, build_agreement_job
+from market_data.defs.agreement_due import build_agreement_due
 from market_data.defs.assets import build_venue_assets
 from market_data.defs.combined_universe import UNIVERSE_KEY, build_combined_universe
 from market_data.defs.coverage import COVERAGE_KEY, LAKE_GROUP, build_coverage
@@ -65,7 +66,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             build_combined_universe(settings, days),
         ],
         jobs=[job, recheck, refresh, build_agreement_job(), universe, coverage, build_rebuild_history(settings), tidy],
-        sensors=[*sensors, needs_sensor],
+        sensors=[*sensors, needs_sensor, build_agreement_due(settings)],
         schedules=[*schedules, tidy_daily],
         resources=build_resources(settings),
         executor=build_executor(settings.engine),

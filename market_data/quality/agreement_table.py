@@ -68,3 +68,11 @@ def load_agreements(lake: TickLake, venue: str, days: Iterable[date]) -> dict[da
     with ThreadPoolExecutor(READERS) as pool:
         found = pool.map(lambda day: load_agreement(lake, venue, day)[0], asked)
     return {day: table for day, table in zip(asked, found, strict=True) if table is not None}
+
+
+def load_agreements_bases(lake: TickLake, venue: str, days: Iterable[date]) -> dict[date, str]:
+    """Return what the tables of several days were made by, of those that are there."""
+    asked = list(days)
+    with ThreadPoolExecutor(READERS) as pool:
+        found = list(pool.map(lambda day: load_agreement(lake, venue, day), asked))
+    return {day: basis for day, (table, basis) in zip(asked, found, strict=True) if table is not None}

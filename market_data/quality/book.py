@@ -22,6 +22,7 @@ from market_data.quality.book_kernel import (
     HAS_IMAGE,
     IMAGES,
     IS_EQUAL,
+    IS_OPEN,
     MESSAGES,
     REMOVALS,
     SLOTS,
@@ -126,7 +127,8 @@ class Book:
     def end(self, streams: Streams) -> Tops:
         """Look at the last message."""
         out = self._room_for(0)
-        written, compared = look(self._held, streams, out, 1, 0) if self.has_image else (1, 0)
+        is_open = self.has_image and self._held.state[IS_OPEN]
+        written, compared = look(self._held, streams, out, 1, 0) if is_open else (1, 0)
         self._equal_changes.append(out.equal[:compared])
         return self._tops(out, written)
 

@@ -18,13 +18,14 @@ Flags = npt.NDArray[np.bool_]
 _LEVELS = 25
 _BID, _ASK = 0, 1
 # of `state`: levels of the bid and of the ask, whether there was an image, whether the last row was of one, the last
-# message's time; counters; then for each of two streams of snapshots: which is in force, whether the book equalled it
-# last, how many messages were compared, and how many were equal
+# message's time; counters; whether the last message was not looked at yet; then for each of two streams of snapshots:
+# which is in force, whether the book equalled it last, how many messages were compared, and how many were equal
 N_BID, N_ASK, HAS_IMAGE, IN_IMAGE, TIME = range(5)
 UNKNOWN, BEFORE_IMAGE, IMAGES, CORRECTED, MESSAGES, REMOVALS = range(5, 11)
-STREAMS = (11, 15)
+IS_OPEN = 11
+STREAMS = (12, 16)
 IS_EQUAL, COMPARED, EQUAL = 1, 2, 3
-SLOTS = 19
+SLOTS = 20
 
 
 class RowArrays(NamedTuple):
@@ -201,11 +202,13 @@ def apply(rows: RowArrays, held: Held, streams: Streams, out: Written, span: tup
         if rows.times[at] != state[TIME]:
             if state[IN_IMAGE]:
                 _end_image(held)
-            if state[HAS_IMAGE]:
+            if state[HAS_IMAGE] and state[IS_OPEN]:
                 written, compared = look(held, streams, out, written, compared)
+            state[IS_OPEN] = 0
             if rows.times[at] > until:
                 break
             state[TIME] = rows.times[at]
+            state[IS_OPEN] = 1
             state[MESSAGES] += 1
         if state[N_BID] + 1 >= room or state[N_ASK] + 1 >= room:
             break

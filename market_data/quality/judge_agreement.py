@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from market_data.errors import LakeConflict
 from market_data.index.store import save_part
+from market_data.index.unit import UnitHead
 from market_data.lake.base import TickLake
 from market_data.lake.format import ensure_writable
 from market_data.lake.keys import object_key, receipt_key
@@ -89,7 +90,10 @@ def judge_agreement(
         for data_type, found in look.findings.items():
             findings.setdefault((data_type, objects[data_type].vendor_symbol), []).extend(found)
     table = pl.DataFrame(rows, schema=AGREEMENT_SCHEMA)
-    save_agreement(lake, venue, day, table, basis_of_agreement(receipts.values(), past))
+    if receipts:
+        save_agreement(
+            lake, venue, day, table, basis_of_agreement(receipts.values(), has_day_before=past.has_day_before)
+        )
     for data_type, receipt in receipts.items():
         own = {symbol: found for (kind, symbol), found in findings.items() if kind is data_type}
         _keep(lake, receipt, held[data_type][1], own)
@@ -100,10 +104,10 @@ def _can_be_judged(receipt: Receipt | None) -> bool:
     return receipt is not None and receipt.claim is None and receipt.is_settled and receipt.is_complete
 
 
-def basis_of_agreement(receipts: Iterable[Receipt], past: Past) -> str:
-    """Return what stands for all that was looked at: the day's publications, and whether the day before was there."""
-    published = sorted(f"{receipt.data_type} {receipt.committed_at}" for receipt in receipts)
-    return digest_of([*published, "with the day before" if past.has_day_before else "without"])
+def basis_of_agreement(units: Iterable[Receipt | UnitHead], *, has_day_before: bool) -> str:
+    """Return what stands for all that is looked at: the day's publications, and whether the day before was judged."""
+    published = sorted(f"{unit.data_type} {unit.committed_at}" for unit in units if unit.is_complete)
+    return digest_of([*published, "with the day before" if has_day_before else "without"])
 
 
 def _with_contiguous_ids(lake: TickLake, receipts: Mapping[DataType, Receipt]) -> set[str]:
