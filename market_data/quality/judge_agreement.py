@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from market_data.errors import LakeConflict
 from market_data.index.store import save_part
@@ -38,13 +37,13 @@ from market_data.quality.agreement_rules import (
 from market_data.quality.agreement_table import AGREEMENT_SCHEMA, BOOK_END, VERIFIABILITY, save_agreement
 from market_data.quality.gap_table import digest_of
 from market_data.quality.past import Past
+from market_data.quality.published_rows import read_batches
 from market_data.quality.rhythm_table import load_rhythm
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import PublishedObject, Receipt
 from market_data.receipts.store import load_receipt, save_receipt
 from market_data.ticks.rules import Finding, Rule
 
-_BATCH_ROWS = 250_000
 _LIQUID_ROWS = 1_000
 _RULES = dict.fromkeys(DataType, AGREEMENT_RULES)
 # What an instrument's day can be verified by, besides by itself.
@@ -158,12 +157,7 @@ class _InstrumentLook:
         key = object_key(receipt.known_layouts[0], item.name(receipt.unit))
 
         def read() -> Iterator[pl.DataFrame]:
-            path = self.lake.fetch_file(key, folder)
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(_BATCH_ROWS):
-                    frame = pl.from_arrow(batch)
-                    assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch of a table is one
-                    yield frame
+            yield from read_batches(self.lake.fetch_file(key, folder), data_type)
 
         return read
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import click
 
 from market_data_tests.benchmarks import (
+    agreement,
     dagster_runs,
     decoding,
     downloads,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[Options], Results]] = {
     "read_paths": read_paths.measure,
     "sensors": sensors.measure,
     "index": index.measure,
+    "agreement": agreement.measure,
 }
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
 import pytest
 
-from market_data.model.data_types import TABLES, DataType
+from market_data.model.data_types import DataType
 from market_data.quality.agreement import Batches, Compared, DayBefore, compare_day
 from market_data_tests.quality.made_books import Frames, make_day
+from market_data_tests.quality.vendor_samples import SAMPLE_DAYS, SAMPLES, load_sample
 
 L2, QUOTES, TRADES = DataType.INCREMENTAL_BOOK_L2, DataType.QUOTES, DataType.TRADES
 S25, S5, TICKER = DataType.BOOK_SNAPSHOT_25, DataType.BOOK_SNAPSHOT_5, DataType.BOOK_TICKER
-SAMPLES = Path(__file__).parents[3] / "shared/samples"
 
 
 def in_pieces(frames: Frames, size: int) -> dict[DataType, Batches]:
@@ -112,20 +111,10 @@ def test_without_l2_quotes_are_held_against_the_snapshots() -> None:
     assert (found["quotes_unlike_snapshots"].value or 0) > 1e-4
 
 
-def sample(data_type: DataType, venue: str, symbol: str, days: list[str]) -> pl.DataFrame:
-    names = [column.name for column in TABLES[data_type].vendor_columns]
-    frames = [pl.read_csv(SAMPLES / f"{venue}_{data_type}_{day}_{symbol}.csv.gz", new_columns=names) for day in days]
-    numbers = [pl.col(name).cast(pl.Float64) for name in names if name.startswith(("price", "amount", "bid", "ask"))]
-    return pl.concat(frames).with_columns(pl.col("local_timestamp").cast(pl.Datetime("us", "UTC")), *numbers)
-
-
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the vendor's files are kept beside the repository, in shared/samples")
-@pytest.mark.parametrize(
-    ("venue", "symbol", "days"),
-    [("binance", "BTCUSDT", ["2024-08-08", "2024-08-09"]), ("binance-delivery", "ETHUSD_PERP", ["2024-08-08"])],
-)
-def test_real_data_agree_in_every_instant_over_midnight_too(venue: str, symbol: str, days: list[str]) -> None:
-    frames = {it: sample(it, venue, symbol, days) for it in (L2, QUOTES, S25, S5, TICKER, TRADES)}
+@pytest.mark.parametrize(("venue", "symbol", "days"), SAMPLE_DAYS)
+def test_real_data_agree_in_every_instant_over_midnight_too(venue: str, symbol: str, days: Sequence[str]) -> None:
+    frames = {it: load_sample(it, venue, symbol, days) for it in (L2, QUOTES, S25, S5, TICKER, TRADES)}
     found = compared(frames, 20_000)
     for name in ("snapshot_25_unlike_book", "snapshot_5_unlike_book", "quotes_unlike_book"):
         assert found[name].compared > 5000
