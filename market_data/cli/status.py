@@ -104,7 +104,7 @@ def _venue_records(latest: Mapping[str, date | None], looks: Mapping[str, VenueL
             "venue": venue,
             "latest_complete_day": day and day.isoformat(),
             "exported_before": looks[venue].exported_until if venue in looks else None,
-            "asked": describe_time(looks[venue].at) if venue in looks else None,
+            "asked": describe_time(looks[venue].at) if venue in looks and looks[venue].was_asked else None,
         }
         for venue, day in latest.items()
     ]

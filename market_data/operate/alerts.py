@@ -195,7 +195,8 @@ def _what_of(kind: Kind, stretch: Sequence[OpenDay]) -> str:
 class VenueLook(Fact):
     """What a look of the sensor `new_days` found of a venue.
 
-    `exported_until` is exclusive, None where the vendor did not say (`problem`); no day from `ended_on` on is exported.
+    `exported_until` is exclusive, None where the vendor did not say (`problem`) or was not asked, as there was nothing
+    to ask for; no day from `ended_on` on is exported.
     `newest_day` is the last that can be asked for, `newest_tried` the last that the lake has a receipt of.
     """
 
@@ -205,6 +206,11 @@ class VenueLook(Fact):
     exported_until: date | None = None
     ended_on: date | None = None
     problem: str = ""
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether the vendor was asked what it has exported."""
+        return self.exported_until is not None or bool(self.problem)
 
 
 def alert_of_venue(venue: str, look: VenueLook) -> Alert | None:
