@@ -144,7 +144,8 @@ class OpenDay(Fact):
 _DAY_STEPS = {
     Kind.KEY_REFUSED: "see the key with `market-data doctor`, mend TARDIS_API_KEY, then run the days again",
     Kind.KEY_IN_USE: "stop the other use of the key, or wait: the days are run again by themselves",
-    Kind.PERMANENT: "mend the cause, then run the days again",
+    Kind.PERMANENT: "look at the newest run; mend the cause, or waive files that the vendor never will (`waivers:`), "
+    "then run the days again",
     Kind.GIVEN_UP: "look at the newest run, then run the days again",
     Kind.CANCELLED: "run the days again, or leave them",
     Kind.QUOTA_USED: "wait: the days are run again by themselves; or have the account's quota raised",
@@ -196,8 +197,8 @@ class VenueLook(Fact):
     """What a look of the sensor `new_days` found of a venue.
 
     `exported_until` is exclusive, None where the vendor did not say (`problem`) or was not asked, as there was nothing
-    to ask for; no day from `ended_on` on is exported.
-    `newest_day` is the last that can be asked for, `newest_tried` the last that the lake has a receipt of.
+    to ask for; no day from `ended_on` on is exported. `newest_day` is the last that can be asked for, `newest_tried`
+    the last that the lake has a receipt of.
     """
 
     at: AwareDatetime
