@@ -130,10 +130,15 @@ def open_project(
     simulator: RunningSimulator,
     venues: dict[str, dict[str, Any]],
     automation: dict[str, Any] | None = None,
+    *,
+    home: Path | None = None,
 ) -> Iterator[Project]:
-    """Give a project on an empty lake and a new instance; a failed request to the vendor is not sent again."""
+    """Give a project on an empty lake and a new instance; a failed request to the vendor is not sent again.
+
+    The instance is in memory, or what the dagster.yaml in `home` says.
+    """
     with (
-        dg.DagsterInstance.ephemeral() as instance,
+        dg.DagsterInstance.from_config(str(home)) if home else dg.DagsterInstance.ephemeral() as instance,
         stamina.set_testing(True, attempts=1),
         pytest.MonkeyPatch.context() as patch,
     ):

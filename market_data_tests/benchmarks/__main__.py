@@ -21,6 +21,7 @@ from market_data_tests.benchmarks import (
     memory,
     read_paths,
     report,
+    retention,
     sensors,
     small_files,
     store,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[Options], Results]] = {
     "read_paths": read_paths.measure,
     "sensors": sensors.measure,
     "index": index.measure,
+    "retention": retention.measure,
 }
 
 

@@ -1,0 +1,137 @@
+"""`retention`: Dagster's database of 365 days of 4 venues, before and after its runs are forgotten.
+
+Ten days of one venue with four data types are true runs (in this process: without the few events of queue and daemon).
+Their events, runs and check results are copied for the other days, by SQL: other ids, other days, the same texts. So
+four venues' year is one venue's four years. In SQLite (files) and PostgreSQL (its database), with one and with ten days
+in a run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+import sqlalchemy as db
+import yaml
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+
+from market_data.defs.retention import forget_runs
+from market_data.simulator.http.server import SimulatorOptions, run_simulator
+from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder
+from market_data_tests.in_process import Project, open_project
+from market_data_tests.postgres import IS_INSTALLED, run_postgres
+
+_VENUES = {"binance": {"data_types": ["trades", "quotes", "book_ticker", "book_snapshot_5"], "include": ["BTCUSDT"]}}
+_FIRST, _DAYS = date(2024, 8, 1), 10
+_VENUE_DAYS = 4 * 365
+_EVENTS, _CHECKS = SqlEventLogStorageTable, AssetCheckExecutionsTable
+
+
+def measure(options: Options) -> Results:
+    """Give megabytes, events and runs before and after, and the seconds that it took."""
+    results: Results = {}
+    copies = 3 if options.quick else _VENUE_DAYS // _DAYS - 1
+    for storage in ("sqlite", "postgres"):
+        if storage == "postgres" and not IS_INSTALLED:
+            continue
+        for days_per_run in (10, 1):
+            found = _measure(storage, days_per_run, copies)
+            results |= {f"retention.{storage}.{days_per_run}_days_a_run.{name}": it for name, it in found.items()}
+    return results
+
+
+def _measure(storage: str, days_per_run: int, copies: int) -> Results:
+    with _project(storage) as project:
+        _run_template(project, days_per_run)
+        _copy(project.instance, copies)
+        before, started = _sizes(project), time.perf_counter()
+        forget_runs(project.instance, datetime.now(UTC) + timedelta(days=1))
+        seconds, after = time.perf_counter() - started, _sizes(project)
+        pairs = {f"{name}.before": it for name, it in before.items()} | {f"{n}.after": it for n, it in after.items()}
+        return pairs | {"seconds": Measured((seconds,), "s", f"{_DAYS * (copies + 1):,} venue-days")}
+
+
+@contextmanager
+def _project(storage: str) -> Iterator[Project]:
+    options = SimulatorOptions(clock="2024-08-12T07:00:00Z", scale=0.02)
+    with disk_folder() as home, run_simulator(options) as simulator:
+        (home / "dagster").mkdir()
+        with run_postgres() if storage == "postgres" else nullcontext() as url:
+            settings: dict[str, Any] = {"telemetry": {"enabled": False}}
+            if url:
+                settings["storage"] = {"postgres": {"postgres_url": url}}
+            (home / "dagster" / "dagster.yaml").write_text(yaml.safe_dump(settings))
+            with open_project(home, simulator, _VENUES, home=home / "dagster") as project:
+                yield project
+
+
+def _run_template(project: Project, days_per_run: int) -> None:
+    for offset in range(0, _DAYS, days_per_run):
+        first = _FIRST + timedelta(days=offset)
+        last = first + timedelta(days=days_per_run - 1)
+        ran = project.run("__ASSET_JOB", first) if days_per_run == 1 else project.run_range("__ASSET_JOB", first, last)
+        assert ran.success
+
+
+def _copy(instance: dg.DagsterInstance, copies: int) -> None:
+    """Copy what the instance knows so many times, each time ten days earlier."""
+    storage, runs = instance.event_log_storage, instance.run_storage
+    assert isinstance(storage, SqlEventLogStorage)
+    assert isinstance(runs, SqlRunStorage)
+    originals = [run.run_id for run in instance.get_runs()]
+    for number in range(1, copies + 1):
+        shift = timedelta(days=number * _DAYS)
+        for run_id in originals:
+            other = str(uuid4())
+            with runs.connect() as connection:
+                _copy_rows(connection, RunsTable, run_id, other, shift)
+                _copy_rows(connection, RunTagsTable, run_id, other, shift)
+            with storage.index_connection() as connection:
+                _copy_rows(connection, _EVENTS, run_id, other, shift)
+                _copy_rows(connection, _CHECKS, run_id, other, shift)
+            if isinstance(storage, SqliteEventLogStorage):
+                shutil.copyfile(storage.path_for_shard(run_id), storage.path_for_shard(other))
+
+
+def _copy_rows(connection: db.Connection, table: db.Table, run_id: str, other: str, shift: timedelta) -> None:
+    """Insert the rows of a run again, under another run's id and on other days."""
+    for row in connection.execute(table.select().where(table.c.run_id == run_id)).mappings().all():
+        copied = {name: _moved(value, run_id, other, shift) for name, value in row.items() if name != "id"}
+        connection.execute(table.insert().values(copied))
+
+
+def _moved(value: object, run_id: str, other: str, shift: timedelta) -> object:
+    if not isinstance(value, str):
+        return value
+    text = value.replace(run_id, other)
+    for offset in range(_DAYS):
+        day = _FIRST + timedelta(days=offset)
+        text = text.replace(f"{day}", f"{day - shift}")
+    return text
+
+
+def _sizes(project: Project) -> Results:
+    instance = project.instance
+    storage = instance.event_log_storage
+    assert isinstance(storage, SqlEventLogStorage)
+    with storage.index_connection() as connection:
+        events = connection.execute(db.select(db.func.count()).select_from(_EVENTS)).scalar()
+        if isinstance(storage, SqliteEventLogStorage):
+            files = [path for path in (project.directory / "dagster" / "history").rglob("*") if path.is_file()]
+            size = sum(path.stat().st_size for path in files)
+        else:
+            connection.execute(db.text("vacuum full"))  # what is in use; else space is free for later events
+            size = connection.execute(db.text("select pg_database_size(current_database())")).scalar()
+    found = {"mb": (size / 1e6, "MB"), "events": (events, "events"), "runs": (instance.get_runs_count(), "runs")}
+    return {name: Measured((float(value or 0),), unit) for name, (value, unit) in found.items()}
