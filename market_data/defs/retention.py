@@ -1,27 +1,28 @@
-"""Dagster forgets runs that ended long ago, but nothing of how a day stands: its database grows with days, not with runs.
+"""Dagster forgets runs that ended long ago, and nothing of how days stand: its database grows with days, not with runs.
 
 Dagster's own deletion of a run takes its materialisations with it, and so the statuses of its partitions. Here
 materialisations and observations stay, and check results too, which have a table of their own. What goes: the other
 events of a run (planned steps, engine, resources, log lines, and the copies of its check results), what its steps
 printed, its record and tags.
 
-A run stays whole as long as a status stands on it: as the last attempt at a partition that no materialisation followed,
-as the last word of a check that it did not give or that failed and that running the day again heals (the sensor
-`failed_venue_days` goes by its log), as the last run of an asset, or as part of a backfill that goes on. Of the newest
-run of a day in a job that has a page of its own the record stays, with a tag that says where its log is.
+A run stays whole as long as one of its days is open: the last attempt at a partition failed or was cancelled, or a
+check that running the day again heals failed or was not heard of (the sensor `failed_venue_days` counts the attempts
+and reads what they said). So do the last run of an asset, and runs of a backfill that goes on. Of the newest run of a
+day in a job that has a page of its own the record stays, with a tag that says what became of its log.
 """
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as CheckStatus
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
@@ -31,11 +32,14 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG
 from sqlalchemy import or_, select
 
 from market_data.defs.checks import HEALED_BY_A_RERUN
-from market_data.defs.runs import LOG_DELETED_TAG, PARTITION_TAG, ended_at
+from market_data.defs.runs import LOG_DELETED_TAG, PARTITION_TAG, days_of, ended_at, venues_of
 from market_data.errors import ConfigurationError
+from market_data.model.venues import group_name_of
+from market_data.settings.environment import Settings
 
 _KEPT = [dg.DagsterEventType.ASSET_MATERIALIZATION.value, dg.DagsterEventType.ASSET_OBSERVATION.value]
 _GOING_ON = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+_NOT_SUCCEEDED = [status for status in dg.DagsterRunStatus if status is not dg.DagsterRunStatus.SUCCESS]
 _RUNS_A_READ = 500
 # Other runs wait while SQLite writes its file anew, and fail after 30 s: about 100 MB a second at the slowest.
 _MOST_REWRITTEN_BYTES = 2 * 10**9
@@ -55,12 +59,34 @@ class _EndedRun:
 
     run_id: str
     page: tuple[str, str] | None
-    backfill: str | None
     has_log: bool
+    is_needed: bool
 
 
-def forget_runs(instance: dg.DagsterInstance, before: datetime) -> Forgotten:
-    """Forget the runs that ended before an instant and that no status stands on; cut short, the next one goes on.
+@dataclass(slots=True)
+class _Needed:
+    """What runs are needed for: themselves, venue-days that are open, backfills that go on."""
+
+    venues: dict[str, str]
+    runs: set[str] = field(default_factory=set)
+    open_days: set[tuple[str, str | None]] = field(default_factory=set)
+    backfills: set[str | None] = field(default_factory=set)
+
+    def add(self, key: dg.AssetKey, day: str | None, run_id: str) -> None:
+        """Add the last attempt at a partition of an asset, or at a check of it."""
+        self.runs.add(run_id)
+        if venue := self.venues.get(key.path[0]):
+            self.open_days.add((venue, day))
+
+    def has(self, run: dg.DagsterRun) -> bool:
+        """Whether a run is needed."""
+        pairs = product(venues_of(run, self.venues.values()), days_of(run))
+        is_of_backfill = run.tags.get(BACKFILL_ID_TAG) in self.backfills
+        return run.run_id in self.runs or is_of_backfill or not self.open_days.isdisjoint(pairs)
+
+
+def forget_runs(instance: dg.DagsterInstance, settings: Settings, before: datetime) -> Forgotten:
+    """Forget the runs that ended before an instant and are needed no more; cut short, the next one goes on.
 
     Raises ConfigurationError (permanent) where Dagster's storage is none of SQL.
     """
@@ -71,44 +97,55 @@ def forget_runs(instance: dg.DagsterInstance, before: datetime) -> Forgotten:
             "`limits: {keep_runs_days: null}` in the venues file"
         )
     runs = events = 0
-    if ended := list(_ended_runs(instance, before)):
-        standing, going_on = set(_runs_that_statuses_stand_on(instance, storage)), _backfills(instance)
-        shown: set[tuple[str, str]] = set()
-        for run in ended:
-            has_record = run.page is not None and run.page not in shown
-            shown.update([run.page] if run.page else [])
-            if run.run_id in standing or run.backfill in going_on or (has_record and not run.has_log):
-                continue
-            events += _forget(instance, storage, run, before, has_record=has_record)
+    shown: set[tuple[str, str]] = set()
+    for run in list(_ended_runs(instance, _find_needed(instance, storage, settings), before)):
+        has_record = run.page is not None and run.page not in shown
+        shown.update([run.page] if run.page else [])
+        if not run.is_needed and (run.has_log or not has_record):
+            events += _forget(instance, storage, run.run_id, before, has_record=has_record)
             runs += 1
     if isinstance(storage, SqliteEventLogStorage):
         _give_back_space(Path(storage.path_for_shard(INDEX_SHARD_NAME)))
     return Forgotten(runs, events)
 
 
-def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[_EndedRun]:
+def _ended_runs(instance: dg.DagsterInstance, needed: _Needed, before: datetime) -> Iterator[_EndedRun]:
     """Yield the runs that ended before an instant, newest first."""
     wanted, cursor = dg.RunsFilter(statuses=FINISHED_STATUSES, updated_before=before), None
     while page := instance.get_run_records(wanted, limit=_RUNS_A_READ, cursor=cursor):
         cursor = page[-1].dagster_run.run_id
         for run in (record.dagster_run for record in page if ended_at(record) < before):
             day = run.tags.get(PARTITION_TAG)
-            has_page = day is not None and run.job_name != IMPLICIT_ASSET_JOB_NAME
-            shown = (run.job_name, day) if has_page and day else None
-            yield _EndedRun(run.run_id, shown, run.tags.get(BACKFILL_ID_TAG), LOG_DELETED_TAG not in run.tags)
+            shown = (run.job_name, day) if day and run.job_name != IMPLICIT_ASSET_JOB_NAME else None
+            yield _EndedRun(run.run_id, shown, LOG_DELETED_TAG not in run.tags, needed.has(run))
 
 
-def _runs_that_statuses_stand_on(instance: dg.DagsterInstance, storage: SqlEventLogStorage) -> Iterator[str]:
+def _find_needed(instance: dg.DagsterInstance, storage: SqlEventLogStorage, settings: Settings) -> _Needed:
+    needed = _Needed({group_name_of(venue): venue for venue in settings.config.venues})
+    needed.backfills |= {it.backfill_id for it in instance.get_backfills(BulkActionsFilter(statuses=_GOING_ON))}
     for record in instance.get_asset_records():
-        yield from filter(None, [record.asset_entry.last_run_id])
+        needed.runs.update(filter(None, [record.asset_entry.last_run_id]))
         key = record.asset_entry.asset_key
-        attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
-        yield from (run_id for run_id, _ in attempts.values())
+        for day, run_id in _open_attempts(instance, storage, key):
+            needed.add(key, day, run_id)
     for last in storage.get_asset_check_partition_info(list(_known_checks(storage))):
-        is_planned = last.latest_execution_status is AssetCheckExecutionRecordStatus.PLANNED
-        is_failed = last.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED
-        if is_planned or (is_failed and last.check_key.name in HEALED_BY_A_RERUN):
-            yield last.latest_planned_run_id
+        status, name = last.latest_execution_status, last.check_key.name
+        if status is CheckStatus.PLANNED or (status is CheckStatus.FAILED and name in HEALED_BY_A_RERUN):
+            needed.add(last.check_key.asset_key, last.partition_key, last.latest_planned_run_id)
+    return needed
+
+
+def _open_attempts(
+    instance: dg.DagsterInstance, storage: SqlEventLogStorage, key: dg.AssetKey
+) -> Iterator[tuple[str, str]]:
+    """Yield the partitions of an asset whose last attempt did not succeed, each with its run."""
+    attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
+    if not attempts:
+        return
+    run_ids = sorted({run_id for run_id, _ in attempts.values()})
+    found = instance.get_runs(dg.RunsFilter(run_ids=run_ids, statuses=_NOT_SUCCEEDED))
+    failed = {run.run_id for run in found}
+    yield from ((day, run_id) for day, (run_id, _) in attempts.items() if run_id in failed)
 
 
 def _known_checks(storage: SqlEventLogStorage) -> Iterator[dg.AssetCheckKey]:
@@ -120,28 +157,23 @@ def _known_checks(storage: SqlEventLogStorage) -> Iterator[dg.AssetCheckKey]:
             yield dg.AssetCheckKey(key, name)
 
 
-def _backfills(instance: dg.DagsterInstance) -> set[str | None]:
-    """Return the ids of Dagster's backfills that have not ended."""
-    return {backfill.backfill_id for backfill in instance.get_backfills(BulkActionsFilter(statuses=_GOING_ON))}
-
-
 def _forget(
-    instance: dg.DagsterInstance, storage: SqlEventLogStorage, run: _EndedRun, before: datetime, *, has_record: bool
+    instance: dg.DagsterInstance, storage: SqlEventLogStorage, run_id: str, before: datetime, *, has_record: bool
 ) -> int:
     """Forget one run and return how many of its events went; its record goes last, for it is what leads to the rest."""
     kind = Events.c.dagster_event_type
-    others = Events.delete().where(Events.c.run_id == run.run_id, or_(kind.is_(None), kind.not_in(_KEPT)))
+    others = Events.delete().where(Events.c.run_id == run_id, or_(kind.is_(None), kind.not_in(_KEPT)))
     with storage.index_connection() as connection:
         events = connection.execute(others).rowcount
     if isinstance(storage, SqliteEventLogStorage):  # a file of its own, of which the index holds what stays
-        path = storage.path_for_shard(run.run_id)
+        path = storage.path_for_shard(run_id)
         for file in (path, f"{path}-wal", f"{path}-shm"):
             Path(file).unlink(missing_ok=True)
-    instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
     if has_record:
-        instance.add_run_tags(run.run_id, {LOG_DELETED_TAG: f"with those of all runs before {before:%Y-%m-%d}"})
+        instance.add_run_tags(run_id, {LOG_DELETED_TAG: f"with those of all runs before {before:%Y-%m-%d}"})
     else:
-        instance.run_storage.delete_run(run.run_id)
+        instance.run_storage.delete_run(run_id)
     return int(events)
 
 

@@ -1,4 +1,4 @@
-"""The job `tidy_lake`: compacts the index of a lake, deletes what was kept long enough, and lets Dagster forget runs."""
+"""The job `tidy_lake`: compacts the index, deletes what was replaced long ago, and lets Dagster forget old runs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -51,7 +51,7 @@ def build_tidy(settings: Settings) -> tuple[dg.JobDefinition, dg.ScheduleDefinit
             context.log.info("all runs are kept: `limits: keep_runs_days` is null")
             return
         with logs_shown_in_dagster(context.log), failures_for_people():
-            gone = forget_runs(context.instance, datetime.now(UTC) - timedelta(days=keep_runs_days))
+            gone = forget_runs(context.instance, settings, datetime.now(UTC) - timedelta(days=keep_runs_days))
             context.log.info("%d runs of before %d days, and %d events", gone.runs, keep_runs_days, gone.events)
 
     @dg.job(

@@ -18,6 +18,7 @@ from market_data_tests.benchmarks import (
     grouped,
     growth,
     index,
+    many_venues,
     memory,
     read_paths,
     report,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[Options], Results]] = {
     "sensors": sensors.measure,
     "index": index.measure,
     "retention": retention.measure,
+    "many_venues": many_venues.measure,
 }
 
 

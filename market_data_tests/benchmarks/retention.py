@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -56,7 +55,7 @@ def _measure(storage: str, days_per_run: int, copies: int) -> Results:
         _run_template(project, days_per_run)
         _copy(project.instance, copies)
         before, started = _sizes(project), time.perf_counter()
-        forget_runs(project.instance, datetime.now(UTC) + timedelta(days=1))
+        forget_runs(project.instance, project.settings(), datetime.now(UTC) + timedelta(days=1))
         seconds, after = time.perf_counter() - started, _sizes(project)
         pairs = {f"{name}.before": it for name, it in before.items()} | {f"{n}.after": it for n, it in after.items()}
         return pairs | {"seconds": Measured((seconds,), "s", f"{_DAYS * (copies + 1):,} venue-days")}
@@ -80,8 +79,7 @@ def _run_template(project: Project, days_per_run: int) -> None:
     for offset in range(0, _DAYS, days_per_run):
         first = _FIRST + timedelta(days=offset)
         last = first + timedelta(days=days_per_run - 1)
-        ran = project.run("__ASSET_JOB", first) if days_per_run == 1 else project.run_range("__ASSET_JOB", first, last)
-        assert ran.success
+        assert project.materialize("BINANCE", first, last if days_per_run > 1 else None).success
 
 
 def _copy(instance: dg.DagsterInstance, copies: int) -> None:
@@ -132,6 +130,6 @@ def _sizes(project: Project) -> Results:
             size = sum(path.stat().st_size for path in files)
         else:
             connection.execute(db.text("vacuum full"))  # what is in use; else space is free for later events
-            size = connection.execute(db.text("select pg_database_size(current_database())")).scalar()
+            size = int(connection.execute(db.text("select pg_database_size(current_database())")).scalar() or 0)
     found = {"mb": (size / 1e6, "MB"), "events": (events, "events"), "runs": (instance.get_runs_count(), "runs")}
     return {name: Measured((float(value or 0),), unit) for name, (value, unit) in found.items()}

@@ -1,4 +1,4 @@
-"""Dagster forgets old runs: what it shows of days stays as it is, in SQLite and in PostgreSQL, and its database shrinks."""
+"""Dagster forgets old runs, and what it shows of days stays as it is: in SQLite and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from market_data.defs.build import build_definitions
 from market_data.defs.retention import Forgotten, forget_runs
@@ -27,7 +27,6 @@ from market_data_tests.told import Told, told_by
 
 FIRST, SECOND, FAILING, HEALED, LAST = (date(2024, 8, day) for day in (4, 5, 6, 7, 8))
 VENUES = {"binance": {"data_types": ["trades"], "include": ["BTCUSDT"]}}
-ASSET_JOB = "__ASSET_JOB"  # the job of what people materialise on the assets' pages
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,8 @@ class Shown:
         return cls(told_by(project), assets, jobs, str(found))
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def project(
-    request: pytest.FixtureRequest, tmp_path: Path, shared_simulator: RunningSimulator
-) -> Iterator[Project]:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
+def project(request: pytest.FixtureRequest, tmp_path: Path, shared_simulator: RunningSimulator) -> Iterator[Project]:
     home = tmp_path / "dagster"
     settings: dict[str, Any] = {"telemetry": {"enabled": False}}
     home.mkdir()
@@ -78,6 +75,13 @@ def project(
             yield project
 
 
+@pytest.fixture
+def in_memory(tmp_path: Path, shared_simulator: RunningSimulator) -> Iterator[Project]:
+    shared_simulator.set_faults([])
+    with open_project(tmp_path, shared_simulator, VENUES) as project:
+        yield project
+
+
 def break_files(project: Project, *days: date) -> None:
     files = [f"*/binance/trades/{day:%Y/%m/%d}/*" for day in days]
     project.simulator.set_faults([{"match": match, "action": "status", "code": 503} for match in files])
@@ -85,20 +89,23 @@ def break_files(project: Project, *days: date) -> None:
 
 def live(project: Project) -> dict[str, str]:
     """Run days and checks in every way; return the runs by name."""
-    runs = {"range": project.run_range(ASSET_JOB, FIRST, SECOND).run_id}
+    runs = {"range": project.materialize("BINANCE", FIRST, SECOND).run_id}
     break_files(project, FAILING, HEALED)
-    runs |= {"failed": project.run(ASSET_JOB, FAILING).run_id, "healed": project.run(ASSET_JOB, HEALED).run_id}
+    runs |= {
+        "failed": project.materialize("BINANCE", FAILING).run_id,
+        "healed": project.materialize("BINANCE", HEALED).run_id,
+    }
     break_files(project)
     runs |= {"healing": project.run("all_venues", HEALED).run_id}
     runs |= {"first recheck": project.run("recheck", FIRST).run_id, "recheck": project.run("recheck", FIRST).run_id}
-    receipt = project.receipt("BINANCE", DataType.TRADES, SECOND)
+    runs |= {"last": project.materialize("BINANCE", LAST).run_id}
+    receipt = project.receipt("BINANCE", DataType.TRADES, LAST)
     project.lake.delete(object_key("by_type", receipt.objects[0].name(receipt.unit)))
-    runs |= {"failed check": project.run("recheck", SECOND).run_id, "last": project.run(ASSET_JOB, LAST).run_id}
-    return runs
+    return runs | {"failed check": project.run("recheck", LAST).run_id}
 
 
 def forget(project: Project) -> Forgotten:
-    return forget_runs(project.instance, datetime.now(UTC) + timedelta(minutes=1))
+    return forget_runs(project.instance, project.settings(), datetime.now(UTC) + timedelta(minutes=1))
 
 
 def events_of(project: Project, run_id: str) -> set[str | None]:
@@ -121,20 +128,20 @@ def test_old_runs_go_and_what_is_shown_of_days_stays(project: Project) -> None:
     marked = {name for name, run_id in runs.items() if run_id in known and LOG_DELETED_TAG in known[run_id].tags}
     assert marked == {"healing", "recheck"}
     assert events_of(project, runs["range"]) == {"ASSET_MATERIALIZATION"}
-    assert events_of(project, runs["healed"]) == {"ASSET_OBSERVATION"}
+    assert events_of(project, runs["healed"]) == {"ASSET_MATERIALIZATION", "ASSET_OBSERVATION"}
     assert events_of(project, runs["recheck"]) == set()
     assert {"ASSET_MATERIALIZATION_PLANNED", "PIPELINE_FAILURE"} <= events_of(project, runs["failed"])
 
 
-def test_the_job_forgets_no_run_that_ended_a_moment_ago(project: Project) -> None:
-    run_id = project.run(ASSET_JOB, FIRST).run_id
-    job = build_definitions(project.settings()).resolve_job_def("tidy_lake")
-    assert job.execute_in_process(instance=project.instance).success
-    assert project.instance.get_run_by_id(run_id) is not None
+def test_the_job_forgets_no_run_that_ended_a_moment_ago(in_memory: Project) -> None:
+    run_id = in_memory.materialize("BINANCE", FIRST).run_id
+    job = build_definitions(in_memory.settings()).resolve_job_def("tidy_lake")
+    assert job.execute_in_process(instance=in_memory.instance).success
+    assert in_memory.instance.get_run_by_id(run_id) is not None
 
 
 @pytest.mark.dagster
-def test_dagsters_own_deletion_of_a_run_takes_the_status_of_its_days(project: Project) -> None:
+def test_dagsters_own_deletion_of_a_run_takes_the_status_of_its_days(in_memory: Project) -> None:
     """Where it keeps that, `defs/retention.py` is needed no more, nor the parts of Dagster's storage that it uses."""
-    project.instance.delete_run(project.run(ASSET_JOB, FIRST).run_id)
-    assert project.instance.get_materialized_partitions(dg.AssetKey(["binance", "by_date"])) == set()
+    in_memory.instance.delete_run(in_memory.materialize("BINANCE", FIRST).run_id)
+    assert in_memory.instance.get_materialized_partitions(dg.AssetKey(["binance", "by_date"])) == set()

@@ -406,7 +406,9 @@ def test_an_address_for_alerts_is_a_secret_also_where_it_is_wrong(url: str) -> N
 def test_an_address_for_alerts_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "alert_url"
     environ = {"MARKET_DATA_ALERT_URL_FILE": str(path)}
-    with pytest.raises(ConfigurationError, match="cannot read the address of alerts from .*MARKET_DATA_ALERT_URL_FILE"):
+    with pytest.raises(
+        ConfigurationError, match=r"cannot read the address of alerts from .*MARKET_DATA_ALERT_URL_FILE"
+    ):
         load_settings(environ)
     path.write_text("https://hooks.example/T0KEN\n")
     settings = load_settings(environ)
