@@ -87,26 +87,27 @@ def _copy(instance: dg.DagsterInstance, copies: int) -> None:
     storage, runs = instance.event_log_storage, instance.run_storage
     assert isinstance(storage, SqlEventLogStorage)
     assert isinstance(runs, SqlRunStorage)
-    originals = [run.run_id for run in instance.get_runs()]
-    for number in range(1, copies + 1):
-        shift = timedelta(days=number * _DAYS)
-        for run_id in originals:
-            other = str(uuid4())
-            with runs.connect() as connection:
-                _copy_rows(connection, RunsTable, run_id, other, shift)
-                _copy_rows(connection, RunTagsTable, run_id, other, shift)
-            with storage.index_connection() as connection:
-                _copy_rows(connection, _EVENTS, run_id, other, shift)
-                _copy_rows(connection, _CHECKS, run_id, other, shift)
+    for run in instance.get_runs():
+        with runs.connect() as connection:
+            of_runs = {table: _rows(connection, table, run.run_id) for table in (RunsTable, RunTagsTable)}
+        with storage.index_connection() as connection:
+            of_events = {table: _rows(connection, table, run.run_id) for table in (_EVENTS, _CHECKS)}
+        for number in range(1, copies + 1):
+            other, shift = str(uuid4()), timedelta(days=number * _DAYS)
+            for connect, tables in ((runs.connect, of_runs), (storage.index_connection, of_events)):
+                with connect() as connection:
+                    for table, rows in tables.items():
+                        moved = [
+                            {name: _moved(it, run.run_id, other, shift) for name, it in row.items()} for row in rows
+                        ]
+                        connection.execute(table.insert(), moved)
             if isinstance(storage, SqliteEventLogStorage):
-                shutil.copyfile(storage.path_for_shard(run_id), storage.path_for_shard(other))
+                shutil.copyfile(storage.path_for_shard(run.run_id), storage.path_for_shard(other))
 
 
-def _copy_rows(connection: db.Connection, table: db.Table, run_id: str, other: str, shift: timedelta) -> None:
-    """Insert the rows of a run again, under another run's id and on other days."""
-    for row in connection.execute(table.select().where(table.c.run_id == run_id)).mappings().all():
-        copied = {name: _moved(value, run_id, other, shift) for name, value in row.items() if name != "id"}
-        connection.execute(table.insert().values(copied))
+def _rows(connection: db.Connection, table: db.Table, run_id: str) -> list[dict[str, object]]:
+    found = connection.execute(table.select().where(table.c.run_id == run_id)).mappings()
+    return [{name: value for name, value in row.items() if name != "id"} for row in found]
 
 
 def _moved(value: object, run_id: str, other: str, shift: timedelta) -> object:
