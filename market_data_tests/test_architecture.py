@@ -49,14 +49,14 @@ PURE = """
     accept.about_files accept.about_metadata accept.assumption accept.evidence
     checks.rules index.unit ingest.assess lake.base lake.keys
     operate.alert_memory operate.alerts operate.automation operate.costs operate.estimates
-    quality.causes quality.gap_rules quality.gaps quality.hours
+    quality.agreement_rules quality.causes quality.gap_rules quality.gaps quality.hours
     read.arguments read.completeness receipts.consistency receipts.evidence receipts.receipt settings.faults ticks.rules
     universe.listing universe.rules universe.waivers vendor.answer vendor.instrument_definitions vendor.metadata
 """
 # What they may use: values, text, dates. Whatever reads a clock, a file or a socket is not among them.
 _STANDARD = """
     __future__ abc bisect collections collections.abc dataclasses datetime decimal enum fnmatch functools itertools math
-    operator re string typing urllib.parse
+    operator re statistics string typing urllib.parse
 """
 PURE_MAY_USE = {*_STANDARD.split(), "polars", "pydantic", "pydantic_core", "pathlib"}
 # Names that reach a clock, a file or the environment, called or handed on.
@@ -86,6 +86,7 @@ HOMES = {
     "google": {"lake", "defs"},
     "yaml": {"settings", "simulator", "demo"},
     "click": {"cli", "simulator"},
+    "numba": {"quality"},
 }
 
 

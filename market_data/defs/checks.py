@@ -87,12 +87,12 @@ def check_unit(
     if rules:
         facts = observe_unit(lake, unit)
         for name, rule in rules.items():
-            yield _result(key, name, rule(facts))
+            yield check_result(key, name, rule(facts))
 
 
 def check_gaps(judged: JudgedUnit, key: dg.AssetKey, rules: Iterable[Rule]) -> dg.AssetCheckResult:
     """Return the result of the look for gaps in one raw asset."""
-    return _result(key, GAPS_CHECK, verdict_of_gaps(judged, rules))
+    return check_result(key, GAPS_CHECK, verdict_of_gaps(judged, rules))
 
 
 def check_layouts(
@@ -108,7 +108,7 @@ def check_layouts(
     # the layouts' rule looks at the listing alone: the footers were read for the raw assets' rules
     facts = [observe_unit(lake, unit, has_footers=False) for unit in units]
     for layout, key in asked.items():
-        yield _result(key, LAYOUT_RULE, _together([judge_layout(item, layout) for item in facts]))
+        yield check_result(key, LAYOUT_RULE, _together([judge_layout(item, layout) for item in facts]))
 
 
 def _together(verdicts: Sequence[Verdict]) -> Verdict:
@@ -123,7 +123,8 @@ def _together(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict(is_passed=False, summary="; ".join(item.summary for item in failed), counts=counts, worst=worst)
 
 
-def _result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
+def check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
+    """Return a verdict as Dagster shows it."""
     metadata: dict[str, dg.MetadataValue] = {}
     if verdict.worst:
         metadata["worst cases"] = make_table(verdict.worst)

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from market_data.checks.rules import LAYOUT_RULE
-from market_data.defs.checks import check_layouts, check_unit, unit_check_keys
+from market_data.defs.checks import GAPS_CHECK, check_gaps, check_layouts, check_unit, unit_check_keys
 from market_data.defs.keys import instruments_asset_key, layout_asset_key, raw_asset_key
 from market_data.defs.known import KnownDay
 from market_data.defs.layout_pages import describe_layout, sample_rows
@@ -18,6 +18,7 @@ from market_data.errors import LakeError
 from market_data.lake.base import TickLake
 from market_data.lake.keys import universe_key
 from market_data.model.tick_file import DataTypeDay
+from market_data.quality.judge_gaps import recall_gaps
 from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import load_receipt
 from market_data.settings.environment import Settings
@@ -96,6 +97,10 @@ class HistoryOfDay:
         wanted = self._wanted_checks(checks, receipt.committed_at, is_anew=is_told)
         for result in check_unit(self.lake, receipt.unit, key, wanted):
             yield self._evaluation(result)
+        found = recall_gaps(self.lake, receipt) if dg.AssetCheckKey(key, GAPS_CHECK) in wanted else None
+        if found is not None:
+            rules = self.settings.config.venues[self.venue].gap_rules
+            yield self._evaluation(check_gaps(found, key, rules[receipt.data_type]))
 
     def _tell_layouts(self, receipts: Sequence[Receipt]) -> Iterator[HistoryEvent]:
         since = max((receipt.committed_at for receipt in receipts if receipt.committed_at), default=None)

@@ -30,6 +30,11 @@ def layout_asset_key(venue: str, layout: str) -> dg.AssetKey:
     return dg.AssetKey([group_name_of(venue), layout])
 
 
+def agreement_asset_key(venue: str) -> dg.AssetKey:
+    """Return `agreement/<venue>`: it belongs to no run of the venue's days."""
+    return dg.AssetKey(["agreement", group_name_of(venue)])
+
+
 def venue_asset_keys(settings: Settings, venue: str) -> list[dg.AssetKey]:
     """Return the keys of all assets of a venue."""
     raw = [raw_asset_key(venue, data_type) for data_type in settings.config.venues[venue].data_types]

@@ -29,8 +29,9 @@ from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
 
 # Another number where what stands here changes: versions that know only others read receipts instead. The words that
-# `counts` are of belong to it.
+# `counts` are of belong to it. Tables of version 1 say nothing of gaps: it knew of none.
 _VERSION = {"version": 2, "counts": list(COUNTS)}
+_READABLE_VERSIONS = (1, 2)
 UNITS_SCHEMA = pl.Schema(
     {
         "venue": pl.String(),
@@ -208,7 +209,8 @@ def read_facts(data: bytes) -> dict[str, Any] | None:
     """Return the facts about a table, None of another version's; raises ValueError for what is none of the index."""
     try:
         facts = json.loads(pl.read_parquet_metadata(io.BytesIO(data))["index"])
-        return dict(facts) if {name: facts[name] for name in _VERSION} == _VERSION else None
+        is_readable = facts["version"] in _READABLE_VERSIONS and facts["counts"] == _VERSION["counts"]
+        return dict(facts) if is_readable else None
     except (pl.exceptions.PolarsError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"it is no table of the index: {error}") from error
 
@@ -230,7 +232,9 @@ def read_units_table(data: bytes) -> pl.DataFrame | None:
     if read_facts(data) is None:
         return None
     try:
-        return pl.read_parquet(io.BytesIO(data)).select(UNITS_SCHEMA.names()).cast(UNITS_SCHEMA)
+        frame = pl.read_parquet(io.BytesIO(data))
+        frame = frame if "gaps" in frame.columns else frame.with_columns(gaps=pl.lit(None))
+        return frame.select(UNITS_SCHEMA.names()).cast(UNITS_SCHEMA)
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"it is no table of units: {error}") from error
 
@@ -268,7 +272,7 @@ def head_of_part(data: bytes) -> UnitHead | None:
     document = facts["head"]
     instant = document["committed_at"]
     times = {"day": date.fromisoformat(document["day"]), "committed_at": instant and datetime.fromisoformat(instant)}
-    return _head(document | times)
+    return _head({"gaps": None} | document | times)
 
 
 def month_of_files(frame: pl.DataFrame, key: str, generations: Mapping[date, int]) -> bytes:

@@ -25,11 +25,13 @@ from market_data.lake.keys import (
     LAYOUTS,
     PublishedName,
     failed_key,
+    gaps_key,
     index_part_key,
     object_key,
     plain_key,
     raw_key,
     receipt_key,
+    rhythm_key,
 )
 from market_data.lake.origin import ensure_lake_writable
 from market_data.model.instruments import parse_instrument_key
@@ -98,13 +100,15 @@ class Deleter:
             if not any(file.instrument_key in self.instruments for file in receipt.files):
                 return None
         observed = observe(self.lake, receipt)
+        told = [rhythm_key(unit), *([gaps_key(unit, receipt.gaps.content_id)] if receipt.gaps else [])]
         if not is_out:
             receipt = receipt.deleted(self._removal(receipt, files, at))
             generation = save_receipt(self.lake, receipt, generation)
         elif load_receipt(self.lake, unit)[1] != generation:  # what was observed may be another publication's
             raise LakeConflict("a run has begun")
         # also what a call before this one was killed at
-        self.lake.delete(index_part_key(unit))
+        for key in (index_part_key(unit), *told):
+            self.lake.delete(key)
         save_part(self.lake, receipt, generation)
         unnamed = [stat for stat in unnamed_objects(receipt, observed) if self._takes(receipt, stat)]
         with ThreadPoolExecutor(READERS) as pool:

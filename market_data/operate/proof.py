@@ -20,6 +20,7 @@ from market_data.lake.keys import (
     ORIGIN_KEY,
     RAW_PREFIX,
     TICKS_PREFIX,
+    gaps_key,
     known_layouts,
     object_prefix,
     raw_key,
@@ -216,18 +217,20 @@ def _look(lake: TickLake, unit: DataTypeDay, origin: str | None) -> UnitProof:
     types = {file.instrument_type for file in receipt.files} | {item.instrument_type for item in receipt.objects}
     folders = _folders(unit, types or INSTRUMENT_TYPES)
     held = {stat.key: stat for stat in lake.list_folders(folders, with_crc32c=True)}
+    gaps = _gaps(receipt)
+    held |= {key: stat for key in gaps if (stat := lake.stat(key)) is not None}
     objects, raw_files = _published(receipt), _kept(receipt)
-    promised = raw_files | (objects if receipt.state == State.COMMITTED else {})
+    promised = raw_files | gaps | (objects if receipt.state == State.COMMITTED else {})
     faults = (_fault(lake, key, facts, held.get(key)) for key, facts in promised.items())
     problem, remedy = _sum_up([fault for fault in faults if fault], len(promised)), _REMEDY
     if origin is not None and receipt.origin != origin:
         problem, remedy = f"it was filled from {receipt.origin}, the lake from {origin}", "move it to a lake of its own"
-    named = objects.keys() | {raw_key(unit, file.vendor_symbol, file.raw_id) for file in receipt.files}
+    named = objects.keys() | gaps.keys() | {raw_key(unit, file.vendor_symbol, file.raw_id) for file in receipt.files}
     return UnitProof(
         unit,
         folders,
         generation,
-        objects=len(promised) - len(raw_files),
+        objects=len(promised) - len(raw_files) - len(gaps),
         raw_files=len(raw_files),
         size_bytes=sum(size or 0 for size, _ in promised.values()),
         problem=problem,
@@ -253,6 +256,11 @@ def _published(receipt: Receipt) -> dict[str, _Facts]:
         for item in receipt.objects
         for key in item.object_keys(receipt.unit).values()
     }
+
+
+def _gaps(receipt: Receipt) -> dict[str, _Facts]:
+    judged = receipt.gaps_in_force
+    return {gaps_key(receipt.unit, judged.content_id): (judged.size_bytes, judged.crc32c)} if judged else {}
 
 
 def _kept(receipt: Receipt) -> dict[str, _Facts]:

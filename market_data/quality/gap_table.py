@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from datetime import datetime
 
 import polars as pl
 
@@ -19,7 +18,7 @@ from market_data.lake.checksum import content_id_of_bytes
 from market_data.lake.keys import gaps_key
 from market_data.model.tick_file import DataTypeDay
 from market_data.quality.causes import Cause
-from market_data.receipts.receipt import JudgedGaps
+from market_data.receipts.receipt import JudgedGaps, Receipt
 
 # Times are UTC. `expected_rows`: how many rows usually come in such a span; `score`: the robust z (quality/gaps.py);
 # `visible_from_seconds`: from how long a silence on this instrument's gaps are seen; `basis`: known from what.
@@ -45,16 +44,21 @@ def digest_of(texts: Iterable[str]) -> str:
     return content_id_of_bytes("\n".join(texts).encode())
 
 
-def save_gaps(
-    lake: TickLake, unit: DataTypeDay, of: datetime, gaps: pl.DataFrame, basis: tuple[str, int]
-) -> JudgedGaps:
-    """Write the gaps of a unit under the name of their content, and return what its receipt says of them."""
+def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, basis: tuple[str, int]) -> JudgedGaps:
+    """Write the gaps of a unit under the name of their content, and return what its receipt is to say of them.
+
+    What the receipt names already is left as it is; what is there and not named may be about to be deleted.
+    """
+    assert receipt.committed_at is not None  # noqa: S101  what is judged is published
     data = _bytes_of(gaps)
     content_id = content_id_of_bytes(data)
-    stat = lake.put_bytes(data, gaps_key(unit, content_id), content_type=PARQUET_CONTENT)
+    key = gaps_key(receipt.unit, content_id)
+    stat = lake.stat(key) if receipt.gaps is not None and receipt.gaps.content_id == content_id else None
+    if stat is None or stat.size_bytes != len(data):
+        stat = lake.put_bytes(data, key, content_type=PARQUET_CONTENT)
     not_judged = gaps.filter(pl.col("cause") == Cause.NOT_JUDGED.value).height
     return JudgedGaps(
-        of=of,
+        of=receipt.committed_at,
         content_id=content_id,
         size_bytes=stat.size_bytes,
         crc32c=stat.crc32c,
@@ -72,11 +76,11 @@ def load_gaps(lake: TickLake, unit: DataTypeDay, judged: JudgedGaps) -> pl.DataF
         data, stat = lake.get_bytes(key)
     except LakeObjectMissing as error:
         raise LakeError(
-            f"{lake.uri(key)}: the gaps that the receipt of {unit} names are gone ({error}). Judge the day again: "
-            f"materialise the asset {unit.venue.lower()}/agreement of {unit.day}"
+            f"{lake.uri(key)}: the gaps that the receipt of {unit} names are gone ({error}): run the job `recheck` of "
+            f"{unit.day}"
         ) from error
     if (stat.size_bytes, stat.crc32c) != (judged.size_bytes, judged.crc32c):
-        raise LakeError(f"{lake.uri(key)} is not what the receipt of {unit} names: judge the day again")
+        raise LakeError(f"{lake.uri(key)} is not what the receipt of {unit} names: run the job `recheck` of that day")
     return pl.read_parquet(io.BytesIO(data)).select(GAPS_SCHEMA.names())
 
 

@@ -23,7 +23,7 @@ from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.quality.gap_look import GapLook
 from market_data.quality.gap_rules import GAP_RULE_NAMES, GAP_RULES, judge_gaps_of_file
-from market_data.quality.gap_table import save_gaps
+from market_data.quality.gap_table import load_gaps, save_gaps
 from market_data.quality.measure import series_of
 from market_data.receipts.receipt import Receipt
 from market_data.receipts.store import load_receipt, save_receipt
@@ -82,6 +82,17 @@ def _why_left_alone(receipt: Receipt | None) -> str | None:
     return None
 
 
+def recall_gaps(lake: TickLake, receipt: Receipt) -> JudgedUnit | None:
+    """Return what the last look at a unit found, as its receipt has it; None where nobody has looked.
+
+    Raises LakeError (permanent) where the table that the receipt names is missing or damaged.
+    """
+    if (why := _why_left_alone(receipt)) is not None:
+        return JudgedUnit(receipt.unit, left_alone=why)
+    judged = receipt.gaps_in_force
+    return JudgedUnit(receipt.unit, load_gaps(lake, receipt.unit, judged), judged.days_before) if judged else None
+
+
 def _keep(
     lake: TickLake,
     held: tuple[Receipt, int],
@@ -92,8 +103,7 @@ def _keep(
     """Write the gaps and name them in the receipt; what was named before is deleted once nobody names it."""
     receipt, generation = held
     ensure_writable(receipt, lake.uri(receipt_key(receipt.unit)))
-    assert receipt.committed_at is not None  # noqa: S101
-    named = save_gaps(lake, receipt.unit, receipt.committed_at, gaps, basis)
+    named = save_gaps(lake, receipt, gaps, basis)
     former = receipt.gaps
     changed = _with_findings(receipt, gaps, tuple(rules)).changed(gaps=named)
     if changed == receipt:

@@ -346,13 +346,13 @@ class Receipt(FormatVersions):
         """Return the receipt after a deletion: of all of it, or of the removal's instruments."""
         removals = (*self.removals, removal)
         if not removal.instruments:
-            nothing = dict.fromkeys(("decoder_version", "config_hash", "claim", "committed_at", "doubt"))
+            nothing = dict.fromkeys(("decoder_version", "config_hash", "claim", "committed_at", "doubt", "gaps"))
             nothing |= dict.fromkeys(("layouts", "files", "objects"), ())
             return self.changed(**nothing, state=State.DELETED, removals=removals)
         out = {file.vendor_symbol for file in self.removable_files(removal.instruments)}
         files = (file.removed(removal.told) if file.vendor_symbol in out else file for file in self.files)
         objects = (item for item in self.objects if item.vendor_symbol not in out)
-        return self.changed(files=tuple(files), objects=tuple(objects), removals=removals)
+        return self.changed(files=tuple(files), objects=tuple(objects), removals=removals, gaps=None)
 
     def is_published_by(self, decoder_version: str, layouts: tuple[str, ...]) -> bool:
         """Whether the publication is what this decoder would write into these layouts."""

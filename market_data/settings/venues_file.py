@@ -36,6 +36,7 @@ from market_data.model.limits import (
     size_limits_of,
 )
 from market_data.model.venues import parse_venue
+from market_data.quality.agreement_rules import AGREEMENT_RULE_NAMES, AGREEMENT_RULES
 from market_data.quality.gap_rules import GAP_RULE_NAMES, GAP_RULES
 from market_data.settings.faults import describe_faults
 from market_data.ticks.rules import RULE_NAMES, RULES, Override, Rule, Severity, rules_for
@@ -120,8 +121,8 @@ def _check_owner(value: str) -> str:
 _Owner = Annotated[str, AfterValidator(_check_owner)]
 
 
-_ALL_RULES = (*RULES, *GAP_RULES)
-_ALL_RULE_NAMES = (*RULE_NAMES, *GAP_RULE_NAMES)
+_ALL_RULES = (*RULES, *GAP_RULES, *AGREEMENT_RULES)
+_ALL_RULE_NAMES = (*RULE_NAMES, *GAP_RULE_NAMES, *AGREEMENT_RULE_NAMES)
 _RuleName = Annotated[str, _known(_ALL_RULE_NAMES, "rule"), _named(_ALL_RULE_NAMES)]
 
 
@@ -238,6 +239,11 @@ class VenueSettings(SettingsModel):
     def gap_rules(self) -> dict[DataType, tuple[Rule, ...]]:
         """What gaps mean in each data type, with this venue's overrides."""
         return self._overridden(GAP_RULES)
+
+    @property
+    def agreement_rules(self) -> dict[DataType, tuple[Rule, ...]]:
+        """The rules about how data types agree, with this venue's overrides."""
+        return self._overridden(AGREEMENT_RULES)
 
     def _overridden(self, rules: Sequence[Rule]) -> dict[DataType, tuple[Rule, ...]]:
         changes = {

@@ -178,6 +178,23 @@ def read_incidents(answer: Mapping[str, Any]) -> tuple[Incident, ...]:
     return tuple(sorted(found, key=lambda incident: incident.since))
 
 
+class _RecorderMove(_Row):
+    until: Instant
+
+
+def read_recorder_moves(answer: Mapping[str, Any]) -> tuple[datetime, ...]:
+    """Return when the vendor's recorder of a venue moved to another data centre, oldest first."""
+    details = answer.get("dataCollectionDetails")
+    changes = details.get("recorderDataCenterChanges") if isinstance(details, Mapping) else None
+    moves = []
+    for change in changes if isinstance(changes, list) else ():
+        try:
+            moves.append(_RecorderMove.model_validate(change).until)
+        except ValidationError:
+            continue
+    return tuple(sorted(moves))
+
+
 class _Change(_Row):
     model_config = ConfigDict(frozen=True, extra="allow")
 

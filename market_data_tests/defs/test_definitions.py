@@ -37,7 +37,8 @@ def test_each_venue_is_a_group_of_instruments_raw_data_types_and_layouts(definit
         "deribit/by_type",
     }
     groups = {"binance", "binance_futures", "binance_delivery", "deribit"}
-    assert {key.split("/")[0] for key in keys} == groups | {"coverage", "needs_a_person", "universe"}
+    assert {key.split("/")[0] for key in keys} == groups | {"agreement", "coverage", "needs_a_person", "universe"}
+    assert {key for key in keys if key.startswith("agreement/")} == {f"agreement/{group}" for group in groups}
 
 
 def test_all_assets_of_venues_share_one_daily_partitions_definition(definitions: dg.Definitions) -> None:
@@ -54,9 +55,10 @@ def test_every_raw_asset_and_layout_has_partitioned_checks(definitions: dg.Defin
         names.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
         assert graph.get_check_spec(key).partitions_def is not None
     about_the_lake = {"coverage", "schema", "row_conservation", "inside_day"}
-    about_the_ticks = {"ticks_order", "ticks_values", "ticks_timing", "ticks_identity"}
+    about_the_ticks = {"ticks_order", "ticks_values", "ticks_timing", "ticks_identity", "ticks_gaps"}
     assert names["deribit/raw/trades"] == about_the_lake | about_the_ticks
     assert names["deribit/raw/quotes"] == about_the_lake | about_the_ticks | {"ticks_book"}
+    assert names["agreement/deribit"] == {"data_types_agree"}
     assert names["deribit/by_type"] == {"matches_receipts"}
     assert "deribit/instruments" not in names
 
@@ -68,7 +70,7 @@ def test_every_asset_of_a_venue_has_the_venues_owners(tmp_path: Path) -> None:
     graph = build(MARKET_DATA_CONFIG=str(tmp_path / "venues.yaml")).resolve_asset_graph()
     owned = {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).owners}
     names = ("instruments", "raw/trades", "by_date", "by_venue", "by_type")
-    assert owned == {f"binance/{name}" for name in names}
+    assert owned == {"agreement/binance"} | {f"binance/{name}" for name in names}
     assert all(sorted(graph.get(dg.AssetKey(name.split("/"))).owners) == sorted(owners) for name in owned)
 
 
@@ -76,7 +78,7 @@ def test_jobs_that_ask_the_vendor_for_nothing_go_to_the_workers_without_the_key(
     jobs = definitions.resolve_all_job_defs()
     queues = {job.name: job.tags.get(DAGSTER_CELERY_QUEUE_TAG) for job in jobs if not job.name.startswith("__")}
     assert {name for name, queue in queues.items() if queue is None} == {"all_venues", "refresh"}
-    others = {"recheck", "rebuild_history", "draw_coverage", "combined_universe", "tidy_lake"}
+    others = {"recheck", "judge_agreement", "rebuild_history", "draw_coverage", "combined_universe", "tidy_lake"}
     assert {name for name, queue in queues.items() if queue == "lake"} == others
 
 

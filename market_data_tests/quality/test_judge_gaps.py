@@ -122,7 +122,7 @@ def test_what_the_receipt_names_and_is_gone_is_told_with_the_remedy(lake: TickLa
     assert receipt is not None
     assert receipt.gaps is not None
     lake.delete(gaps_key(QUOTES, receipt.gaps.content_id))
-    with pytest.raises(LakeError, match="materialise the asset binance/agreement"):
+    with pytest.raises(LakeError, match="run the job `recheck` of 2024-08-08"):
         gaps(BTC, DAY, DAY + timedelta(days=1), lake=lake)
     judge_gaps(lake, "BINANCE", TYPES, DAY)
     assert gaps(BTC, DAY, DAY + timedelta(days=1), data_types="quotes", lake=lake).height <= 1

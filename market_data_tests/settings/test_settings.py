@@ -235,8 +235,10 @@ def test_an_unknown_venue_is_named_with_the_known_ones(tmp_path: Path) -> None:
             [
                 (
                     "venues.BINANCE: `quality` changes silence of trades, which no file of trades is judged by. Its "
-                    "rules: after_expiry, arrival_order, clock_skew, negative_amount, not_finite, price_not_positive, "
-                    "prices_mostly_wrong, repeated_id, repeated_row, rounded, unknown_side"
+                    "rules: after_expiry, arrival_order, clock_skew, delay_shifted, gap_ours, gap_type_silent, "
+                    "gap_unknown, gap_vendor_incident, gap_venue_or_recorder, negative_amount, not_finite, "
+                    "price_not_positive, prices_mostly_wrong, repeated_id, repeated_row, rounded, "
+                    "rows_unlike_weekdays, trades_of_other_prices, trades_outside_book, unknown_side"
                 )
             ],
         ),

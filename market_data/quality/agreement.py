@@ -1,0 +1,356 @@
+"""Whether the data types of one instrument's day agree: what the book rebuilt from L2 shows against everything else.
+
+`quotes` and snapshots come from the same recording as L2: their agreement proves the decoder and the vendor's
+computation. `book_ticker` is a stream of its own, trades are too: they speak of the market (see MATRIX.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+
+from market_data.model.data_types import DataType
+from market_data.quality.book import NO_SNAPSHOTS, Book, Tops, arrivals_of, following, rows_of, snapshots_of
+from market_data.quality.book_kernel import Ints, SnapshotArrays, Streams
+from market_data.quality.merge_kernel import AGREE, COMPARED, EQUAL, SLOTS, Changes, Merged, count_inside, finish, merge
+
+Batches = Callable[[], Iterator[pl.DataFrame]]
+Spans = list[tuple[int, int]]
+
+L2, QUOTES, TICKER, TRADES = (
+    DataType.INCREMENTAL_BOOK_L2,
+    DataType.QUOTES,
+    DataType.BOOK_TICKER,
+    DataType.TRADES,
+)
+SNAPSHOTS = {DataType.BOOK_SNAPSHOT_25: 25, DataType.BOOK_SNAPSHOT_5: 5}
+_LATEST = np.iinfo(np.int64).max
+_APART_TICKS = 5
+_APART_US = 2_000_000
+_LONGEST_SPANS = 5
+_RETURN_US = 3_000_000
+_SPREADS, _SIGMAS = 5, 6
+_LONGEST_NIGHT_US = 60_000_000
+_FEWEST = 100
+_NEAR = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One comparison: how many instants (or rows) were compared and equal, a number that rules judge, where it differs.
+
+    `data_types` are what is compared, the accused first. `value` is None where it cannot be judged, `why` says why.
+    """
+
+    name: str
+    data_types: tuple[DataType, ...]
+    compared: int = 0
+    equal: int = 0
+    value: float | None = None
+    why: str | None = None
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DayBefore:
+    """How the book of the day before ended: its last best prices, and when they came."""
+
+    bid: float
+    ask: float
+    time_us: int
+
+
+@dataclass(slots=True)
+class BookDay:
+    """What a day's L2 shows: the tops, in the order of time, and what was counted on the way."""
+
+    tops: Changes
+    compared: dict[DataType, Compared] = field(default_factory=dict)
+    crossed: Spans = field(default_factory=list)
+    unknown_removals: tuple[int, int] = (0, 0)
+    corrections: tuple[int, int] = (0, 0)
+    messages: int = 0
+    last_us: int = 0
+
+    @property
+    def tick(self) -> float:
+        """The smallest step of best prices."""
+        prices = np.unique(self.tops.levels[:, [0, 2]])
+        steps = np.diff(prices[~np.isnan(prices)])
+        return float(steps.min()) if steps.size else 0.0
+
+    @property
+    def interval_us(self) -> float:
+        """The usual time between two messages."""
+        span = self.last_us - int(self.tops.times[0]) if len(self.tops.times) else 0
+        return span / max(self.messages - 1, 1)
+
+
+def compare_day(held: Mapping[DataType, Batches], before: DayBefore | None) -> tuple[list[Compared], DayBefore | None]:
+    """Return each comparison that the held data types allow, and how the book ended (None without L2)."""
+    if L2 not in held:
+        return list(_without_book(held)), None
+    book = build_book(held)
+    if not len(book.tops.times):
+        why = "no image of the book came that day, so that it cannot be rebuilt"
+        return [Compared("crossed_seconds", (L2,), why=why)], None
+    found = [*book.compared.values(), *_of_the_book(book), _over_midnight(book, before)]
+    if QUOTES in held:
+        found.append(_hold(book.tops, held[QUOTES], "quotes_unlike_book", (QUOTES, L2)))
+    if TICKER in held:
+        found.append(_apart(book, held[TICKER]))
+    if TRADES in held:
+        found.append(_inside(book, held[TRADES]))
+    if DataType.DERIVATIVE_TICKER in held:
+        found.append(_last_price(book, held[DataType.DERIVATIVE_TICKER]))
+    bid, _, ask, _ = book.tops.levels[-1]
+    found = accuse(found)
+    return found, DayBefore(float(bid), float(ask), int(book.tops.times[-1]))
+
+
+def accuse(found: Sequence[Compared]) -> list[Compared]:
+    """Return the comparisons with the book so that the odd one out stands accused alone.
+
+    L2 where quotes and snapshots all differ from it, else the one that does; of two nobody can tell.
+    """
+    held_against_book = [it for it in found if it.name.endswith("_unlike_book") and it.value is not None]
+    differing = [it for it in held_against_book if it.value]
+    if len(held_against_book) == 1 or not differing:
+        return list(found)
+    accused = {it.name: (L2,) if len(differing) == len(held_against_book) else it.data_types[:1] for it in differing}
+    return [replace(it, data_types=accused.get(it.name, it.data_types)) for it in found]
+
+
+def build_book(held: Mapping[DataType, Batches]) -> BookDay:
+    """Return what L2 shows, with the snapshots held against it at the end of each message."""
+    streams = [_SnapshotStream(data_type, held) for data_type in SNAPSHOTS]
+    book, tops = Book(), []
+    last_us = 0
+    for batch in held[L2]():
+        rows, at = rows_of(batch), 0
+        while at < len(rows.times):
+            at, more = book.add(rows, at, _arrays(streams), min(stream.until for stream in streams))
+            tops.append(more)
+            for number, stream in enumerate(streams):
+                if at < len(rows.times) and rows.times[at] > stream.until:
+                    stream.advance()
+                    book.next_snapshots(number)
+        last_us = int(rows.times[-1]) if len(rows.times) else last_us
+    tops.append(book.end(_arrays(streams)))
+    compared = {
+        stream.data_type: _compared_of(book, number, stream.data_type, last_us)
+        for number, stream in enumerate(streams)
+        if stream.data_type in held
+    }
+    changes = _together(tops)
+    return BookDay(
+        changes,
+        compared,
+        _crossed_spans(changes, last_us),
+        book.unknown_removals,
+        book.corrections,
+        book.messages,
+        last_us,
+    )
+
+
+class _SnapshotStream:
+    """The rows of a snapshot type, batch by batch."""
+
+    def __init__(self, data_type: DataType, held: Mapping[DataType, Batches]) -> None:
+        self.data_type = data_type
+        self._levels = SNAPSHOTS[data_type]
+        self._batches = held[data_type]() if data_type in held else iter(())
+        self.arrays = SnapshotArrays(NO_SNAPSHOTS.times, np.empty((0, 4 * self._levels)))
+        self._next: pl.DataFrame | None = None
+        self._load()
+        self.advance()
+
+    def _load(self) -> None:
+        self._next = next((batch for batch in self._batches if not batch.is_empty()), None)
+
+    @property
+    def until(self) -> int:
+        """Up to when the book may go on with the rows at hand."""
+        return _LATEST if self._next is None else int(self.arrays.times[-1])
+
+    def advance(self) -> None:
+        """Take the next rows."""
+        if self._next is not None:
+            self.arrays = following(self.arrays, snapshots_of(self._next, self._levels))
+            self._load()
+
+
+def _arrays(streams: Sequence[_SnapshotStream]) -> Streams:
+    return Streams(streams[0].arrays, streams[1].arrays)
+
+
+def _together(tops: Sequence[Tops]) -> Changes:
+    return Changes(np.concatenate([it.times for it in tops]), np.concatenate([it.levels for it in tops]))
+
+
+def _compared_of(book: Book, number: int, data_type: DataType, last_us: int) -> Compared:
+    compared, equal = book.compared(number)
+    spans = _spans(book.equal_changes(number), last_us)
+    value = (compared - equal) / compared if compared else None
+    why = None if compared else "none of its rows falls between the first image of the book and its end"
+    name = f"{data_type.value.removeprefix('book_')}_unlike_book"
+    return Compared(name, (data_type, L2), compared, equal, value, why, _longest(spans))
+
+
+def _spans(changes: Ints, end_us: int) -> Spans:
+    """Return the spans of disagreement in (time, agree) as that changed."""
+    spans, since = [], None
+    for time, is_agreed in changes.tolist():
+        if not is_agreed:
+            since = time
+        elif since is not None:
+            spans.append((since, time))
+            since = None
+    return [*spans, (since, max(end_us, since))] if since is not None else spans
+
+
+def _longest(spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    return tuple(sorted(spans, key=lambda span: span[0] - span[1])[:_LONGEST_SPANS])
+
+
+def _crossed_spans(tops: Changes, end_us: int) -> Spans:
+    is_fine = ~(tops.levels[:, 0] >= tops.levels[:, 2])  # NaN compares as neither
+    flips = np.nonzero(np.diff(np.concatenate(([True], is_fine)).astype(np.int8)))[0]
+    return _spans(np.column_stack((tops.times[flips], is_fine[flips])), end_us)
+
+
+def _of_the_book(book: BookDay) -> Iterator[Compared]:
+    seconds = sum(end - start for start, end in book.crossed) / 1e6
+    yield Compared("crossed_seconds", (L2,), book.messages, value=seconds, spans=_longest(book.crossed))
+    unknown, removals = book.unknown_removals
+    few = None if removals >= _FEWEST else f"{removals} removals are too few"
+    share = unknown / removals if removals and few is None else None
+    yield Compared("unknown_removals", (L2,), removals, removals - unknown, share, few)
+    corrected, images = book.corrections
+    value = float(corrected) if images else None
+    none = None if images else "there was no image after the first, which could have corrected the book"
+    yield Compared("corrected_by_images", (L2,), images, value=value, why=none)
+
+
+def _over_midnight(book: BookDay, before: DayBefore | None) -> Compared:
+    """Compare the mid over midnight by touch: how often the allowed change it moved."""
+    name, types = "mid_over_midnight", (L2,)
+    if before is None:
+        return Compared(name, types, why="the day before is not held, or was not judged")
+    bid, ask = book.tops.levels[0, 0], book.tops.levels[0, 2]
+    night = int(book.tops.times[0]) - before.time_us
+    if np.isnan([bid, ask, before.bid, before.ask]).any() or not 0 < night <= _LONGEST_NIGHT_US:
+        return Compared(name, types, why="a side of the book is empty at midnight, or a minute and more lies between")
+    spread = float(np.nanmedian(book.tops.levels[:, 2] - book.tops.levels[:, 0]))
+    sigma = _sigma(book.tops) * max(1.0, (night / _RETURN_US) ** 0.5)
+    allowed = max(_SPREADS * spread, _SIGMAS * sigma)
+    change = abs((bid + ask) / 2 - (before.bid + before.ask) / 2)
+    return Compared(name, types, 1, int(change <= allowed), change / allowed if allowed > 0 else None)
+
+
+def _sigma(tops: Changes) -> float:
+    """Return the standard deviation of the mid's change in 3 seconds."""
+    mids = (tops.levels[:, 0] + tops.levels[:, 2]) / 2
+    is_whole = ~np.isnan(mids)
+    times, mids = tops.times[is_whole], mids[is_whole]
+    if len(times) < _FEWEST:
+        return 0.0
+    grid = np.arange(times[0], times[-1], _RETURN_US)
+    return float(np.std(np.diff(mids[np.searchsorted(times, grid, side="right") - 1])))
+
+
+def _touches(batch: pl.DataFrame) -> Changes:
+    columns = [batch[name].to_numpy() for name in ("bid_price", "bid_amount", "ask_price", "ask_amount")]
+    return Changes(arrivals_of(batch), np.column_stack(columns).astype(np.float64))
+
+
+def _merged(reference: Changes, batches: Iterator[pl.DataFrame], tolerance: float) -> tuple[int, int, Spans]:
+    """Return how many instants were compared, how many agreed, and the spans in which they did not."""
+    state = np.zeros(SLOTS, np.int64)
+    state[AGREE] = 1
+    last, changes = np.full(4, np.nan), [np.empty((0, 2), np.int64)]
+
+    def keep(out: Ints, written: int) -> None:
+        changes.append(out[:written].copy())
+
+    pending: pl.DataFrame | None = None
+    end_us = int(reference.times[-1])
+    for batch in batches:
+        rows = batch if pending is None else pl.concat([pending, batch])
+        times = arrivals_of(rows)
+        whole = int(np.searchsorted(times, times[-1], side="left"))  # the last message may go on in the next batch
+        pending = rows[whole:]
+        end_us = max(end_us, int(times[-1]))
+        out = np.empty((whole + len(reference.times) + 1, 2), np.int64)
+        keep(out, merge(reference, _touches(rows[:whole]), Merged(state, last, out), tolerance))
+    out = np.empty((len(reference.times) + 2, 2), np.int64)
+    if pending is not None:
+        keep(out, merge(reference, _touches(pending), Merged(state, last, out), tolerance))
+    keep(out, finish(reference, Merged(state, last, out), tolerance))
+    return int(state[COMPARED]), int(state[EQUAL]), _spans(np.concatenate(changes), end_us)
+
+
+def _hold(reference: Changes, batches: Batches, name: str, types: tuple[DataType, ...]) -> Compared:
+    compared, equal, spans = _merged(reference, batches(), -1.0)
+    value = (compared - equal) / compared if compared else None
+    why = None if compared else "none of its rows falls between the first image of the book and its end"
+    return Compared(name, types, compared, equal, value, why, _longest(spans))
+
+
+def _apart(book: BookDay, batches: Batches) -> Compared:
+    """Hold the venue's own best prices against the book: the seconds in which they stay further apart than 5 ticks."""
+    compared, equal, spans = _merged(book.tops, batches(), _APART_TICKS * book.tick * (1 + 1e-9))
+    longer = [span for span in spans if span[1] - span[0] > _APART_US]
+    seconds = sum(end - start for start, end in longer) / 1e6
+    return Compared("book_ticker_apart_seconds", (L2, TICKER), compared, equal, seconds, spans=_longest(longer))
+
+
+def _inside(book: BookDay, batches: Batches) -> Compared:
+    """Hold trades against the best prices of two messages around them: the share outside, by a tick more."""
+    window = max(int(2 * book.interval_us), 1)
+    inside = judged = 0
+    for batch in batches():
+        times, prices = arrivals_of(batch), batch["price"].to_numpy()
+        is_known = (times >= book.tops.times[0]) & (times <= book.last_us + window)
+        more = count_inside(book.tops, times[is_known], prices[is_known], window, book.tick * (1 + 1e-9))
+        inside, judged = inside + more[0], judged + more[1]
+    few = None if judged >= _FEWEST else f"{judged} trades are too few"
+    return Compared("trades_outside_book", (TRADES, L2), judged, inside, None if few else 1 - inside / judged, few)
+
+
+def _last_price(book: BookDay, batches: Batches) -> Compared:
+    """Hold the last price of a derivative's ticker against the mid of the book: the share further off than 1 %."""
+    near = judged = 0
+    mids = (book.tops.levels[:, 0] + book.tops.levels[:, 2]) / 2
+    for batch in batches():
+        rows = batch.drop_nulls("last_price")
+        at = np.searchsorted(book.tops.times, arrivals_of(rows), side="right") - 1
+        middle = np.where(at >= 0, mids[at], np.nan)
+        apart = np.abs(rows["last_price"].to_numpy() / middle - 1)
+        judged += int(np.count_nonzero(~np.isnan(apart)))
+        near += int(np.count_nonzero(apart <= _NEAR))
+    few = None if judged >= _FEWEST else f"{judged} rows with a last price are too few"
+    types = (DataType.DERIVATIVE_TICKER, L2)
+    return Compared("last_price_off_book", types, judged, near, None if few else 1 - near / judged, few)
+
+
+def _without_book(held: Mapping[DataType, Batches]) -> Iterator[Compared]:
+    """Yield what can be compared where no L2 is held: quotes with the first level of the deepest snapshots."""
+    deepest = next((it for it in SNAPSHOTS if it in held), None)
+    if QUOTES not in held or deepest is None:
+        return
+    pieces = [_first_level(batch) for batch in held[deepest]()]
+    tops = Changes(np.concatenate([it.times for it in pieces]), np.concatenate([it.levels for it in pieces]))
+    is_last = np.append(tops.times[1:] != tops.times[:-1], True)
+    if len(tops.times):
+        reference = Changes(tops.times[is_last], tops.levels[is_last])
+        yield _hold(reference, held[QUOTES], "quotes_unlike_snapshots", (QUOTES, deepest))
+
+
+def _first_level(batch: pl.DataFrame) -> Changes:
+    names = {"bid_price_0": "bid_price", "bid_amount_0": "bid_amount", "ask_price_0": "ask_price"}
+    return _touches(batch.rename(names | {"ask_amount_0": "ask_amount"}))

@@ -1,0 +1,78 @@
+"""The table of how a venue's data types agree on a day, in the lake; it can be made again at any time.
+
+One row for each instrument and comparison, sorted by both. `compared` and `equal` are instants (ends of messages), rows
+or removals; `value` is what rules judge, `number` that against the days before; `verdict` is ok, warn, error or
+not_judged, and `told` says why. `accused` are the data types, the first one most. Two rows are no comparison:
+`book_end` has the last best prices, and `verifiability` tells in `told` what independent evidence there was.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import polars as pl
+
+from market_data.errors import LakeObjectMissing
+from market_data.lake.base import PARQUET_CONTENT, READERS, ObjectStat, TickLake
+from market_data.lake.keys import agreement_key
+
+BOOK_END, VERIFIABILITY = "book_end", "verifiability"
+_SPAN = pl.Struct({"start": pl.Datetime("us", "UTC"), "end": pl.Datetime("us", "UTC")})
+AGREEMENT_SCHEMA = pl.Schema(
+    {
+        "instrument_key": pl.String(),
+        "comparison": pl.String(),
+        "accused": pl.List(pl.String()),
+        "compared": pl.Int64(),
+        "equal": pl.Int64(),
+        "value": pl.Float64(),
+        "number": pl.Float64(),
+        "verdict": pl.String(),
+        "told": pl.String(),
+        "spans": pl.List(_SPAN),
+        "last_bid": pl.Float64(),
+        "last_ask": pl.Float64(),
+        "last_us": pl.Int64(),
+    }
+)
+# Another number where the same rows would be compared otherwise.
+_VERSION = "1"
+
+
+def save_agreement(lake: TickLake, venue: str, day: date, table: pl.DataFrame, basis: str) -> ObjectStat:
+    """Keep the table of a day, with what stands for all that was looked at; raises LakeError of any kind."""
+    sink = io.BytesIO()
+    metadata = {"basis": f"{_VERSION} {basis}"}
+    rows = table.select(AGREEMENT_SCHEMA.names()).cast(AGREEMENT_SCHEMA).sort("instrument_key", "comparison")
+    rows.write_parquet(sink, compression="zstd", metadata=metadata)
+    return lake.put_bytes(sink.getvalue(), agreement_key(venue, day), content_type=PARQUET_CONTENT)
+
+
+def load_agreement(lake: TickLake, venue: str, day: date) -> tuple[pl.DataFrame | None, str]:
+    """Return the table of a day with its basis, None where there is none that can be read."""
+    try:
+        data, _ = lake.get_bytes(agreement_key(venue, day))
+        frame = pl.read_parquet(io.BytesIO(data))
+        version, _, basis = pl.read_parquet_metadata(io.BytesIO(data)).get("basis", "").partition(" ")
+    except (LakeObjectMissing, pl.exceptions.PolarsError):
+        return None, ""
+    return (frame, basis) if frame.schema == AGREEMENT_SCHEMA and version == _VERSION else (None, "")
+
+
+def load_agreements(lake: TickLake, venue: str, days: Iterable[date]) -> dict[date, pl.DataFrame]:
+    """Return the tables of several days, those that are there."""
+    asked = list(days)
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(lambda day: load_agreement(lake, venue, day)[0], asked)
+    return {day: table for day, table in zip(asked, found, strict=True) if table is not None}
+
+
+def load_agreements_bases(lake: TickLake, venue: str, days: Iterable[date]) -> dict[date, str]:
+    """Return what the tables of several days were made by, of those that are there."""
+    asked = list(days)
+    with ThreadPoolExecutor(READERS) as pool:
+        found = list(pool.map(lambda day: load_agreement(lake, venue, day), asked))
+    return {day: basis for day, (table, basis) in zip(asked, found, strict=True) if table is not None}

@@ -1,0 +1,265 @@
+"""The use case: hold the data types of a venue's day against each other, and keep what is found where readers find it.
+
+Reads every row of the day, off the venue-day. Asks the vendor for nothing and changes nothing that is published.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from market_data.errors import LakeConflict
+from market_data.index.store import save_part
+from market_data.index.unit import UnitHead
+from market_data.lake.base import TickLake
+from market_data.lake.format import ensure_writable
+from market_data.lake.keys import object_key, receipt_key
+from market_data.lake.origin import ensure_lake_writable
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.quality.agreement import L2, TICKER, TRADES, Batches, Compared, compare_day
+from market_data.quality.agreement_rules import (
+    AGREEMENT_RULE_NAMES,
+    AGREEMENT_RULES,
+    RISE,
+    SHIFT,
+    judge_numbers,
+    rise_over,
+    shift_from,
+    times_of,
+)
+from market_data.quality.agreement_table import AGREEMENT_SCHEMA, BOOK_END, VERIFIABILITY, save_agreement
+from market_data.quality.gap_table import digest_of
+from market_data.quality.past import Past
+from market_data.quality.rhythm_table import load_rhythm
+from market_data.receipts.evidence import FileEvidence
+from market_data.receipts.receipt import PublishedObject, Receipt
+from market_data.receipts.store import load_receipt, save_receipt
+from market_data.ticks.rules import Finding, Rule
+
+_BATCH_ROWS = 250_000
+_LIQUID_ROWS = 1_000
+_RULES = dict.fromkeys(DataType, AGREEMENT_RULES)
+# What an instrument's day can be verified by, besides by itself.
+NONE, IDS, SECOND_STREAM = "none", "ids", "second stream"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedAgreement:
+    """A venue's day after a look: the table (`AGREEMENT_SCHEMA`), and why units were left alone."""
+
+    venue: str
+    day: date
+    table: pl.DataFrame
+    left_alone: Mapping[DataType, str]
+
+
+def judge_agreement(
+    lake: TickLake,
+    venue: str,
+    data_types: Sequence[DataType],
+    day: date,
+    rules: Mapping[DataType, Iterable[Rule]] = _RULES,
+) -> JudgedAgreement:
+    """Compare each instrument's data types of a day, keep the table, and put findings into the receipts.
+
+    Raises LakeConflict (transient) when a run changed a receipt meanwhile, LakeUnavailable (transient), LakeError.
+    """
+    ensure_lake_writable(lake)
+    read = {data_type: load_receipt(lake, DataTypeDay(venue, data_type, day)) for data_type in data_types}
+    held = {it: (receipt, generation) for it, (receipt, generation) in read.items() if _can_be_judged(receipt)}
+    receipts = {data_type: receipt for data_type, (receipt, _) in held.items() if receipt is not None}
+    alone = {
+        it: "not run" if read[it][0] is None else "not whole, or a run is at work"
+        for it in data_types
+        if it not in held
+    }
+    past, with_ids = Past.load(lake, venue, day), _with_contiguous_ids(lake, receipts)
+    rows: list[dict[str, Any]] = []
+    findings: dict[tuple[DataType, str], list[Finding]] = {}
+    for key, objects in sorted(_instruments(receipts).items()):
+        look = _InstrumentLook(lake, receipts, key, objects, past, key in with_ids)
+        rows += look.rows(rules)
+        for data_type, found in look.findings.items():
+            findings.setdefault((data_type, objects[data_type].vendor_symbol), []).extend(found)
+    table = pl.DataFrame(rows, schema=AGREEMENT_SCHEMA)
+    if receipts:
+        save_agreement(
+            lake, venue, day, table, basis_of_agreement(receipts.values(), has_day_before=past.has_day_before)
+        )
+    for data_type, receipt in receipts.items():
+        own = {symbol: found for (kind, symbol), found in findings.items() if kind is data_type}
+        _keep(lake, receipt, held[data_type][1], own)
+    return JudgedAgreement(venue, day, table, alone)
+
+
+def _can_be_judged(receipt: Receipt | None) -> bool:
+    return receipt is not None and receipt.claim is None and receipt.is_settled and receipt.is_complete
+
+
+def basis_of_agreement(units: Iterable[Receipt | UnitHead], *, has_day_before: bool) -> str:
+    """Return what stands for all that is looked at: the day's publications, and whether the day before was judged."""
+    published = sorted(f"{unit.data_type} {unit.committed_at}" for unit in units if unit.is_complete)
+    return digest_of([*published, "with the day before" if has_day_before else "without"])
+
+
+def _with_contiguous_ids(lake: TickLake, receipts: Mapping[DataType, Receipt]) -> set[str]:
+    """Return the instruments whose trade ids rise by one, so that a missing trade shows."""
+    trades = receipts.get(TRADES)
+    rhythm = load_rhythm(lake, trades.unit, trades.committed_at) if trades else None
+    return set() if rhythm is None else set(rhythm.filter(pl.col("has_contiguous_ids"))["instrument_key"])
+
+
+def _instruments(receipts: Mapping[DataType, Receipt]) -> dict[str, dict[DataType, PublishedObject]]:
+    """Return the published object of each single instrument and data type; grouped files have nothing to compare."""
+    found: dict[str, dict[DataType, PublishedObject]] = {}
+    for data_type, receipt in receipts.items():
+        for item in receipt.objects:
+            if item.instrument_key is not None:
+                found.setdefault(item.instrument_key, {})[data_type] = item
+    return found
+
+
+@dataclass
+class _InstrumentLook:
+    """One instrument's day: its comparisons, judged against the days before."""
+
+    lake: TickLake
+    receipts: Mapping[DataType, Receipt]
+    key: str
+    objects: Mapping[DataType, PublishedObject]
+    past: Past
+    has_ids: bool
+    findings: dict[DataType, list[Finding]] = field(default_factory=dict)
+
+    def rows(self, rules: Mapping[DataType, Iterable[Rule]]) -> list[dict[str, Any]]:
+        """Return the rows of the table, and note the findings of each data type."""
+        with tempfile.TemporaryDirectory(prefix="market_data-") as folder:
+            held = {it: self._batches(it, item, Path(folder)) for it, item in self.objects.items()}
+            compared, end = compare_day(held, self.past.end_of(self.key))
+        compared = [*compared, *self._of_receipts()]
+        rows = [self._judged(item, rules) for item in compared]
+        if end is not None:
+            last = {"last_bid": end.bid, "last_ask": end.ask, "last_us": end.time_us}
+            rows.append(_row(self.key, BOOK_END) | last)
+        has_stream = any(it.compared and it.data_types == (L2, TICKER) for it in compared)
+        told = SECOND_STREAM if has_stream else IDS if self.has_ids else NONE
+        return [*rows, _row(self.key, VERIFIABILITY) | {"told": told}]
+
+    def _batches(self, data_type: DataType, item: PublishedObject, folder: Path) -> Batches:
+        receipt = self.receipts[data_type]
+        key = object_key(receipt.known_layouts[0], item.name(receipt.unit))
+
+        def read() -> Iterator[pl.DataFrame]:
+            path = self.lake.fetch_file(key, folder)
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(_BATCH_ROWS):
+                    frame = pl.from_arrow(batch)
+                    assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch of a table is one
+                    yield frame
+
+        return read
+
+    def _of_receipts(self) -> Iterator[Compared]:
+        """Yield what the receipts know: the usual delay, and how many rows there were."""
+        for data_type, item in self.objects.items():
+            file = next(it for it in self.receipts[data_type].files if it.vendor_symbol == item.vendor_symbol)
+            delay = file.stats.value("median_delay_seconds") if file.stats else None
+            if delay is not None:
+                yield Compared(f"median_delay_seconds {data_type}", (data_type,), item.rows, value=delay)
+            yield Compared(f"rows {data_type}", (data_type,), item.rows, value=float(item.rows))
+
+    def _judged(self, item: Compared, rules: Mapping[DataType, Iterable[Rule]]) -> dict[str, Any]:
+        row = _row(self.key, item.name) | {
+            "accused": [it.value for it in item.data_types],
+            "compared": item.compared,
+            "equal": item.equal,
+            "value": item.value,
+            "spans": [{"start": _instant(start), "end": _instant(end)} for start, end in item.spans],
+        }
+        if item.value is None:
+            return row | {"verdict": "not_judged", "told": item.why or "nothing to judge it by"}
+        numbers, number = self._numbers(item)
+        found = {it: judge_numbers(numbers, _told(item), rules[it]) for it in item.data_types}
+        for data_type, findings in found.items():
+            self.findings.setdefault(data_type, []).extend(findings)
+        every = [finding for findings in found.values() for finding in findings]
+        verdict = "error" if any(it.severity.is_error for it in every) else "warn" if every else "ok"
+        return row | {"number": number, "verdict": verdict, "told": every[0].text if every else ""}
+
+    def _numbers(self, item: Compared) -> tuple[dict[str, float], float | None]:
+        """Return the statistics that rules may ask of a comparison, and the one against the days before."""
+        assert item.value is not None  # noqa: S101
+        kind = item.name.partition(" ")[0]
+        past = self.past.values(self.key, item.name)
+        if kind == "median_delay_seconds":
+            shift = None if self.past.has_moved() else shift_from(item.value, past)
+            return ({} if shift is None else {kind + SHIFT: shift}), shift
+        if kind == "rows":
+            times = (
+                times_of(item.value, self.past.weekday_values(self.key, item.name))
+                if item.value > _LIQUID_ROWS
+                else None
+            )
+            return ({} if times is None or self._has_gaps(item) else {"rows_over_weekdays": times}), times
+        rise = rise_over(item.value, past)
+        return {kind: item.value} | ({} if rise is None else {kind + RISE: rise}), rise
+
+    def _has_gaps(self, item: Compared) -> bool:
+        """Whether gaps, or its first or last day, explain that there are fewer rows."""
+        receipt = self.receipts[item.data_types[0]]
+        symbol = self.objects[item.data_types[0]].vendor_symbol
+        file = next(it for it in receipt.files if it.vendor_symbol == symbol)
+        return file.is_first_day or file.is_last_day or any(it.family == "gaps" for it in file.findings)
+
+
+def _row(key: str, comparison: str) -> dict[str, Any]:
+    return dict.fromkeys(AGREEMENT_SCHEMA) | {
+        "instrument_key": key,
+        "comparison": comparison,
+        "verdict": "ok",
+        "told": "",
+    }
+
+
+def _told(item: Compared) -> dict[str, str]:
+    if not item.spans:
+        return {}
+    start, end = (_instant(it) for it in item.spans[0])
+    return {item.name: f", longest {start:%H:%M:%S} to {end:%H:%M:%S}"}
+
+
+def _instant(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+
+
+def _keep(lake: TickLake, receipt: Receipt, generation: int, findings: Mapping[str, list[Finding]]) -> None:
+    """Put the findings into a receipt, by vendor symbol, and take out those that hold no more."""
+    ensure_writable(receipt, lake.uri(receipt_key(receipt.unit)))
+
+    def changed(file: FileEvidence) -> FileEvidence:
+        return file.found(AGREEMENT_RULE_NAMES, _once(findings.get(file.vendor_symbol, [])))
+
+    concerned = [it for it in receipt.files if it.vendor_symbol in findings or _has_findings(it)]
+    judged = receipt.with_evidence(map(changed, concerned))
+    if judged == receipt:
+        return
+    try:
+        save_part(lake, judged, save_receipt(lake, judged, generation))
+    except LakeConflict as error:
+        raise LakeConflict(f"{receipt.unit}: a run changed it while it was judged: do so again ({error})") from error
+
+
+def _has_findings(file: FileEvidence) -> bool:
+    return any(finding.rule in AGREEMENT_RULE_NAMES for finding in file.findings)
+
+
+def _once(findings: Iterable[Finding]) -> list[Finding]:
+    return list({finding.rule: finding for finding in findings}.values())

@@ -1,0 +1,134 @@
+"""Data types of a day held against each other: what agrees is seen to, in any pieces, and each kind of fault shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from market_data.model.data_types import TABLES, DataType
+from market_data.quality.agreement import Batches, Compared, DayBefore, compare_day
+from market_data_tests.quality.made_books import Frames, make_day
+
+L2, QUOTES, TRADES = DataType.INCREMENTAL_BOOK_L2, DataType.QUOTES, DataType.TRADES
+S25, S5, TICKER = DataType.BOOK_SNAPSHOT_25, DataType.BOOK_SNAPSHOT_5, DataType.BOOK_TICKER
+SAMPLES = Path(__file__).parents[3] / "shared/samples"
+
+
+def in_pieces(frames: Frames, size: int) -> dict[DataType, Batches]:
+    def read(frame: pl.DataFrame) -> Callable[[], Iterator[pl.DataFrame]]:
+        return lambda: (frame[start : start + size] for start in range(0, frame.height, size))
+
+    return {data_type: read(frame) for data_type, frame in frames.items()}
+
+
+def compared(frames: Frames, size: int = 10**6, before: DayBefore | None = None) -> dict[str, Compared]:
+    found, _ = compare_day(in_pieces(frames, size), before)
+    return {it.name: it for it in found}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 10**6])
+def test_all_that_agrees_is_seen_to_agree_in_pieces_of_any_size(size: int) -> None:
+    frames = make_day(1, 60 if size == 1 else 400)
+    found = compared(frames, size)
+    messages = frames[L2]["local_timestamp"].n_unique()
+    for name in ("snapshot_25_unlike_book", "snapshot_5_unlike_book"):
+        assert (found[name].compared, found[name].value) == (messages, 0.0)
+    assert found["quotes_unlike_book"].value == 0.0
+    assert found["book_ticker_apart_seconds"].value == 0.0
+    assert found["trades_outside_book"].value == 0.0
+    assert found["crossed_seconds"].value == 0.0
+    assert found["mid_over_midnight"].value is None
+
+
+def drop(frame: pl.DataFrame, share: float, seed: int = 3) -> pl.DataFrame:
+    kept = np.random.default_rng(seed).random(frame.height) >= share
+    kept[:200] = True  # the image
+    return frame.filter(pl.Series(kept))
+
+
+def test_rows_lost_of_the_book_alone_accuse_the_book() -> None:
+    frames = make_day(2)
+    found = compared(frames | {L2: drop(frames[L2], 0.01)})
+    differing = [found[name] for name in ("snapshot_25_unlike_book", "quotes_unlike_book")]
+    assert all((it.value or 0) > 1e-4 and it.spans for it in differing)
+    assert {it.data_types for it in differing} == {(L2,)}
+    assert (found["book_ticker_apart_seconds"].value or 0) >= 0
+
+
+@pytest.mark.parametrize("data_type", [QUOTES, S25, S5])
+def test_rows_lost_of_one_other_type_accuse_that_type(data_type: DataType) -> None:
+    frames = make_day(3)
+    found = compared(frames | {data_type: drop(frames[data_type], 0.01)})
+    name = f"{data_type.value.removeprefix('book_')}_unlike_book"
+    assert (found[name].value or 0) > 1e-4
+    assert found[name].data_types == (data_type,)
+    others = [it for it in found.values() if it.name.endswith("_unlike_book") and it.name != name]
+    assert [it.value for it in others] == [0.0] * len(others)
+
+
+def test_what_the_common_recording_lost_shows_in_the_stream_of_its_own() -> None:
+    """A lost message corrupts L2, quotes and snapshots alike, which go on agreeing; book_ticker does not."""
+    whole = make_day(4)
+    times = whole[L2]["local_timestamp"].unique().sort()
+    hole = pl.col("local_timestamp").is_between(times[300], times[420])
+    lost = {kind: frame.filter(~hole) for kind, frame in whole.items() if kind not in {TICKER, TRADES}}
+    assert (compared(whole | lost)["book_ticker_apart_seconds"].value or 0) > 60
+
+
+def test_prices_of_another_scale_and_removals_that_never_came_show() -> None:
+    frames = make_day(5)
+    dear = frames[TRADES].with_columns(pl.col("price") * 1000)
+    assert compared(frames | {TRADES: dear})["trades_outside_book"].value == 1.0
+    kept = frames[L2].filter((pl.col("amount") > 0) | pl.col("is_snapshot"))
+    assert (compared(frames | {L2: kept})["crossed_seconds"].value or 0) > 3600
+
+
+def test_the_mid_over_midnight_is_judged_by_what_it_usually_moves() -> None:
+    frames = make_day(6)
+    first = frames[QUOTES].row(0, named=True)
+    time_us = int(first["local_timestamp"].timestamp() * 1e6) - 10**6
+    near = DayBefore(first["bid_price"], first["ask_price"], time_us)
+    far = DayBefore(first["bid_price"] * 2, first["ask_price"] * 2, time_us)
+    assert compared(frames, before=near)["mid_over_midnight"].value == 0.0
+    assert (compared(frames, before=far)["mid_over_midnight"].value or 0) > 1
+
+
+def test_a_day_without_an_image_is_not_judged() -> None:
+    frames = make_day(7)
+    found = compared(frames | {L2: frames[L2].filter(~pl.col("is_snapshot"))})
+    assert found["crossed_seconds"].value is None
+    assert "no image" in (found["crossed_seconds"].why or "")
+
+
+def test_without_l2_quotes_are_held_against_the_snapshots() -> None:
+    frames = make_day(8)
+    del frames[L2]
+    assert compared(frames)["quotes_unlike_snapshots"].value == 0.0
+    found = compared(frames | {QUOTES: drop(frames[QUOTES], 0.02)})
+    assert (found["quotes_unlike_snapshots"].value or 0) > 1e-4
+
+
+def sample(data_type: DataType, venue: str, symbol: str, days: list[str]) -> pl.DataFrame:
+    names = [column.name for column in TABLES[data_type].vendor_columns]
+    frames = [pl.read_csv(SAMPLES / f"{venue}_{data_type}_{day}_{symbol}.csv.gz", new_columns=names) for day in days]
+    numbers = [pl.col(name).cast(pl.Float64) for name in names if name.startswith(("price", "amount", "bid", "ask"))]
+    return pl.concat(frames).with_columns(pl.col("local_timestamp").cast(pl.Datetime("us", "UTC")), *numbers)
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the vendor's files are kept beside the repository, in shared/samples")
+@pytest.mark.parametrize(
+    ("venue", "symbol", "days"),
+    [("binance", "BTCUSDT", ["2024-08-08", "2024-08-09"]), ("binance-delivery", "ETHUSD_PERP", ["2024-08-08"])],
+)
+def test_real_data_agree_in_every_instant_over_midnight_too(venue: str, symbol: str, days: list[str]) -> None:
+    frames = {it: sample(it, venue, symbol, days) for it in (L2, QUOTES, S25, S5, TICKER, TRADES)}
+    found = compared(frames, 20_000)
+    for name in ("snapshot_25_unlike_book", "snapshot_5_unlike_book", "quotes_unlike_book"):
+        assert found[name].compared > 5000
+        assert found[name].compared == found[name].equal
+    assert found["book_ticker_apart_seconds"].value == 0.0
+    assert (found["trades_outside_book"].value or 0) < 0.05
