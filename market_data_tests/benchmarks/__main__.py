@@ -22,6 +22,7 @@ from market_data_tests.benchmarks import (
     many_venues,
     memory,
     read_paths,
+    recall,
     report,
     retention,
     sensors,
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[Options], Results]] = {
     "sensors": sensors.measure,
     "index": index.measure,
     "agreement": agreement.measure,
+    "recall": recall.measure,
     "retention": retention.measure,
     "many_venues": many_venues.measure,
 }
