@@ -20,6 +20,7 @@ from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 from market_data.defs.build import build_definitions
+from market_data.defs.keys import venue_asset_keys
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
@@ -67,6 +68,21 @@ class Project:
         bounds = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
         return definition.execute_in_process(
             instance=self.instance, raise_on_error=False, tags={**bounds, **(tags or {})}
+        )
+
+    def materialize(self, venue: str, first: date, last: date | None = None) -> dg.ExecuteInProcessResult:
+        """Do what "Materialize" does with the assets of a venue, on one day or on several in one run."""
+        settings = self.settings()
+        bounds = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
+        return (
+            build_definitions(settings)
+            .resolve_implicit_global_asset_job_def()
+            .execute_in_process(
+                instance=self.instance,
+                raise_on_error=False,
+                asset_selection=venue_asset_keys(settings, venue),
+                tags=bounds if last else {"dagster/partition": str(first)},
+            )
         )
 
     def execute_checks(self, day: date, *checks: tuple[str, str]) -> None:
@@ -130,10 +146,15 @@ def open_project(
     simulator: RunningSimulator,
     venues: dict[str, dict[str, Any]],
     automation: dict[str, Any] | None = None,
+    *,
+    home: Path | None = None,
 ) -> Iterator[Project]:
-    """Give a project on an empty lake and a new instance; a failed request to the vendor is not sent again."""
+    """Give a project on an empty lake and a new instance; a failed request to the vendor is not sent again.
+
+    The instance is in memory, or what the dagster.yaml in `home` says.
+    """
     with (
-        dg.DagsterInstance.ephemeral() as instance,
+        dg.DagsterInstance.from_config(str(home)) if home else dg.DagsterInstance.ephemeral() as instance,
         stamina.set_testing(True, attempts=1),
         pytest.MonkeyPatch.context() as patch,
     ):

@@ -26,7 +26,8 @@ from market_data.ticks.rules import FAMILIES, Family, Rule, rules_for
 
 _DESCRIPTIONS = {name: (rule.__doc__ or "").removeprefix("Judge that ").strip() for name, rule in UNIT_RULES.items()}
 
-
+# A day of which one of these failed can be healed by running it again; what the data themselves are cannot.
+HEALED_BY_A_RERUN = (*UNIT_RULES, LAYOUT_RULE)
 _ABOUT_TICKS = "ticks_"
 GAPS_CHECK = f"{_ABOUT_TICKS}gaps"
 _ABOUT_GAPS = (

@@ -8,7 +8,7 @@ from itertools import islice, product
 import dagster as dg
 from pydantic import AwareDatetime, Field
 
-from market_data.checks.rules import LAYOUT_RULE, UNIT_RULES
+from market_data.defs.checks import HEALED_BY_A_RERUN
 from market_data.defs.keys import venue_asset_keys
 from market_data.defs.open_days import OpenDays
 from market_data.defs.runs import (
@@ -36,8 +36,6 @@ from market_data.settings.environment import Settings
 from market_data.vendor.quota import refuse_beyond_quota
 
 _LOOK_BACK = timedelta(days=14)
-# A day of these can be healed by running it again; what the data themselves are cannot.
-_HEALED_BY_A_RERUN = (*UNIT_RULES, LAYOUT_RULE)
 # Dagster ends a look after 60 s and forgets all of it: what is not looked at by then has its turn in the next one.
 _LOOK_SECONDS = 8.0
 # Days whose runs are read together.
@@ -79,7 +77,7 @@ class FailedDays:
         self._instance = instance
         self._lake = lake
         self._known = known
-        self._checks = CheckResults(instance, _HEALED_BY_A_RERUN)
+        self._checks = CheckResults(instance, HEALED_BY_A_RERUN)
         self._runs = KnownRuns(instance)
         self._keys = {venue: set(venue_asset_keys(settings, venue)) for venue in settings.config.venues}
         automation = settings.config.automation

@@ -41,7 +41,9 @@ _PRIORITY_TAG = "dagster/priority"
 # Followed by the venue, and by `/` and the day in a run of several. How a step failed is read from its run's record: a
 # run's events would cost 20 ms.
 _FAILED_TAG = "market_data/failed/"
-_PARTITION_TAG = "dagster/partition"
+PARTITION_TAG = "dagster/partition"
+# Of a run of which Dagster has forgotten everything but its record (`defs/retention.py`).
+LOG_DELETED_TAG = "market_data/log_deleted"
 _FIRST_TAG, _LAST_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 # A run that outlived the instance's longest run time lost its process together with its code server.
 _LONGEST_LIFE = timedelta(hours=7)
@@ -95,7 +97,7 @@ class KnownRuns:
         self._by_day |= {day: [] for day in unread}
         if not unread:
             return
-        tags = {_PARTITION_TAG: unread, _FIRST_TAG: _first_days_of_ranges_with(unread)}
+        tags = {PARTITION_TAG: unread, _FIRST_TAG: _first_days_of_ranges_with(unread)}
         filters = [dg.RunsFilter(tags={tag: values}) for tag, values in tags.items() if values]
         found = [record for wanted in filters for record in self._instance.get_run_records(wanted)]
         for record in sorted(found, key=lambda record: record.storage_id, reverse=True):
@@ -203,8 +205,8 @@ def ended_at(record: dg.RunRecord) -> datetime:
 
 def days_of(run: dg.DagsterRun) -> list[str]:
     """Return the partition keys of a run in their order; none for a run without days, or of other partitions."""
-    first = _day(run.tags.get(_PARTITION_TAG) or run.tags.get(_FIRST_TAG, ""))
-    last = _day(run.tags.get(_PARTITION_TAG) or run.tags.get(_LAST_TAG, ""))
+    first = _day(run.tags.get(PARTITION_TAG) or run.tags.get(_FIRST_TAG, ""))
+    last = _day(run.tags.get(PARTITION_TAG) or run.tags.get(_LAST_TAG, ""))
     if first is None or last is None:
         return []
     return [str(first + timedelta(days=offset)) for offset in range((last - first).days + 1)]
@@ -307,6 +309,8 @@ class CheckResults:
         return any(not passed and check.asset_key in asset_keys for check, passed in self.of_run(run, day).items())
 
     def _read(self, run: dg.DagsterRun) -> list[dg.AssetCheckEvaluation]:
+        if LOG_DELETED_TAG in run.tags:
+            return []
         kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
         records = self._instance.get_records_for_run(run.run_id, of_type=kind).records
         events = [record.event_log_entry.dagster_event for record in records]

@@ -1,4 +1,4 @@
-"""The job `tidy_lake`: compacts the index of a lake, and deletes what was replaced and has been kept long enough."""
+"""The job `tidy_lake`: compacts the index, deletes what was replaced long ago, and lets Dagster forget old runs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -9,6 +9,7 @@ import dagster as dg
 from market_data.defs.failures import failures_for_people
 from market_data.defs.logs import logs_shown_in_dagster
 from market_data.defs.resources import LakeResource
+from market_data.defs.retention import forget_runs
 from market_data.defs.runs import LAKE_QUEUE
 from market_data.index.compact import compact_index
 from market_data.index.store import read_heads
@@ -26,8 +27,9 @@ _LOOKED_BACK = timedelta(days=14)
 
 
 def build_tidy(settings: Settings) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
-    """Return the job, whose one op asks the vendor for nothing, and its daily schedule."""
+    """Return the job, which asks the vendor for nothing, and its daily schedule."""
     keep = settings.config.limits.run_limits.keep_replaced
+    keep_runs_days = settings.config.limits.keep_runs_days
     wanted = {venue: item.data_types for venue, item in settings.config.venues.items()}
 
     @dg.op(description="Compacts months of the index; sweeps days whose replaced files were kept long enough.")
@@ -43,13 +45,24 @@ def build_tidy(settings: Settings) -> tuple[dg.JobDefinition, dg.ScheduleDefinit
                 deleted = sum(it.deleted for it in swept)
                 context.log.info("%d replaced objects deleted, of %d units", deleted, len(swept))
 
+    @dg.op(description="Forgets runs that were kept long enough; how days stand stays as it is.")
+    def forget_old_runs(context: dg.OpExecutionContext) -> None:
+        if keep_runs_days is None:
+            context.log.info("all runs are kept: `limits: keep_runs_days` is null")
+            return
+        with logs_shown_in_dagster(context.log), failures_for_people():
+            gone = forget_runs(context.instance, settings, datetime.now(UTC) - timedelta(days=keep_runs_days))
+            context.log.info("%d runs of before %d days, and %d events", gone.runs, keep_runs_days, gone.events)
+
     @dg.job(
         name=TIDY_JOB,
         tags=LAKE_QUEUE,
-        description="Keeps reads fast and the lake clean; changes nothing that a receipt names.",
+        description="Keeps reads fast, the lake clean and Dagster's database small; changes nothing that a receipt "
+        "names, and no status of a day.",
     )
     def job() -> None:
         tidy()
+        forget_old_runs()
 
     is_on = settings.is_automation_on
     schedule = dg.ScheduleDefinition(
@@ -58,7 +71,7 @@ def build_tidy(settings: Settings) -> tuple[dg.JobDefinition, dg.ScheduleDefinit
         cron_schedule="15 5 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED,
-        description="Compacts the index, and sweeps what was replaced, at 05:15 UTC.",
+        description="Compacts the index, sweeps what was replaced, and forgets old runs, at 05:15 UTC.",
     )
     return job, schedule
 

@@ -24,6 +24,9 @@ DEFAULT_FILES_AT_ONCE = 16
 # A backfill's days that share a run: Dagster's seconds of it are paid once, a killed run loses nothing but its day.
 DEFAULT_DAYS_PER_RUN, MOST_DAYS_PER_RUN = 10, 31
 
+# Dagster's records of a run that ended; how its days stand stays.
+DEFAULT_KEEP_RUNS_DAYS = 30
+
 
 @dataclass(frozen=True, slots=True)
 class SizeLimits:

@@ -4,8 +4,8 @@ Environment: MARKET_DATA_CONFIG (venues file; default: the one in this package),
 `gs://bucket/prefix`; default ./.market_data/lake), MARKET_DATA_VENDOR (`tardis`, or `simulator` when said),
 TARDIS_API_KEY, or TARDIS_API_KEY_FILE (a file that holds the key alone; an empty one is no key), TARDIS_API_URL,
 TARDIS_DATASETS_URL, MARKET_DATA_ENGINE (`in_process`, `multiprocess`, `k8s`), MARKET_DATA_AUTOMATION (`off`; `on`
-starts the sensors and the schedule), MARKET_DATA_ALERT_URL (takes a POST of what needs a person), DAGSTER_HOME (default
-./.market_data/dagster).
+starts the sensors and the schedule), MARKET_DATA_ALERT_URL (takes a POST of what needs a person), or
+MARKET_DATA_ALERT_URL_FILE (a file that holds the address alone), DAGSTER_HOME (default ./.market_data/dagster).
 
 A settings file holds lines `NAME=value` of these. MARKET_DATA_SETTINGS names one; else ./.market_data/settings.env is
 used, which `market-data demo` writes, unless the environment itself says what is read from where: then it alone holds.
@@ -47,7 +47,14 @@ OWN_SOURCES = (
     "TARDIS_API_URL",
     "TARDIS_DATASETS_URL",
 )
-_NAMES = (*OWN_SOURCES, "MARKET_DATA_ENGINE", "MARKET_DATA_AUTOMATION", "MARKET_DATA_ALERT_URL", "DAGSTER_HOME")
+_NAMES = (
+    *OWN_SOURCES,
+    "MARKET_DATA_ENGINE",
+    "MARKET_DATA_AUTOMATION",
+    "MARKET_DATA_ALERT_URL",
+    "MARKET_DATA_ALERT_URL_FILE",
+    "DAGSTER_HOME",
+)
 _SECRETS = {"TARDIS_API_KEY", "MARKET_DATA_ALERT_URL"}
 
 
@@ -94,6 +101,7 @@ class Settings(SettingsModel):
             "MARKET_DATA_ENGINE": self.engine,
             "MARKET_DATA_AUTOMATION": "on" if self.is_automation_on else "off",
             "MARKET_DATA_ALERT_URL": self.alert_url.get_secret_value() if self.alert_url else "",
+            "MARKET_DATA_ALERT_URL_FILE": "",
             "DAGSTER_HOME": str(self.dagster_home),
         }
 
@@ -143,12 +151,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             "MARKET_DATA_VENDOR is 'simulator', so TARDIS_API_URL and TARDIS_DATASETS_URL must name a running one: "
             "start `market-data simulator --port 8750` and set both to http://127.0.0.1:8750/v1"
         )
-    api_key_file = Path(env["TARDIS_API_KEY_FILE"]) if env.get("TARDIS_API_KEY_FILE") else None
-    api_key = _checked_key(env.get("TARDIS_API_KEY") or "", "TARDIS_API_KEY")
-    if api_key and api_key_file:
-        raise ConfigurationError("TARDIS_API_KEY and TARDIS_API_KEY_FILE are both set: unset one of the two variables")
-    if api_key_file:
-        api_key = read_key_file(api_key_file)
+    api_key_file = _secret_file(env, "TARDIS_API_KEY")
+    api_key = read_key_file(api_key_file) if api_key_file else _checked_key(env.get("TARDIS_API_KEY") or "")
     return Settings(
         venues_file=venues_file,
         config=config,
@@ -160,7 +164,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         api_key_file=api_key_file,
         engine=Engine(engine),
         is_automation_on=automation == "on",
-        alert_url=_secret_address(env, "MARKET_DATA_ALERT_URL"),
+        alert_url=_alert_url(env),
         dagster_home=Path(env.get("DAGSTER_HOME") or DEFAULT_DAGSTER_HOME).absolute(),
         needs_simulator=vendor == "simulator" and not api_url,
     )
@@ -171,19 +175,32 @@ def read_key_file(path: Path) -> str:
 
     Raises ConfigurationError (permanent), which never shows what the file holds.
     """
+    return _checked_key(
+        _read_secret(path, "the vendor's key", "TARDIS_API_KEY_FILE"),
+        f"the file {path}, which TARDIS_API_KEY_FILE names,",
+    )
+
+
+def _secret_file(environ: Mapping[str, str], name: str) -> Path | None:
+    """Return the file that holds a secret instead of a variable."""
+    if environ.get(name) and environ.get(f"{name}_FILE"):
+        raise ConfigurationError(f"{name} and {name}_FILE are both set: unset one of the two variables")
+    return Path(environ[f"{name}_FILE"]) if environ.get(f"{name}_FILE") else None
+
+
+def _read_secret(path: Path, what: str, name: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        text = "\N{REPLACEMENT CHARACTER}"
+        return "\N{REPLACEMENT CHARACTER}"
     except OSError as error:
         raise ConfigurationError(
-            f"cannot read the vendor's key from {path}, which TARDIS_API_KEY_FILE names: {error.strerror}. "
+            f"cannot read {what} from {path}, which {name} names: {error.strerror}. "
             "Name a file that this user may read, or unset the variable"
         ) from error
-    return _checked_key(text, f"the file {path}, which TARDIS_API_KEY_FILE names,")
 
 
-def _checked_key(text: str, where: str) -> str:
+def _checked_key(text: str, where: str = "TARDIS_API_KEY") -> str:
     key = text.strip()
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ConfigurationError(f"{where} holds a space, a line end or a character beyond ASCII: copy it again")
@@ -236,13 +253,17 @@ def _web_address(environ: Mapping[str, str], name: str) -> str | None:
     return url
 
 
-def _secret_address(environ: Mapping[str, str], name: str) -> SecretStr | None:
+def _alert_url(environ: Mapping[str, str]) -> SecretStr | None:
     """Return an address that is shown nowhere, as it may hold a token."""
-    url = (environ.get(name) or "").strip()
+    where, text = "MARKET_DATA_ALERT_URL", environ.get("MARKET_DATA_ALERT_URL") or ""
+    if file := _secret_file(environ, where):
+        text = _read_secret(file, "the address of alerts", f"{where}_FILE")
+        where = f"what the file {file} holds, which {where}_FILE names,"
+    url = text.strip()
     if not url:
         return None
     if not url.startswith(("https://", "http://")) or not (url.isascii() and url.isprintable()) or " " in url:
-        raise ConfigurationError(f"{name} is no address: it must start with https:// (or http://) and hold no space")
+        raise ConfigurationError(f"{where} is no address: it must start with https:// (or http://) and hold no space")
     return SecretStr(url)
 
 

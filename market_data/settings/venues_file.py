@@ -28,6 +28,7 @@ from market_data.model.instruments import INSTRUMENT_TYPES
 from market_data.model.limits import (
     DEFAULT_DAYS_PER_RUN,
     DEFAULT_FILES_AT_ONCE,
+    DEFAULT_KEEP_RUNS_DAYS,
     DEFAULT_MAX_INFLATION_RATIO,
     GIGABYTE,
     MOST_DAYS_PER_RUN,
@@ -253,13 +254,17 @@ class VenueSettings(SettingsModel):
 
 
 class LimitSettings(SettingsModel):
-    """What one run may take; see `RunLimits`. Gigabytes are 10^9 bytes; a backfill gives a run `days_per_run`."""
+    """What one run may take; see `RunLimits`. Gigabytes are 10^9 bytes; a backfill gives a run `days_per_run`.
+
+    Dagster forgets runs, and keeps how days stand, `keep_runs_days` after their end; null keeps all.
+    """
 
     files_at_once: int = Field(default=DEFAULT_FILES_AT_ONCE, ge=1, strict=True)
     days_per_run: int = Field(default=DEFAULT_DAYS_PER_RUN, ge=1, le=MOST_DAYS_PER_RUN, strict=True)
     scratch_gb: float | None = Field(default=None, gt=0, strict=True)
     daily_quota_gb: float | None = Field(default=None, gt=0, strict=True)
     keep_replaced_hours: float = Field(default=0, ge=0, le=24 * 366, strict=True)
+    keep_runs_days: int | None = Field(default=DEFAULT_KEEP_RUNS_DAYS, ge=1, le=3660, strict=True)
     max_csv_gb: Annotated[dict[_ConfiguredDataType, Annotated[float, Field(gt=0, strict=True)]], _EachOnce] = Field(
         default_factory=dict
     )

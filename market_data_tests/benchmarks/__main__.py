@@ -19,9 +19,11 @@ from market_data_tests.benchmarks import (
     grouped,
     growth,
     index,
+    many_venues,
     memory,
     read_paths,
     report,
+    retention,
     sensors,
     small_files,
     store,
@@ -48,6 +50,8 @@ BENCHMARKS: dict[str, Callable[[Options], Results]] = {
     "sensors": sensors.measure,
     "index": index.measure,
     "agreement": agreement.measure,
+    "retention": retention.measure,
+    "many_venues": many_venues.measure,
 }
 
 

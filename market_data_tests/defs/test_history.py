@@ -4,7 +4,7 @@ import json
 import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from market_data.model.tick_file import DataTypeDay
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.fakes import SteppedLake
 from market_data_tests.in_process import Project, open_project
+from market_data_tests.told import OF_A_RUN, Place, told_by
 
 WHOLE_DAY, BROKEN_DAY = date(2024, 8, 8), date(2024, 8, 9)
 DAYS = (WHOLE_DAY, BROKEN_DAY)
@@ -35,62 +36,6 @@ VENUES: dict[str, dict[str, Any]] = {
     },
 }
 DAMAGED_FILE = {"match": "*/binance/trades/2024/08/09/ETHUSDT.csv.gz", "action": "wrong_header"}
-# What only the run knows that did the work: what it fetched, and how long that took.
-OF_A_RUN = {"already current", "files downloaded", "downloaded MB", "seconds"}
-# An asset or a check, and a day.
-Place = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a Dagster shows: metadata of the newest materialisations, check results, check statuses of partitions."""
-
-    materialized: dict[Place, dict[str, Any]]
-    checked: dict[Place, dict[str, Any]]
-    statuses: dict[str, dict[str, list[str]]]
-
-    @property
-    def lasting(self) -> dict[Place, dict[str, Any]]:
-        return {
-            place: {name: value for name, value in metadata.items() if name not in OF_A_RUN}
-            for place, metadata in self.materialized.items()
-        }
-
-
-def told_by(project: Project) -> Told:
-    graph = build_definitions(project.settings()).resolve_asset_graph()
-    storage = project.instance.event_log_storage
-    materialized: dict[Place, dict[str, Any]] = {}
-    for key in graph.get_all_asset_keys():
-        for day in project.instance.get_materialized_partitions(key):
-            wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[day])
-            (record,) = project.instance.fetch_materializations(wanted, limit=1).records
-            assert record.asset_materialization is not None
-            materialized[key.to_user_string(), day] = dict(record.asset_materialization.metadata)
-    checked = {}
-    for check in graph.asset_check_keys:
-        for execution in reversed(storage.get_asset_check_execution_history(check, limit=1000)):
-            result = execution.evaluation
-            if isinstance(result, dg.AssetCheckEvaluation):  # and not planned alone
-                name = f"{check.asset_key.to_user_string()} {check.name}"
-                checked[name, str(execution.partition)] = {
-                    "status": execution.status.value,
-                    "passed": result.passed,
-                    "severity": result.severity,
-                    "description": result.description,
-                    "metadata": result.metadata,
-                    "blocking": result.blocking,
-                    "is of a materialisation": result.target_materialization_data is not None,
-                }
-    days = dg.DailyPartitionsDefinition("2019-03-30", timezone="UTC")
-    states = storage.get_asset_check_state([(check, days) for check in graph.asset_check_keys])
-    statuses = {
-        f"{check.asset_key.to_user_string()} {check.name}": {
-            status.value: sorted(subset.subset_value.get_partition_keys()) for status, subset in state.subsets.items()
-        }
-        for check, state in states.items()
-    }
-    return Told(materialized, checked, statuses)
 
 
 def contents(lake: TickLake) -> dict[str, tuple[int, bytes]]:

@@ -107,7 +107,7 @@ def test_a_service_waits_for_services_of_its_profile_and_for_what_they_can_repor
 
 def test_no_value_is_a_secret() -> None:
     values = [item for service in SERVICES.values() for item in service.get("environment", {}).items()]
-    secrets = [(key, value) for key, value in values if re.search("KEY|PASSWORD|SECRET|TOKEN", key)]
+    secrets = [(key, value) for key, value in values if re.search("KEY|PASSWORD|SECRET|TOKEN|ALERT_URL", key)]
     assert len(secrets) >= 5
     files = [value for key, value in secrets if key.endswith("_FILE")]
     assert {value for key, value in secrets if not key.endswith("_FILE")} == {DEFAULT_KEY}
@@ -134,16 +134,17 @@ def test_the_simulators_health_check_succeeds_on_a_simulator() -> None:
 
 
 def test_production_without_any_variable_reads_the_real_vendor_without_a_key(tmp_path: Path) -> None:
-    empty = tmp_path / "tardis_api_key"
+    empty = tmp_path / "secret"
     empty.touch()
-    environment = _environment("code-server") | {"MARKET_DATA_CONFIG": "", "TARDIS_API_KEY_FILE": str(empty)}
-    settings = load_settings(environment)
+    files = dict.fromkeys(("TARDIS_API_KEY_FILE", "MARKET_DATA_ALERT_URL_FILE"), str(empty))
+    settings = load_settings(_environment("code-server") | {"MARKET_DATA_CONFIG": ""} | files)
     assert (settings.vendor, settings.api_key, settings.lake_url) == ("tardis", None, "file:///lake")
+    assert settings.alert_url is None
     assert settings.is_automation_on
 
 
 def test_a_service_gets_the_secrets_that_it_reads_and_no_other() -> None:
-    assert set(_compose()["secrets"]) == {"postgres_password", "tardis_api_key"}
+    assert set(_compose()["secrets"]) == {"postgres_password", "tardis_api_key", "alert_url"}
     for name, service in SERVICES.items():
         read = {value.rpartition("/")[2] for key, value in _environment(name).items() if key.endswith("_FILE")}
         assert set(service.get("secrets", [])) == read, name
@@ -152,6 +153,11 @@ def test_a_service_gets_the_secrets_that_it_reads_and_no_other() -> None:
 def test_only_what_asks_the_vendor_knows_its_key() -> None:
     knowing = {name for name in SERVICES if any("TARDIS_API_KEY" in key for key in _environment(name))}
     assert knowing == {"code-server", "code-server-workers", "worker-downloads", "code-server-demo"}
+
+
+def test_only_what_evaluates_sensors_knows_where_alerts_go() -> None:
+    knowing = {name for name in SERVICES if any("ALERT_URL" in key for key in _environment(name))}
+    assert knowing == {"code-server", "code-server-workers"}
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -405,6 +405,27 @@ def test_an_address_for_alerts_is_a_secret_also_where_it_is_wrong(url: str) -> N
     assert load_settings(settings.environment).alert_url == settings.alert_url
 
 
+def test_an_address_for_alerts_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "alert_url"
+    environ = {"MARKET_DATA_ALERT_URL_FILE": str(path)}
+    with pytest.raises(
+        ConfigurationError, match=r"cannot read the address of alerts from .*MARKET_DATA_ALERT_URL_FILE"
+    ):
+        load_settings(environ)
+    path.write_text("https://hooks.example/T0KEN\n")
+    settings = load_settings(environ)
+    assert (settings.alert_url and settings.alert_url.get_secret_value()) == "https://hooks.example/T0KEN"
+    assert load_settings(settings.environment).alert_url == settings.alert_url
+    with pytest.raises(ConfigurationError, match="both set: unset one of the two variables"):
+        load_settings({**environ, "MARKET_DATA_ALERT_URL": "https://hooks.example/other"})
+    path.write_text("")
+    assert load_settings(environ).alert_url is None
+    path.write_text("hooks.example/T0KEN")
+    with pytest.raises(ConfigurationError, match="MARKET_DATA_ALERT_URL_FILE names, is no address") as caught:
+        load_settings(environ)
+    assert "T0KEN" not in str(caught.value)
+
+
 DEMO = """\
 # a comment
 MARKET_DATA_LAKE_URL=file:///made/up
