@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 
 import click
@@ -13,7 +14,8 @@ from market_data.cli.tables import make_console
 from market_data.lake.open import open_lake
 from market_data.quality.causes import REMEDIES, Cause
 from market_data.quality.gap_rules import describe_seconds
-from market_data.read import gaps
+from market_data.read import gaps, verifiability
+from market_data.read.arguments import to_instrument_key
 from market_data.settings.environment import load_settings
 
 _SHOWN = 200
@@ -51,7 +53,8 @@ def why_command(
         console.print(spans_table(shown.head(_SHOWN)))
     if shown.height > _SHOWN:
         console.print(f"... and {shown.height - _SHOWN:,} more: fewer days, or --json", highlight=False)
-    for line in describe_spans(found, shown, len(days)):
+    known = verifiability(instruments, days[0], days[-1] + timedelta(days=1), lake=lake)
+    for line in [*describe_spans(found, shown, len(days)), *describe_evidence(known, instruments, len(days))]:
         console.print(line, highlight=False, markup=False)
 
 
@@ -110,6 +113,16 @@ def describe_spans(found: pl.DataFrame, shown: pl.DataFrame, days: int) -> list[
     if shown.is_empty():
         lines.append("No other gap. Silences that are usual for the instrument are none: their lengths are in --json.")
     return lines
+
+
+def describe_evidence(known: pl.DataFrame, instruments: Iterable[str], days: int) -> Iterator[str]:
+    """Yield what independent evidence there was of each instrument's days."""
+    for key in map(to_instrument_key, instruments):
+        own = known.filter(pl.col("instrument_key") == key)
+        counts = own["evidence"].value_counts().sort("evidence").iter_rows()
+        told = [f"{evidence} on {count} of {days} days" for evidence, count in counts]
+        rest = [f"not compared on {days - own.height}"] if own.height < days else []
+        yield f"Independent evidence of {key}: {', '.join([*told, *rest])}."
 
 
 def _instant(value: datetime) -> str:

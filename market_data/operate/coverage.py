@@ -35,6 +35,8 @@ COVERAGE_SCHEMA = pl.Schema(
         "state": pl.String(),
         **dict.fromkeys((*FILE_COUNTS, *SIZES), pl.Int64()),
         "cause": pl.String(),
+        "gaps": pl.Int64(),
+        "gaps_not_judged": pl.Int64(),
     }
 )
 
@@ -64,12 +66,14 @@ def measure_coverage(lake: TickLake, wanted: Mapping[str, Sequence[DataType]], d
     `expected` is the sum of `stored`, `vendor_empty`, `not_offered`, `waived`, `failed`, `removed` and `open` (nobody
     has tried). `rows` and `raw_bytes` are of the vendor's files held; `published_bytes` is one copy (a lake holds one
     for each layout). `cause` says what is wrong with a unit that is incomplete or replacing, and which files a complete
-    one is waived.
+    one is waived. `gaps` are spans without rows, of whatever cause, `gaps_not_judged` instruments too quiet to tell;
+    both are null where nobody has looked.
     Raises LakeError of any kind.
     """
     rows = {unit: _describe(head) for unit, head in read_heads(lake, wanted, days).items()}
     units = [DataTypeDay(venue, item, day) for venue, items in wanted.items() for item in items for day in days]
-    nothing = {"state": NOT_RUN} | dict.fromkeys((*FILE_COUNTS, *SIZES), 0) | {"cause": None}
+    nothing: dict[str, Any] = {"state": NOT_RUN} | dict.fromkeys((*FILE_COUNTS, *SIZES), 0)
+    nothing |= dict.fromkeys(("cause", "gaps", "gaps_not_judged"))
     documents = [
         {"venue": unit.venue, "data_type": unit.data_type.value, "day": unit.day} | rows.get(unit, nothing)
         for unit in units
@@ -100,7 +104,7 @@ def _summarize(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
 
 def _describe(head: UnitHead) -> dict[str, Any]:
     words = {State.REPLACING.value: REPLACING, State.DELETED.value: DELETED}
-    state = words.get(head.state, COMPLETE if head.is_complete else INCOMPLETE)
+    state, judged = words.get(head.state, COMPLETE if head.is_complete else INCOMPLETE), head.judged_gaps
     return {
         "state": state,
         "expected": head.expected,
@@ -109,6 +113,8 @@ def _describe(head: UnitHead) -> dict[str, Any]:
         "raw_bytes": head.raw_bytes,
         "published_bytes": head.published_bytes,
         "cause": _name_waived(head) if state == COMPLETE else _cause(head),
+        "gaps": judged.gaps if judged else None,
+        "gaps_not_judged": judged.not_judged if judged else None,
     }
 
 

@@ -5,7 +5,7 @@ scan_ticks("trades", venues="binance", base="BTC", start="2024-08-08", end="2024
 """
 
 from market_data.read.find import find_instruments
-from market_data.read.gaps import clean_intervals, gaps
+from market_data.read.gaps import clean_intervals, gaps, verifiability
 from market_data.read.scan import (
     IncompleteTicksWarning,
     NothingMatchesWarning,
@@ -26,5 +26,6 @@ __all__ = [
     "find_instruments",
     "gaps",
     "scan_ticks",
+    "verifiability",
     "with_turnover",
 ]

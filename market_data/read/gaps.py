@@ -18,6 +18,7 @@ from market_data.lake.base import READERS, TickLake
 from market_data.model.data_types import DataType, parse_data_type
 from market_data.model.instruments import parse_instrument_key
 from market_data.model.tick_file import DataTypeDay, base_of_part
+from market_data.quality.agreement_table import VERIFIABILITY, load_agreements
 from market_data.quality.causes import REMEDIES, Cause
 from market_data.quality.gap_table import GAPS_SCHEMA, load_gaps
 from market_data.read.arguments import names_of, to_instant, to_instrument_key
@@ -120,6 +121,35 @@ def clean_intervals(
     rows.append((clean_from, until))
     chosen = [(a, b, (b - a).total_seconds()) for a, b in rows if b > a and b - a >= least]
     return pl.DataFrame(chosen, schema=_INTERVAL_SCHEMA, orient="row")
+
+
+def verifiability(
+    instruments: str | Iterable[str],
+    start: str | date | datetime,
+    end: str | date | datetime,
+    *,
+    lake: str | TickLake | None = None,
+) -> pl.DataFrame:
+    """Return one row for each instrument and day that was compared, sorted by both: by what it can be verified.
+
+    `evidence` is `none` (quotes, snapshots and L2 come from one recording: that they agree proves little), `ids` (trade
+    ids rise by one) or `second stream` (the venue's own best prices beside the book). Days that were not compared have
+    no row. Arguments and errors are those of `gaps`.
+    """
+    keys = {to_instrument_key(name) for name in names_of(instruments)}
+    since, until = to_instant(start), to_instant(end)
+    store = open_to_read(lake)
+    days = [since.date() + timedelta(days=it) for it in range(max(0, (until - since).days + 1))]
+    frames = []
+    for venue in sorted({parse_instrument_key(key)[0] for key in keys}):
+        for day, table in load_agreements(store, venue, days).items():
+            own = table.filter(pl.col("comparison") == VERIFIABILITY, pl.col("instrument_key").is_in(sorted(keys)))
+            frames.append(own.select("instrument_key", pl.lit(day).alias("day"), pl.col("told").alias("evidence")))
+    none = pl.DataFrame(schema={"instrument_key": pl.String(), "day": pl.Date(), "evidence": pl.String()})
+    found = pl.concat([none, *frames])
+    return found.filter(pl.col("day") < until.date() + (_DAY if until.time() != time() else timedelta())).sort(
+        "instrument_key", "day"
+    )
 
 
 def _joined(found: pl.DataFrame) -> pl.DataFrame:
