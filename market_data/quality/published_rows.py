@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from market_data.model.data_types import TABLES, DataType
 
 # of wide tables fewer rows make a batch, so that it takes no more memory
-_BATCH_CELLS = 3_000_000
+_BATCH_CELLS = 1_000_000
 _TOUCH = ("bid_price", "bid_amount", "ask_price", "ask_amount")
 _COLUMNS = {
     DataType.INCREMENTAL_BOOK_L2: ("is_snapshot", "side", "price", "amount"),
