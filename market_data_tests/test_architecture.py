@@ -49,7 +49,8 @@ PURE = """
     accept.about_files accept.about_metadata accept.assumption accept.evidence
     checks.rules index.unit ingest.assess lake.base lake.keys
     operate.alert_memory operate.alerts operate.automation operate.costs operate.estimates
-    quality.agreement_rules quality.causes quality.gap_rules quality.gaps quality.hours
+    quality.agreement_rules quality.causes quality.gap_rules quality.gaps quality.hours quality.ids
+    quality.second_source
     read.arguments read.completeness receipts.consistency receipts.evidence receipts.receipt settings.faults ticks.rules
     universe.listing universe.rules universe.waivers vendor.answer vendor.instrument_definitions vendor.metadata
 """

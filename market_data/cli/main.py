@@ -9,6 +9,7 @@ import click
 from market_data.cli.accept import accept_command
 from market_data.cli.backfill import backfill_command
 from market_data.cli.commands import COMMANDS
+from market_data.cli.compare import compare_command
 from market_data.cli.keeping import KEEPING_COMMANDS
 from market_data.cli.status import status_command
 from market_data.cli.tables import make_console
@@ -48,6 +49,7 @@ for command in (
     backfill_command,
     status_command,
     why_command,
+    compare_command,
     *COMMANDS,
     *KEEPING_COMMANDS,
 ):

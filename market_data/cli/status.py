@@ -54,7 +54,7 @@ def status_command(*, as_json: bool) -> None:
         click.echo(json.dumps(document, default=str))
     else:
         console = make_console()
-        _print_needs(console, alerts)
+        _print_needs(console, alerts, is_watched=_is_watched(sensors))
         console.print(records_table(_venue_records(latest, looks)))
         for disk in disks:
             console.print(f"{disk.name}: {disk.diagnosis.what}", highlight=False, markup=False)
@@ -79,8 +79,16 @@ def _look_at_dagster(
         return alerts, read_venues(sensors), [it.looks for it in sensors.values()]
 
 
-def _print_needs(console: Console, alerts: Sequence[Alert]) -> None:
-    console.print(f"{summarize(alerts)}.", highlight=False, markup=False, style="bold")
+def _is_watched(sensors: Sequence[SensorLooks]) -> bool:
+    """Whether sensors look for failed and late days: without them an empty list says nothing about these."""
+    return any(it.is_on for it in sensors)
+
+
+def _print_needs(console: Console, alerts: Sequence[Alert], *, is_watched: bool) -> None:
+    verdict = summarize(alerts)
+    if not alerts and not is_watched:
+        verdict = "Nothing is known to need a person, but nothing watches failed and late days"
+    console.print(f"{verdict}.", highlight=False, markup=False, style="bold")
     for alert in alerts:
         head = f"\n{alert.severity.upper():7} {alert.where}: {alert.kind}, since {describe_time(alert.since)} UTC"
         console.print(head, highlight=False, markup=False)
@@ -96,7 +104,7 @@ def _venue_records(latest: Mapping[str, date | None], looks: Mapping[str, VenueL
             "venue": venue,
             "latest_complete_day": day and day.isoformat(),
             "exported_before": looks[venue].exported_until if venue in looks else None,
-            "asked": describe_time(looks[venue].at) if venue in looks else None,
+            "asked": describe_time(looks[venue].at) if venue in looks and looks[venue].was_asked else None,
         }
         for venue, day in latest.items()
     ]
@@ -124,8 +132,8 @@ def _print_sensors(console: Console, settings: Settings, sensors: Sequence[Senso
         none = f"Dagster: none has run in {settings.dagster_home}, so failed and late days are not known here."
         console.print(none, highlight=False, markup=False)
         return
-    if not settings.is_automation_on and not any(it.is_on for it in sensors):
-        off = "Sensors are off (MARKET_DATA_AUTOMATION): failed and late days are not watched. Last looks:"
+    if not _is_watched(sensors):
+        off = "Sensors are off (MARKET_DATA_AUTOMATION): `market-data coverage` shows failed days. Last looks:"
         console.print(off, highlight=False, markup=False)
     console.print(
         records_table(

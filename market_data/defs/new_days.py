@@ -83,9 +83,9 @@ class NewDays:
         self.cursor.unanswered = [venue for venue, answer in said.items() if answer is None]
         self.cursor.looks = {}
         for venue, day in tried.items():
-            answer = said.get(venue)
-            self.cursor.looks[venue] = self._tell_look(VenueLook(at=now, newest_day=newest, newest_tried=day), answer)
-            if venue not in behind:
+            answer, look = said.get(venue), VenueLook(at=now, newest_day=newest, newest_tried=day)
+            self.cursor.looks[venue] = self._tell_look(look, answer) if venue in said else look
+            if venue not in said:
                 yield f"{venue}: {day} is tried, and no newer day has ended"
             elif isinstance(answer, ExportBounds):
                 yield from self._launch_venue(venue, min(answer.exported_until, newest + timedelta(days=1)), day)

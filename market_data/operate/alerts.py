@@ -144,7 +144,8 @@ class OpenDay(Fact):
 _DAY_STEPS = {
     Kind.KEY_REFUSED: "see the key with `market-data doctor`, mend TARDIS_API_KEY, then run the days again",
     Kind.KEY_IN_USE: "stop the other use of the key, or wait: the days are run again by themselves",
-    Kind.PERMANENT: "mend the cause, then run the days again",
+    Kind.PERMANENT: "look at the newest run; mend the cause, or waive files that the vendor never will (`waivers:`), "
+    "then run the days again",
     Kind.GIVEN_UP: "look at the newest run, then run the days again",
     Kind.CANCELLED: "run the days again, or leave them",
     Kind.QUOTA_USED: "wait: the days are run again by themselves; or have the account's quota raised",
@@ -195,8 +196,9 @@ def _what_of(kind: Kind, stretch: Sequence[OpenDay]) -> str:
 class VenueLook(Fact):
     """What a look of the sensor `new_days` found of a venue.
 
-    `exported_until` is exclusive, None where the vendor did not say (`problem`); no day from `ended_on` on is exported.
-    `newest_day` is the last that can be asked for, `newest_tried` the last that the lake has a receipt of.
+    `exported_until` is exclusive, None where the vendor did not say (`problem`) or was not asked, as there was nothing
+    to ask for; no day from `ended_on` on is exported. `newest_day` is the last that can be asked for, `newest_tried`
+    the last that the lake has a receipt of.
     """
 
     at: AwareDatetime
@@ -205,6 +207,11 @@ class VenueLook(Fact):
     exported_until: date | None = None
     ended_on: date | None = None
     problem: str = ""
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether the vendor was asked what it has exported."""
+        return self.exported_until is not None or bool(self.problem)
 
 
 def alert_of_venue(venue: str, look: VenueLook) -> Alert | None:

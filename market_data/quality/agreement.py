@@ -56,7 +56,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class DayBefore:
-    """How the book of the day before ended: its last best prices, and when they came."""
+    """How the book of the day before ended: its last best prices, and when its last message came."""
 
     bid: float
     ask: float
@@ -105,10 +105,11 @@ def compare_day(held: Mapping[DataType, Batches], before: DayBefore | None) -> t
     if TRADES in held:
         found.append(_inside(book, held[TRADES]))
     if DataType.DERIVATIVE_TICKER in held:
-        found.append(_last_price(book, held[DataType.DERIVATIVE_TICKER]))
+        batches = held[DataType.DERIVATIVE_TICKER]
+        found += [_ticker_price(book, batches, column) for column in ("last_price", "mark_price")]
     bid, _, ask, _ = book.tops.levels[-1]
     found = accuse(found)
-    return found, DayBefore(float(bid), float(ask), int(book.tops.times[-1]))
+    return found, DayBefore(float(bid), float(ask), book.last_us)
 
 
 def accuse(found: Sequence[Compared]) -> list[Compared]:
@@ -174,8 +175,8 @@ class _SnapshotStream:
 
     @property
     def until(self) -> int:
-        """Up to when the book may go on with the rows at hand."""
-        return _LATEST if self._next is None else int(self.arrays.times[-1])
+        """Up to when the book may go on with the rows at hand: the next ones may begin at the instant of the last."""
+        return _LATEST if self._next is None else int(self.arrays.times[-1]) - 1
 
     def advance(self) -> None:
         """Take the next rows."""
@@ -322,20 +323,27 @@ def _inside(book: BookDay, batches: Batches) -> Compared:
     return Compared("trades_outside_book", (TRADES, L2), judged, inside, None if few else 1 - inside / judged, few)
 
 
-def _last_price(book: BookDay, batches: Batches) -> Compared:
-    """Hold the last price of a derivative's ticker against the mid of the book: the share further off than 1 %."""
+def _ticker_price(book: BookDay, batches: Batches, column: str) -> Compared:
+    """Hold a price of a derivative's ticker against the book: the share 1 % and more outside of the best prices.
+
+    Only where it changes: a last price may be hours old.
+    """
     near = judged = 0
-    mids = (book.tops.levels[:, 0] + book.tops.levels[:, 2]) / 2
+    before = np.full(1, np.nan)
     for batch in batches():
-        rows = batch.drop_nulls("last_price")
+        rows = batch.drop_nulls(column)
+        prices = rows[column].to_numpy()
+        is_new = np.diff(prices, prepend=before) != 0
         at = np.searchsorted(book.tops.times, arrivals_of(rows), side="right") - 1
-        middle = np.where(at >= 0, mids[at], np.nan)
-        apart = np.abs(rows["last_price"].to_numpy() / middle - 1)
-        judged += int(np.count_nonzero(~np.isnan(apart)))
-        near += int(np.count_nonzero(apart <= _NEAR))
-    few = None if judged >= _FEWEST else f"{judged} rows with a last price are too few"
+        touch = np.where((at >= 0)[:, None], book.tops.levels[at], np.nan)
+        low, high = touch[:, 0] * (1 - _NEAR), touch[:, 2] * (1 + _NEAR)
+        is_known = is_new & ~np.isnan(low) & ~np.isnan(high)
+        judged += int(np.count_nonzero(is_known))
+        near += int(np.count_nonzero(is_known & (low <= prices) & (prices <= high)))
+        before = prices[-1:] if len(prices) else before
+    few = None if judged >= _FEWEST else f"{judged} changes of it are too few"
     types = (DataType.DERIVATIVE_TICKER, L2)
-    return Compared("last_price_off_book", types, judged, near, None if few else 1 - near / judged, few)
+    return Compared(f"{column}_off_book", types, judged, near, None if few else 1 - near / judged, few)
 
 
 def _without_book(held: Mapping[DataType, Batches]) -> Iterator[Compared]:

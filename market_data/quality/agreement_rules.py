@@ -114,7 +114,16 @@ AGREEMENT_RULES: tuple[Rule, ...] = (
         "last_price_off_book",
         0.5,
         _ERROR,
-        "Most last prices are 1 % and more from the book's mid: one of the two is of another instrument.",
+        "Most last prices come 1 % and more outside of the best prices: one of the two is of another instrument.",
+        frozenset({DataType.DERIVATIVE_TICKER, _L2}),
+    ),
+    Rule(
+        "mark_price_of_other_prices",
+        "agreement",
+        "mark_price_off_book",
+        0.5,
+        _WARN,
+        "Most mark prices are 1 % and more outside of the best prices: one is stale, or of another instrument.",
         frozenset({DataType.DERIVATIVE_TICKER, _L2}),
     ),
     Rule(

@@ -39,7 +39,7 @@ AGREEMENT_SCHEMA = pl.Schema(
     }
 )
 # Another number where the same rows would be compared otherwise.
-_VERSION = "1"
+_VERSION = "2"
 
 
 def save_agreement(lake: TickLake, venue: str, day: date, table: pl.DataFrame, basis: str) -> ObjectStat:

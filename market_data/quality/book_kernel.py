@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from market_data.quality.compiled import compiled
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -69,7 +70,7 @@ class Written(NamedTuple):
     equal: Ints
 
 
-@numba.njit(cache=True)
+@compiled
 def _set_level(levels: Floats, count: int, price: float, amount: float, sign: float) -> tuple[int, bool]:
     """Set or remove one level of a side (`sign` is 1 for bids, -1 for asks).
 
@@ -101,7 +102,7 @@ def _set_level(levels: Floats, count: int, price: float, amount: float, sign: fl
     return count + 1, False
 
 
-@numba.njit(cache=True)
+@compiled
 def _emit(held: Held, out: Written, written: int) -> int:
     """Write the best levels if they have changed since they were last written; return how many rows are written."""
     row = np.empty(4)
@@ -120,7 +121,7 @@ def _emit(held: Held, out: Written, written: int) -> int:
     return written + 1
 
 
-@numba.njit(cache=True)
+@compiled
 def _is_equal(held: Held, levels: Floats) -> bool:
     """Whether the best levels of both sides are as a row of a snapshot has them."""
     for side in range(2):
@@ -136,7 +137,7 @@ def _is_equal(held: Held, levels: Floats) -> bool:
     return True
 
 
-@numba.njit(cache=True)
+@compiled
 def _compare(held: Held, stream: int, snapshots: SnapshotArrays, out: Written, written: int) -> int:
     """Hold the book against the snapshot in force; where that changes what was so far, write when, and what it is."""
     state = held.state
@@ -156,7 +157,7 @@ def _compare(held: Held, stream: int, snapshots: SnapshotArrays, out: Written, w
     return written + 1
 
 
-@numba.njit(cache=True)
+@compiled
 def look(held: Held, streams: Streams, out: Written, written: int, compared: int) -> tuple[int, int]:
     """Look at the book after a message; return how much is written of tops, and of comparisons."""
     written = _emit(held, out, written)
@@ -165,7 +166,7 @@ def look(held: Held, streams: Streams, out: Written, written: int, compared: int
     return written, compared
 
 
-@numba.njit(cache=True)
+@compiled
 def _begin_image(held: Held) -> None:
     for side in range(2):
         count = held.state[side]
@@ -175,7 +176,7 @@ def _begin_image(held: Held) -> None:
     held.state[IMAGES] += 1
 
 
-@numba.njit(cache=True)
+@compiled
 def _end_image(held: Held) -> None:
     """Count the best levels that the image has otherwise than the book before it."""
     held.state[IN_IMAGE] = 0
@@ -189,7 +190,7 @@ def _end_image(held: Held) -> None:
             held.state[CORRECTED] += not (is_price and held.levels[side, 1, new] == held.old[side, 1, old])
 
 
-@numba.njit(cache=True)
+@compiled
 def apply(rows: RowArrays, held: Held, streams: Streams, out: Written, span: tuple[int, int]) -> tuple[int, int, int]:
     """Apply rows from the first of `span` while they are not after its second; return the next, and what is written.
 

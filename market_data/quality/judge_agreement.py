@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from market_data.errors import LakeConflict
 from market_data.index.store import save_part
@@ -38,14 +37,16 @@ from market_data.quality.agreement_rules import (
 from market_data.quality.agreement_table import AGREEMENT_SCHEMA, BOOK_END, VERIFIABILITY, save_agreement
 from market_data.quality.gap_table import digest_of
 from market_data.quality.past import Past
+from market_data.quality.published_rows import read_batches
 from market_data.quality.rhythm_table import load_rhythm
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import PublishedObject, Receipt
 from market_data.receipts.store import load_receipt, save_receipt
 from market_data.ticks.rules import Finding, Rule
 
-_BATCH_ROWS = 250_000
 _LIQUID_ROWS = 1_000
+_FEW_DAYS = "too few of the days before were compared, or no rule asks for it"
+_FEW_WEEKDAYS = "too few of the same weekdays before were compared"
 _RULES = dict.fromkeys(DataType, AGREEMENT_RULES)
 # What an instrument's day can be verified by, besides by itself.
 NONE, IDS, SECOND_STREAM = "none", "ids", "second stream"
@@ -158,12 +159,7 @@ class _InstrumentLook:
         key = object_key(receipt.known_layouts[0], item.name(receipt.unit))
 
         def read() -> Iterator[pl.DataFrame]:
-            path = self.lake.fetch_file(key, folder)
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(_BATCH_ROWS):
-                    frame = pl.from_arrow(batch)
-                    assert isinstance(frame, pl.DataFrame)  # noqa: S101  a batch of a table is one
-                    yield frame
+            yield from read_batches(self.lake.fetch_file(key, folder), data_type)
 
         return read
 
@@ -186,7 +182,9 @@ class _InstrumentLook:
         }
         if item.value is None:
             return row | {"verdict": "not_judged", "told": item.why or "nothing to judge it by"}
-        numbers, number = self._numbers(item)
+        numbers, number, why_not = self._numbers(item)
+        if not any(rule.statistic in numbers for it in item.data_types for rule in rules[it]):
+            return row | {"number": number, "verdict": "not_judged", "told": why_not}
         found = {it: judge_numbers(numbers, _told(item), rules[it]) for it in item.data_types}
         for data_type, findings in found.items():
             self.findings.setdefault(data_type, []).extend(findings)
@@ -194,23 +192,26 @@ class _InstrumentLook:
         verdict = "error" if any(it.severity.is_error for it in every) else "warn" if every else "ok"
         return row | {"number": number, "verdict": verdict, "told": every[0].text if every else ""}
 
-    def _numbers(self, item: Compared) -> tuple[dict[str, float], float | None]:
-        """Return the statistics that rules may ask of a comparison, and the one against the days before."""
+    def _numbers(self, item: Compared) -> tuple[dict[str, float], float | None, str]:
+        """Return the statistics that rules may ask of a comparison, the one against the days before, why none is."""
         assert item.value is not None  # noqa: S101
         kind = item.name.partition(" ")[0]
         past = self.past.values(self.key, item.name)
         if kind == "median_delay_seconds":
             shift = None if self.past.has_moved() else shift_from(item.value, past)
-            return ({} if shift is None else {kind + SHIFT: shift}), shift
+            why = "the vendor moved its recorder in the weeks before" if self.past.has_moved() else _FEW_DAYS
+            return ({} if shift is None else {kind + SHIFT: shift}), shift, why
         if kind == "rows":
-            times = (
-                times_of(item.value, self.past.weekday_values(self.key, item.name))
-                if item.value > _LIQUID_ROWS
-                else None
-            )
-            return ({} if times is None or self._has_gaps(item) else {"rows_over_weekdays": times}), times
+            times = times_of(item.value, self.past.weekday_values(self.key, item.name))
+            why = self._why_not_rows(item) or (_FEW_WEEKDAYS if times is None else "")
+            return ({} if times is None or why else {"rows_over_weekdays": times}), times, why
         rise = rise_over(item.value, past)
-        return {kind: item.value} | ({} if rise is None else {kind + RISE: rise}), rise
+        return {kind: item.value} | ({} if rise is None else {kind + RISE: rise}), rise, _FEW_DAYS
+
+    def _why_not_rows(self, item: Compared) -> str:
+        if item.compared <= _LIQUID_ROWS:
+            return f"{_LIQUID_ROWS:,} rows or fewer"
+        return "gaps, or its first or last day, explain how many there are" if self._has_gaps(item) else ""
 
     def _has_gaps(self, item: Compared) -> bool:
         """Whether gaps, or its first or last day, explain that there are fewer rows."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from market_data.quality.book_kernel import Floats, Ints
+from market_data.quality.compiled import compiled
 
 # of the state: the next change of the reference, whether the other has begun, whether they agreed last; counters
 NEXT, HAS_BEGUN, AGREE, COMPARED, EQUAL = range(5)
@@ -30,7 +30,7 @@ class Merged(NamedTuple):
     out: Ints
 
 
-@numba.njit(cache=True)
+@compiled
 def _agree(a: Floats, b: Floats, tolerance: float) -> bool:
     """Whether two tops are the same, or their prices within a tolerance (of 0 or more); an empty side is no price."""
     if tolerance < 0:
@@ -45,7 +45,7 @@ def _agree(a: Floats, b: Floats, tolerance: float) -> bool:
     return is_near
 
 
-@numba.njit(cache=True)
+@compiled
 def _note(merged: Merged, time: int, agreed: int, written: int) -> int:
     state = merged.state
     state[COMPARED] += 1
@@ -57,7 +57,7 @@ def _note(merged: Merged, time: int, agreed: int, written: int) -> int:
     return written + 1
 
 
-@numba.njit(cache=True)
+@compiled
 def merge(reference: Changes, other: Changes, merged: Merged, tolerance: float) -> int:
     """Hold two streams against each other at each instant at which one of them changed; return what is written."""
     state, last, written = merged.state, merged.last, 0
@@ -76,7 +76,7 @@ def merge(reference: Changes, other: Changes, merged: Merged, tolerance: float) 
     return written
 
 
-@numba.njit(cache=True)
+@compiled
 def _until(reference: Changes, time: int, merged: Merged, tolerance: float, written: int) -> int:
     """Hold what changed in the reference before an instant against what the other says at it."""
     state = merged.state
@@ -88,13 +88,13 @@ def _until(reference: Changes, time: int, merged: Merged, tolerance: float, writ
     return written
 
 
-@numba.njit(cache=True)
+@compiled
 def finish(reference: Changes, merged: Merged, tolerance: float) -> int:
     """Hold the rest of the reference against the other's last word; return what is written."""
     return _until(reference, np.iinfo(np.int64).max, merged, tolerance, 0)
 
 
-@numba.njit(cache=True)
+@compiled
 def count_inside(reference: Changes, times: Ints, prices: Floats, window: int, tick: float) -> tuple[int, int]:
     """Return how many trades are within the best prices around their arrival, a tick more, and how many are judged."""
     inside = judged = 0

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import click
 
 from market_data_tests.benchmarks import (
+    agreement,
     dagster_runs,
     decoding,
     downloads,
@@ -21,6 +22,7 @@ from market_data_tests.benchmarks import (
     many_venues,
     memory,
     read_paths,
+    recall,
     report,
     retention,
     sensors,
@@ -48,6 +50,8 @@ BENCHMARKS: dict[str, Callable[[Options], Results]] = {
     "read_paths": read_paths.measure,
     "sensors": sensors.measure,
     "index": index.measure,
+    "agreement": agreement.measure,
+    "recall": recall.measure,
     "retention": retention.measure,
     "many_venues": many_venues.measure,
 }

@@ -16,6 +16,7 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType, SensorInstigatorData
+from dagster._daemon.types import DaemonHeartbeat
 
 from market_data.cli.status import status_command
 from market_data.defs.failed_days import FailedDaysCursor
@@ -59,7 +60,7 @@ def run(environment: dict[str, str], *arguments: str) -> Result:
 def test_where_no_dagster_has_run_the_lake_is_told_and_that_there_is_none(environment: dict[str, str]) -> None:
     result = run(environment)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("Nothing needs a person.")
+    assert result.stdout.startswith("Nothing is known to need a person, but nothing watches failed and late days.")
     assert f"Dagster: none has run in {environment['DAGSTER_HOME']}" in " ".join(result.stdout.split())
     document = json.loads(run(environment, "--json").stdout)
     assert (document["needs"], document["sensors"]) == ([], [])
@@ -67,6 +68,24 @@ def test_where_no_dagster_has_run_the_lake_is_told_and_that_there_is_none(enviro
     assert (venue["venue"], venue["latest_complete_day"]) == ("BINANCE", "2024-08-08")
     assert run(environment, "--nonsense").exit_code == 2
     assert not Path(environment["DAGSTER_HOME"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("automation", "verdict"),
+    [
+        ("off", "Nothing is known to need a person, but nothing watches failed and late days."),
+        ("on", "Nothing needs a person."),
+    ],
+)
+def test_an_empty_list_is_a_verdict_where_sensors_look_alone(
+    environment: dict[str, str], tmp_path: Path, automation: str, verdict: str
+) -> None:
+    prepare_home(tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        for name in instance.get_required_daemon_types():
+            instance.add_daemon_heartbeat(DaemonHeartbeat(datetime.now(UTC).timestamp(), name, "daemon", []))
+    result = run(environment | {"DAGSTER_HOME": str(tmp_path), "MARKET_DATA_AUTOMATION": automation})
+    assert result.stdout.startswith(verdict), result.output
 
 
 def test_entries_are_told_with_their_next_step_and_end_with_1(environment: dict[str, str]) -> None:

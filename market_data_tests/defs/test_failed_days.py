@@ -177,6 +177,19 @@ def test_a_venue_that_never_answers_holds_up_no_other(project: Project) -> None:
     assert "BINANCE" in known.unanswered
 
 
+def test_a_venue_whose_newest_day_is_tried_is_not_asked_and_not_blamed(project: Project) -> None:
+    assert project.run("all_venues", LATEST).success
+    project.simulator.set_faults([{"match": "*/exchanges/*", "action": "status", "code": 503}])
+    settings = project.settings()
+    settings = settings.model_copy(update={"config": settings.config.model_copy(update={"end_date": LATEST})})
+    vendor = VendorResource(api_url=settings.api_url, datasets_url=settings.datasets_url)
+    new = NewDays(settings, project.instance, project.lake, vendor, NewDaysCursor())
+    assert all("is tried, and no newer day has ended" in str(item) for item in new.launch(datetime.now(UTC)))
+    assert {venue: (look.was_asked, look.problem) for venue, look in new.cursor.looks.items()} == dict.fromkeys(
+        settings.config.venues, (False, "")
+    )
+
+
 def test_failed_checks_are_remembered_over_looks_that_are_cut_short_and_forgotten_when_healed(project: Project) -> None:
     for day in (DAY, LATEST):
         assert project.run("all_venues", day).success

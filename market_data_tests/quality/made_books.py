@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
+from heapq import nlargest, nsmallest
 
 import numpy as np
 import polars as pl
@@ -16,29 +17,33 @@ _DEPTH, _TICK = 40, 0.5
 Frames = dict[DataType, pl.DataFrame]
 
 
-def make_day(seed: int, messages: int = 1500, *, levels: int = 25) -> Frames:
-    """Return the frames of one instrument; every snapshot and quote is what the L2 rows make, computed another way."""
+def make_day(seed: int, messages: int = 1500, *, levels: int = 25, lost: Collection[int] = ()) -> Frames:
+    """Return the frames of one instrument; every snapshot and quote is what the L2 rows make, computed another way.
+
+    Messages that are `lost` never reached the recorder: its book, and all that is made of it, goes on without them;
+    trades and the venue's own best prices do not.
+    """
     rng = np.random.default_rng(seed)
     times = np.sort(rng.choice(np.arange(1, DAY_US // 1000), messages, replace=False)) * 1000 + midnight_us(DAY)
-    bids: dict[float, float] = {}
-    asks: dict[float, float] = {}
-    rows: list[tuple[int, bool, str, float, float]] = []
-    snapshots, quotes = [], []
+    venue: dict[str, dict[float, float]] = {"bid": {}, "ask": {}}
+    recorder: dict[str, dict[float, float]] = {"bid": {}, "ask": {}}
+    rows: list[tuple[object, ...]] = []
+    snapshots, quotes, ticker = [], [], []
     middle = 1000
     for number, time in enumerate(times.tolist()):
         middle += int(rng.integers(-1, 2))
-        is_image = number == 0
-        for side, book, sign in (("bid", bids, -1), ("ask", asks, 1)):
-            wanted = {(middle + sign * (1 + depth)) * _TICK for depth in range(_DEPTH)}
-            for price in sorted(set(book) - wanted):
-                del book[price]
-                rows.append((time, is_image, side, price, 0.0))
-            missing = sorted(wanted - set(book))
-            changed = missing or [sorted(wanted)[int(rng.integers(_DEPTH))]]
-            for price in changed:
-                book[price] = float(rng.integers(1, 500)) / 4
-                rows.append((time, is_image, side, price, book[price]))
-        best = [*sorted(asks.items())[:levels]], [*sorted(bids.items(), reverse=True)[:levels]]
+        message = list(_changes(rng, venue, middle))
+        asks, bids = (_best(venue, side, 1)[0] for side in ("ask", "bid"))
+        ticker.append((time, asks[1], asks[0], bids[0], bids[1]))
+        if number in lost:
+            continue
+        for side, price, amount in message:
+            rows.append((time, number == 0, side, price, amount))
+            if amount:
+                recorder[side][price] = amount
+            else:
+                recorder[side].pop(price, None)
+        best = _best(recorder, "ask", levels), _best(recorder, "bid", levels)
         snapshots.append((time, *(value for pair in zip(*best, strict=True) for level in pair for value in level)))
         quotes.append((time, best[0][0][1], best[0][0][0], best[1][0][0], best[1][0][1]))
     frames = {
@@ -48,14 +53,33 @@ def make_day(seed: int, messages: int = 1500, *, levels: int = 25) -> Frames:
         DataType.BOOK_SNAPSHOT_25: _frame(DataType.BOOK_SNAPSHOT_25, snapshots),
         DataType.BOOK_SNAPSHOT_5: _frame(DataType.BOOK_SNAPSHOT_5, [row[:21] for row in snapshots]),
         DataType.QUOTES: _frame(DataType.QUOTES, quotes),
-        DataType.BOOK_TICKER: _frame(DataType.BOOK_TICKER, quotes),
+        DataType.BOOK_TICKER: _frame(DataType.BOOK_TICKER, ticker),
     }
-    at = rng.integers(0, messages, 400)
-    trades = [(int(times[it]) + 1, quotes[it][2 if rng.integers(2) else 3]) for it in np.sort(at)]
+    at = np.sort(rng.integers(0, messages, max(400, messages // 2)))
+    trades = [(int(times[it]) + 1, ticker[it][2 if rng.integers(2) else 3]) for it in at]
     frames[DataType.TRADES] = pl.DataFrame(
         trades, schema={"local_timestamp": pl.Int64(), "price": pl.Float64()}, orient="row"
     ).with_columns(pl.col("local_timestamp").cast(pl.Datetime("us", "UTC")))
     return frames
+
+
+def _changes(
+    rng: np.random.Generator, book: dict[str, dict[float, float]], middle: int
+) -> Iterator[tuple[str, float, float]]:
+    """Change the venue's book to one around `middle`, and yield what its message says: removals have no amount."""
+    for side, sign in (("bid", -1), ("ask", 1)):
+        wanted = {(middle + sign * (1 + depth)) * _TICK for depth in range(_DEPTH)}
+        for price in sorted(set(book[side]) - wanted):
+            del book[side][price]
+            yield side, price, 0.0
+        missing = sorted(wanted - set(book[side]))
+        for price in missing or [sorted(wanted)[int(rng.integers(_DEPTH))]]:
+            book[side][price] = float(rng.integers(1, 500)) / 4
+            yield side, price, book[side][price]
+
+
+def _best(book: dict[str, dict[float, float]], side: str, levels: int) -> list[tuple[float, float]]:
+    return nlargest(levels, book[side].items()) if side == "bid" else nsmallest(levels, book[side].items())
 
 
 def _frame(data_type: DataType, rows: Sequence[tuple[object, ...]], names: list[str] | None = None) -> pl.DataFrame:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
-from market_data.model.data_types import TABLES, DataType
+from market_data.model.data_types import DataType
 from market_data.quality.agreement import Batches, Compared, DayBefore, compare_day
+from market_data.quality.compiled import compiled
 from market_data_tests.quality.made_books import Frames, make_day
+from market_data_tests.quality.vendor_samples import SAMPLE_DAYS, SAMPLES, load_sample
 
 L2, QUOTES, TRADES = DataType.INCREMENTAL_BOOK_L2, DataType.QUOTES, DataType.TRADES
 S25, S5, TICKER = DataType.BOOK_SNAPSHOT_25, DataType.BOOK_SNAPSHOT_5, DataType.BOOK_TICKER
-SAMPLES = Path(__file__).parents[3] / "shared/samples"
 
 
 def in_pieces(frames: Frames, size: int) -> dict[DataType, Batches]:
@@ -112,20 +113,41 @@ def test_without_l2_quotes_are_held_against_the_snapshots() -> None:
     assert (found["quotes_unlike_snapshots"].value or 0) > 1e-4
 
 
-def sample(data_type: DataType, venue: str, symbol: str, days: list[str]) -> pl.DataFrame:
-    names = [column.name for column in TABLES[data_type].vendor_columns]
-    frames = [pl.read_csv(SAMPLES / f"{venue}_{data_type}_{day}_{symbol}.csv.gz", new_columns=names) for day in days]
-    numbers = [pl.col(name).cast(pl.Float64) for name in names if name.startswith(("price", "amount", "bid", "ask"))]
-    return pl.concat(frames).with_columns(pl.col("local_timestamp").cast(pl.Datetime("us", "UTC")), *numbers)
+def test_of_two_snapshots_at_one_instant_the_last_holds_in_batches_of_any_size() -> None:
+    frames = make_day(9, 60)
+    passing = frames[S5].with_columns(pl.col("bid_amount_0") + 1)
+    twice = pl.concat([passing, frames[S5]]).sort("local_timestamp", maintain_order=True)
+    assert compared(frames | {S5: twice}, 1)["snapshot_5_unlike_book"].value == 0.0
+
+
+def test_a_day_ends_with_its_last_message_however_long_the_best_prices_stood() -> None:
+    frames = make_day(10)
+    deep = frames[L2][-1].with_columns(pl.col("local_timestamp") + timedelta(hours=1), side=pl.lit("bid"), price=0.5)
+    _, end = compare_day(in_pieces({L2: pl.concat([frames[L2], deep])}, 10**6), None)
+    assert end is not None
+    assert end.time_us == int(deep["local_timestamp"][0].timestamp() * 1e6)
+
+
+def test_prices_of_a_ticker_are_held_against_the_book_where_they_change() -> None:
+    frames = make_day(11)
+    middle = (pl.col("bid_price") + pl.col("ask_price")) / 2
+    stale = pl.when(pl.int_range(pl.len()) < 400).then(middle).otherwise(middle.get(399))
+    ticker = frames[QUOTES].select("local_timestamp", last_price=stale, mark_price=middle * 2)
+    found = compared(frames | {DataType.DERIVATIVE_TICKER: ticker})
+    assert found["last_price_off_book"].value == 0.0
+    assert found["mark_price_off_book"].value == 1.0
+
+
+def test_functions_compile_where_there_is_no_place_to_keep_them() -> None:
+    room: dict[str, Callable[[int], int]] = {}
+    exec("def double(number):\n    return 2 * number", room)  # noqa: S102  a function without a file has no place
+    assert compiled(room["double"])(21) == 42
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the vendor's files are kept beside the repository, in shared/samples")
-@pytest.mark.parametrize(
-    ("venue", "symbol", "days"),
-    [("binance", "BTCUSDT", ["2024-08-08", "2024-08-09"]), ("binance-delivery", "ETHUSD_PERP", ["2024-08-08"])],
-)
-def test_real_data_agree_in_every_instant_over_midnight_too(venue: str, symbol: str, days: list[str]) -> None:
-    frames = {it: sample(it, venue, symbol, days) for it in (L2, QUOTES, S25, S5, TICKER, TRADES)}
+@pytest.mark.parametrize(("venue", "symbol", "days"), SAMPLE_DAYS)
+def test_real_data_agree_in_every_instant_over_midnight_too(venue: str, symbol: str, days: Sequence[str]) -> None:
+    frames = {it: load_sample(it, venue, symbol, days) for it in (L2, QUOTES, S25, S5, TICKER, TRADES)}
     found = compared(frames, 20_000)
     for name in ("snapshot_25_unlike_book", "snapshot_5_unlike_book", "quotes_unlike_book"):
         assert found[name].compared > 5000
