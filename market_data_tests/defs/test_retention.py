@@ -124,7 +124,9 @@ def test_old_runs_go_and_what_is_shown_of_days_stays(project: Project) -> None:
     assert forget(project) == Forgotten()
 
     known = {run.run_id: run for run in project.instance.get_runs()}
-    assert {name for name, run_id in runs.items() if run_id not in known} == {"range", "healed", "first recheck"}
+    gone = {name for name, run_id in runs.items() if run_id not in known}
+    assert gone == {"range", "healed", "first recheck"}
+    assert [path for name in gone for path in project.directory.glob(f"dagster/**/{runs[name]}*")] == []
     marked = {name for name, run_id in runs.items() if run_id in known and LOG_DELETED_TAG in known[run_id].tags}
     assert marked == {"healing", "recheck"}
     assert events_of(project, runs["range"]) == {"ASSET_MATERIALIZATION"}
