@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from market_data.checks.facts import observe_unit
 from market_data.checks.rules import UNIT_RULES, judge_layout
@@ -126,6 +129,9 @@ def contents_of(lake: TickLake) -> dict[str, object]:
         if stat.key.startswith(LEASE_PREFIX):
             continue
         data = lake.get_bytes(stat.key)[0]
+        if stat.key.startswith("quality/rhythm/"):
+            contents[stat.key] = pl.read_parquet(io.BytesIO(data)).write_json()  # it says of which publication it is
+            continue
         contents[stat.key] = _lasting(json.loads(data)) if stat.key.startswith("receipt/") else data
     return contents
 

@@ -63,6 +63,7 @@ VOLATILE_FIELDS = frozenset(
         "seconds",
         "of",
         "basis",
+        "days_before",
     }
 )
 

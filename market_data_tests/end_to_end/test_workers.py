@@ -1,7 +1,8 @@
-"""Workers of the broker share a backfill, one of them dies in mid-run, and the lake is that of a single machine.
+"""Workers of the broker share a backfill, one of them dies in mid-run, the code server dies while runs are at work, and
+the lake is that of a single machine.
 
-Real: Redis, Celery workers, the command `market-data backfill` with its daemon, code server and webserver. The runs'
-launcher and its settings are the deployment's own (docker/launcher_workers.yaml).
+Real: Redis, PostgreSQL, Celery workers, a GCS server, the command `market-data backfill` with its daemon, code server
+and webserver. The runs' launcher and its settings are the deployment's own (docker/launcher_workers.yaml).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -25,11 +27,16 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from market_data.defs.celery_launcher import WorkerRunLauncher
 from market_data.lake.open import open_lake
+from market_data.model.data_types import DataType
+from market_data.model.tick_file import DataTypeDay
+from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.copied import clean_environment
 from market_data_tests.daemon import Program, free_port
+from market_data_tests.gcs_server import GcsServer
 from market_data_tests.ingesting import contents_of
 from market_data_tests.patience import PATIENCE_SECONDS, wait_until
+from market_data_tests.postgres import IS_INSTALLED, run_postgres
 from market_data_tests.simulated import simulated_environment
 
 PROJECT = Path(__file__).parents[2]
@@ -63,6 +70,10 @@ class Machine:
     def contents(self) -> dict[str, object]:
         return contents_of(open_lake(self.environment["MARKET_DATA_LAKE_URL"]))
 
+    def is_complete(self, unit: DataTypeDay) -> bool:
+        receipt, _ = load_receipt(open_lake(self.environment["MARKET_DATA_LAKE_URL"]), unit)
+        return receipt is not None and receipt.is_complete
+
     @contextmanager
     def backfill(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         command = [sys.executable, "-m", "market_data", *BACKFILL, *options]
@@ -83,7 +94,7 @@ def simulator() -> Iterator[RunningSimulator]:
         yield running
 
 
-def machine(directory: Path, simulator: RunningSimulator) -> Machine:
+def machine(directory: Path, simulator: RunningSimulator, **more: str) -> Machine:
     directory.mkdir()
     (directory / "dagster").mkdir()
     venues_file = directory / "venues.yaml"
@@ -94,6 +105,7 @@ def machine(directory: Path, simulator: RunningSimulator) -> Machine:
         "PYTHONPATH": str(PROJECT),
         "PYTHONUNBUFFERED": "1",
         "no_proxy": "127.0.0.1",
+        **more,
     }
     return Machine(directory, clean_environment() | environment)
 
@@ -119,12 +131,29 @@ def _answers(client: redis.Redis) -> bool:
         return False
 
 
-def write_instance(home: Path) -> None:
+def write_instance(home: Path, *, has_postgres: bool) -> None:
     """The launcher as it is deployed; run monitoring looks more often."""
     document = yaml.safe_load((PROJECT / "market_data" / "demo" / "dagster.yaml").read_text())
     document |= yaml.safe_load((PROJECT / "docker" / "launcher_workers.yaml").read_text())
     document["run_monitoring"]["poll_interval_seconds"] = 1
+    if has_postgres:
+        document["storage"] = {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
     (home / "dagster.yaml").write_text(yaml.safe_dump(document))
+
+
+def code_servers_below(pid: int) -> list[int]:
+    """Give the processes that serve the definitions to a Dagster that this process started."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    waiting, found = [pid], []
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        waiting += below
+        found += [it for it in below if b"api\0grpc" in Path(f"/proc/{it}/cmdline").read_bytes()]
+    return found
 
 
 @contextmanager
@@ -161,11 +190,40 @@ def run_of_slow_day(instance: dg.DagsterInstance) -> dg.DagsterRun:
     return run
 
 
+@dataclass(frozen=True)
+class Where:
+    """Where Dagster's records and the lake are kept."""
+
+    environment: dict[str, str]
+
+    @property
+    def has_postgres(self) -> bool:
+        return "DAGSTER_POSTGRES_URL" in self.environment
+
+
+@pytest.fixture(params=["on one disk", "PostgreSQL and a bucket"])
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Where]:
+    if request.param == "on one disk":
+        yield Where({})
+        return
+    if not IS_INSTALLED:
+        pytest.skip("needs the programs of PostgreSQL")
+    server: GcsServer = request.getfixturevalue("gcs_server")
+    server.create_bucket("workers")
+    server.create_bucket("single")
+    with run_postgres() as url:
+        monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+        yield Where({"DAGSTER_POSTGRES_URL": url, "STORAGE_EMULATOR_HOST": server.url})
+
+
 def test_a_worker_dies_in_mid_run_and_the_lake_is_that_of_a_single_machine(
-    simulator: RunningSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    simulator: RunningSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Where
 ) -> None:
-    several = machine(tmp_path / "several", simulator)
-    write_instance(several.home)
+    lakes = {
+        name: {"MARKET_DATA_LAKE_URL": f"gs://{name}"} if where.has_postgres else {} for name in ("workers", "single")
+    }
+    several = machine(tmp_path / "several", simulator, **where.environment, **lakes["workers"])
+    write_instance(several.home, has_postgres=where.has_postgres)
     with ExitStack() as stack:
         several.environment["DAGSTER_REDIS_URL"] = stack.enter_context(run_redis(tmp_path))
         monkeypatch.setenv("DAGSTER_REDIS_URL", several.environment["DAGSTER_REDIS_URL"])
@@ -175,9 +233,12 @@ def test_a_worker_dies_in_mid_run_and_the_lake_is_that_of_a_single_machine(
         # this file comes so slowly that its worker is there to be killed
         simulator.set_faults([{"match": SLOW_FILES, "action": "slow", "bytes_per_second": 1}])
         with several.backfill() as process:
-            published = several.directory / "lake/receipt/venue=DERIBIT/data_type=quotes" / f"date={SLOW_DAY}.json"
-            wait_until(published.exists, "the other data type of the slow day is published")
+            quotes = DataTypeDay("DERIBIT", DataType.QUOTES, date.fromisoformat(SLOW_DAY))
+            wait_until(lambda: several.is_complete(quotes), "the other data type of the slow day is published")
+            for server in code_servers_below(process.pid):  # as a deploy does; runs are not its children
+                os.kill(server, signal.SIGKILL)
             killed_run = run_of_slow_day(instance)
+            assert not killed_run.is_finished
             killed = worker_of(instance, killed_run)
             os.killpg(workers[killed].pid, signal.SIGKILL)
             wait_until(lambda: run_of_slow_day(instance).is_finished, "the dead worker is noticed")
@@ -194,7 +255,8 @@ def test_a_worker_dies_in_mid_run_and_the_lake_is_that_of_a_single_machine(
             pass
         assert process.returncode == 0, several.log_path.read_text()
 
-    single = machine(tmp_path / "single", simulator)
+    emulator = {name: url for name, url in where.environment.items() if name == "STORAGE_EMULATOR_HOST"}
+    single = machine(tmp_path / "single", simulator, **emulator, **lakes["single"])
     with single.backfill() as process:
         pass
     assert process.returncode == 0, single.log_path.read_text()
