@@ -15,7 +15,7 @@ from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.quality.causes import Attributor, Cause, DayFacts, Gap, InstrumentFacts
 from market_data.quality.gap_table import GAPS_SCHEMA, digest_of
-from market_data.quality.gaps import BASELINE_DAYS, GAPS_VERSION, find_gaps, visible_from
+from market_data.quality.gaps import BASELINE_DAYS, GAPS_VERSION, find_gaps, usual_silences, visible_from
 from market_data.quality.hours import DAY_US, midnight_us
 from market_data.quality.measure import find_lost, measure_rhythm, series_of
 from market_data.quality.rhythm_table import load_rhythm, load_rhythms, save_rhythm
@@ -62,8 +62,11 @@ class GapLook:
             days = days_with_rhythm(lake, receipt.unit)
             self._before[data_type] = load_rhythms(lake, [DataTypeDay(venue, data_type, it) for it in days])
         self.days_before = {data_type: frame["day"].n_unique() for data_type, frame in self._before.items()}
+        self._usual = {
+            data_type: usual_silences(frame, self._before[data_type], day) for data_type, frame in self._rhythm.items()
+        }
         self._visible = {
-            data_type: visible_from(frame, self._before[data_type], day) for data_type, frame in self._rhythm.items()
+            data_type: visible_from(frame, self._usual[data_type]) for data_type, frame in self._rhythm.items()
         }
         self._facts = DayFacts(
             venue=venue,
@@ -83,7 +86,7 @@ class GapLook:
     def gaps_of(self, data_type: DataType) -> pl.DataFrame:
         """Return the gaps of a data type with their causes, and who is not judged, as `GAPS_SCHEMA`."""
         rhythm = self._rhythm[data_type]
-        found = find_gaps(rhythm, self._before[data_type], self._day)
+        found = find_gaps(rhythm, self._usual[data_type], self._day)
         facts = self._facts_of(self._receipts[data_type], rhythm)
         attributor = Attributor(facts, data_type)
         told = [attributor.attribute(Gap(*row[:6])) for row in found.iter_rows()]

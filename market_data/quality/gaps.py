@@ -52,9 +52,8 @@ FOUND_SCHEMA = pl.Schema(
 _USUAL = ["instrument_key", "hour", "middle", "spread", "usual_rows", "activity", "basis"]
 
 
-def find_gaps(rhythm: pl.DataFrame, before: pl.DataFrame, day: date) -> pl.DataFrame:
-    """Return the gaps of a day as `FOUND_SCHEMA`; `before` is the rhythm of the days before, with `day`."""
-    usual = usual_silences(rhythm, before, day)
+def find_gaps(rhythm: pl.DataFrame, usual: pl.DataFrame, day: date) -> pl.DataFrame:
+    """Return the gaps of a day as `FOUND_SCHEMA`, by what is usual (`usual_silences`)."""
     start_us = midnight_us(day)
     silences = rhythm.select("instrument_key", "silences").explode("silences").drop_nulls().unnest("silences")
     first, last = ((pl.col(name) - start_us) // HOUR_US for name in ("start_us", "until"))
@@ -82,12 +81,11 @@ def find_gaps(rhythm: pl.DataFrame, before: pl.DataFrame, day: date) -> pl.DataF
     return gaps.select(FOUND_SCHEMA.names()).cast(FOUND_SCHEMA).sort("instrument_key", "start_us")
 
 
-def visible_from(rhythm: pl.DataFrame, before: pl.DataFrame, day: date) -> pl.DataFrame:
+def visible_from(rhythm: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
     """Return one row for each instrument, sorted: how long a silence must be in its median hour to be seen as a gap.
 
     `visible_from_seconds` is null where there is nothing to judge by, or where it would be hours.
     """
-    usual = usual_silences(rhythm, before, day)
     by_score = (pl.col("middle") + GAP_SCORE * pl.col("spread")).exp() / pl.col("activity") / 1e6
     by_rows = 3600 * _FEWEST_EXPECTED / (pl.col("usual_rows") * pl.col("activity"))
     seconds = (
@@ -106,7 +104,10 @@ def visible_from(rhythm: pl.DataFrame, before: pl.DataFrame, day: date) -> pl.Da
 
 
 def usual_silences(rhythm: pl.DataFrame, before: pl.DataFrame, day: date) -> pl.DataFrame:
-    """Return what is usual for each instrument and hour of the day; those with no basis are left out."""
+    """Return what is usual for each instrument and hour of the day; those with no basis are left out.
+
+    `before` is the rhythm of the days before, with `day`.
+    """
     weekly = before.filter(pl.col("day").dt.weekday() == day.isoweekday())
     frames = [
         _usual_of(_with_neighbours(weekly), _activity(rhythm, weekly), BY_WEEK),

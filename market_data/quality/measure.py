@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from market_data.errors import LakeError
-from market_data.lake.base import TickLake
+from market_data.lake.base import READERS, TickLake
 from market_data.lake.keys import object_key, raw_key
 from market_data.lake.open import polars_storage_options
 from market_data.model.data_types import DataType
@@ -45,7 +46,12 @@ def measure_rhythm(lake: TickLake, receipt: Receipt) -> pl.DataFrame:
 
     Raises LakeError of any kind; what is named and gone is permanent.
     """
-    published = (_measure_object(lake, receipt, item).hours(series_of(item, receipt.unit)) for item in receipt.objects)
+
+    def measure(item: PublishedObject) -> pl.DataFrame:
+        return _measure_object(lake, receipt, item).hours(series_of(item, receipt.unit))
+
+    with ThreadPoolExecutor(READERS) as pool:
+        published = list(pool.map(measure, receipt.objects))
     empty = (file.instrument_key for file in receipt.files if file.outcome is Outcome.VENDOR_EMPTY)
     without = (RhythmMeter(receipt.day).hours(key) for key in empty if key is not None)
     return pl.concat([pl.DataFrame(schema=RHYTHM_SCHEMA), *published, *without]).sort("instrument_key", "hour")
@@ -57,7 +63,10 @@ def _measure_object(lake: TickLake, receipt: Receipt, item: PublishedObject) -> 
     columns = ["local_timestamp", "id"] if receipt.data_type is DataType.TRADES else ["local_timestamp"]
     try:
         scan = pl.scan_parquet(lake.uri(key), glob=False, storage_options=polars_storage_options(lake))
-        scan.select(columns).sink_batches(meter.add, chunk_size=_BATCH_ROWS)
+        if item.rows > _BATCH_ROWS:
+            scan.select(columns).sink_batches(meter.add, chunk_size=_BATCH_ROWS)
+        else:  # of most files, of which thousands may be there, one piece costs less
+            meter.add(scan.select(columns).collect())
     except (OSError, pl.exceptions.PolarsError) as error:
         raise LakeError(
             f"{lake.uri(key)}, which the receipt of {receipt.unit} names, cannot be read ({error}): "

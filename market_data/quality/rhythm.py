@@ -94,22 +94,16 @@ class RhythmMeter:
         lengths = silences.ends - silences.starts
         first = np.clip((silences.starts - self._start_us) // HOUR_US, 0, HOURS - 1)
         last = np.clip((silences.ends - 1 - self._start_us) // HOUR_US, 0, HOURS - 1)
-        longest, kept = np.zeros(HOURS, np.int64), []
-        for hour in range(HOURS):
-            touching = lengths[(first <= hour) & (hour <= last)]
-            longest[hour] = touching.max() if touching.size else LEAST_SILENCE_US
-            own = np.nonzero(first == hour)[0]
-            chosen = np.sort(own[np.argsort(-lengths[own], kind="stable")[:KEPT_SILENCES]])
-            kept.append(
-                [
-                    {
-                        "start_us": int(silences.starts[it]),
-                        "end_us": int(silences.ends[it]),
-                        "ids_missing": int(silences.ids_missing[it]) if is_contiguous else None,
-                    }
-                    for it in chosen
-                ]
-            )
+        longest = np.full(HOURS, LEAST_SILENCE_US)
+        np.maximum.at(longest, first, lengths)
+        for at in np.nonzero(last > first)[0]:
+            touched = slice(first[at], last[at] + 1)
+            longest[touched] = np.maximum(longest[touched], lengths[at])
+        kept: list[list[dict[str, int | None]]] = [[] for _ in range(HOURS)]
+        for at in _longest_of_each(first, lengths):
+            ids = int(silences.ids_missing[at]) if is_contiguous else None
+            span = {"start_us": int(silences.starts[at]), "end_us": int(silences.ends[at])}
+            kept[first[at]].append({**span, "ids_missing": ids})
         columns = {
             "instrument_key": [instrument_key] * HOURS,
             "hour": list(range(HOURS)),
@@ -119,3 +113,11 @@ class RhythmMeter:
             "has_contiguous_ids": [is_contiguous] * HOURS,
         }
         return pl.DataFrame(columns, schema=RHYTHM_SCHEMA)
+
+
+def _longest_of_each(hours: _Ints, lengths: _Ints) -> _Ints:
+    """Return where the longest silences of each hour are, in the order of time."""
+    order = np.lexsort((-lengths, hours))
+    begins = np.searchsorted(hours[order], np.arange(HOURS))
+    rank = np.arange(len(order)) - begins[hours[order]]
+    return np.sort(order[rank < KEPT_SILENCES])

@@ -28,7 +28,7 @@ from market_data.model.instruments import SPOT_PAIR
 from market_data.model.tick_file import DataTypeDay, TickFile
 from market_data.quality.agreement import compare_day
 from market_data.quality.agreement_rules import AGREEMENT_RULES, RISE, SHIFT, judge_numbers, rise_over, shift_from
-from market_data.quality.gaps import find_gaps
+from market_data.quality.gaps import find_gaps, usual_silences
 from market_data.quality.hours import DAY_US, midnight_us
 from market_data.quality.ids import missing_ids
 from market_data.quality.rhythm import RhythmMeter
@@ -202,7 +202,8 @@ def _refused(kind: DataType, frame: pl.DataFrame) -> str | None:
 def _has_gap(kind: DataType, frame: pl.DataFrame, messages: int) -> bool:
     meter = RhythmMeter(DAY)
     meter.add(frame)
-    found = find_gaps(meter.hours(KEY), _before(kind, messages), DAY)
+    rhythm = meter.hours(KEY)
+    found = find_gaps(rhythm, usual_silences(rhythm, _before(kind, messages), DAY), DAY)
     nightly = (pl.col("start_us") == midnight_us(DAY)) & (pl.col("end_us") - pl.col("start_us") <= _ROLLOVER_US)
     return not found.filter(~nightly).is_empty()
 

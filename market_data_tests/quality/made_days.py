@@ -12,7 +12,7 @@ import polars as pl
 
 from market_data.model.data_types import DataType
 from market_data.quality.causes import Attribution, Attributor, DayFacts, Gap, InstrumentFacts
-from market_data.quality.gaps import find_gaps, visible_from
+from market_data.quality.gaps import find_gaps, usual_silences, visible_from
 from market_data.quality.hours import DAY_US, midnight_us
 from market_data.quality.rhythm import RhythmMeter
 from market_data.vendor.metadata import Incident
@@ -68,7 +68,7 @@ class MadeDay:
     def judge(self, data_types: Iterable[DataType] = TYPES) -> Found:
         """Return the gaps with their causes, by instrument and data type."""
         rhythms = {kind: self.rhythm(kind) for kind in TYPES}
-        before = {kind: days_before(kind) for kind in TYPES}
+        usual = {kind: usual_silences(frame, days_before(kind), DAY) for kind, frame in rhythms.items()}
         facts = DayFacts(
             venue="BINANCE",
             midnight_us=midnight_us(DAY),
@@ -77,13 +77,13 @@ class MadeDay:
                 kind: frame.select("instrument_key", "silences").explode("silences").unnest("silences")
                 for kind, frame in rhythms.items()
             },
-            visible={kind: visible_from(frame, before[kind], DAY) for kind, frame in rhythms.items()},
+            visible={kind: visible_from(frame, usual[kind]) for kind, frame in rhythms.items()},
             incidents=self.incidents,
         )
         found: Found = {}
         for kind in data_types:
             attributor = Attributor(facts, kind)
-            for row in find_gaps(rhythms[kind], before[kind], DAY).iter_rows():
+            for row in find_gaps(rhythms[kind], usual[kind], DAY).iter_rows():
                 gap = Gap(*row[:6])
                 found.setdefault((gap.instrument_key, kind), []).append((gap, attributor.attribute(gap)))
         return found

@@ -6,12 +6,21 @@ import numpy as np
 import polars as pl
 import pytest
 
-from market_data.quality.gaps import BY_DAY, BY_WEEK, find_gaps, visible_from
+from market_data.quality import gaps
+from market_data.quality.gaps import BY_DAY, BY_WEEK, usual_silences
 from market_data.quality.hours import DAY_US, RHYTHM_SCHEMA, midnight_us
 from market_data.quality.rhythm import RhythmMeter
 
 DAY = date(2024, 8, 8)
 KEY = "BINANCE:SPOT_PAIR:BTC-USDT"
+
+
+def find_gaps(rhythm: pl.DataFrame, before: pl.DataFrame, day: date) -> pl.DataFrame:
+    return gaps.find_gaps(rhythm, usual_silences(rhythm, before, day), day)
+
+
+def visible_from(rhythm: pl.DataFrame, before: pl.DataFrame, day: date) -> pl.DataFrame:
+    return gaps.visible_from(rhythm, usual_silences(rhythm, before, day))
 
 
 def arrivals(day: date, rows: int, seed: int, *, shape: float = 0.0) -> np.ndarray:
