@@ -100,6 +100,8 @@ def describe_coverage(frame: pl.DataFrame) -> dict[str, Any]:
         "units not run": units[NOT_RUN],
         "units deleted": units[DELETED],
         **{f"files {name.replace('_', ' ')}": totals[name] for name in FILE_COUNTS},
+        "spans without rows": int(frame["gaps"].sum()),
+        "units not searched for gaps": units[COMPLETE] - int(frame["gaps"].is_not_null().sum()),
         "rows": totals["rows"],
         "raw MB": round(float(frame["raw_bytes"].sum()) / MEGABYTE, 3),
         "published MB (one copy)": round(float(frame["published_bytes"].sum()) / MEGABYTE, 3),

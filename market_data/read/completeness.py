@@ -199,7 +199,7 @@ def describe_remedy(causes: Mapping[DataTypeDay, str]) -> str:
         return f"Run those days, or {choice}"
     rule = (
         "Where the ticks are right as they are, change the limit or severity of that rule under `quality:` in the "
-        "venues file and run the job `recheck`"
+        "venues file and run the job `recheck` (of a rule about agreement: `judge_agreement`)"
     )
     return f"{rule}; or {choice}" if len(judged) == len(causes) else f"Run the others, or {choice}. {rule}"
 
