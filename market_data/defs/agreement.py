@@ -24,9 +24,8 @@ from market_data.defs.runs import LAKE_QUEUE
 from market_data.defs.tables import make_table
 from market_data.lake.keys import agreement_key
 from market_data.model.venues import group_name_of
-from market_data.quality.agreement_table import VERIFIABILITY
+from market_data.quality.agreement_table import VERIFIABILITY, JudgedAgreement
 from market_data.quality.agreement_verdict import verdict_of_agreement
-from market_data.quality.judge_agreement import JudgedAgreement, judge_agreement
 from market_data.quality.judge_gaps import judge_gaps
 from market_data.settings.environment import Settings
 
@@ -59,6 +58,8 @@ def build_agreement(settings: Settings, venue: str, days: dg.DailyPartitionsDefi
         can_subset=True,
     )
     def agreement(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[ToldEvent]:
+        from market_data.quality.judge_agreement import judge_agreement  # noqa: PLC0415  loads numba, for this step alone
+
         with logs_shown_in_dagster(context.log):
             store = lake.open()
 

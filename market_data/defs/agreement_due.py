@@ -17,9 +17,8 @@ from market_data.defs.runs import LAKE_QUEUE
 from market_data.index.store import read_heads
 from market_data.index.unit import UnitHead
 from market_data.lake.base import TickLake
-from market_data.quality.agreement_table import load_agreements_bases
+from market_data.quality.agreement_table import basis_of_agreement, load_agreements_bases
 from market_data.quality.gaps import BASELINE_DAYS
-from market_data.quality.judge_agreement import basis_of_agreement
 from market_data.settings.environment import Settings
 
 AGREEMENT_SENSOR = "agreement_due"

@@ -9,15 +9,20 @@ not_judged, and `told` says why. `accused` are the data types, the first one mos
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
 
 from market_data.errors import LakeObjectMissing
+from market_data.index.unit import UnitHead
 from market_data.lake.base import PARQUET_CONTENT, READERS, ObjectStat, TickLake
 from market_data.lake.keys import agreement_key
+from market_data.model.data_types import DataType
+from market_data.quality.gap_table import digest_of
+from market_data.receipts.receipt import Receipt
 
 BOOK_END, VERIFIABILITY = "book_end", "verifiability"
 _SPAN = pl.Struct({"start": pl.Datetime("us", "UTC"), "end": pl.Datetime("us", "UTC")})
@@ -40,6 +45,22 @@ AGREEMENT_SCHEMA = pl.Schema(
 )
 # Another number where the same rows would be compared otherwise.
 _VERSION = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedAgreement:
+    """A venue's day after a look: the table (`AGREEMENT_SCHEMA`), and why units were left alone."""
+
+    venue: str
+    day: date
+    table: pl.DataFrame
+    left_alone: Mapping[DataType, str]
+
+
+def basis_of_agreement(units: Iterable[Receipt | UnitHead], *, has_day_before: bool) -> str:
+    """Return what stands for all that is looked at: the day's publications, and whether the day before was judged."""
+    published = sorted(f"{unit.data_type} {unit.committed_at}" for unit in units if unit.is_complete)
+    return digest_of([*published, "with the day before" if has_day_before else "without"])
 
 
 def save_agreement(lake: TickLake, venue: str, day: date, table: pl.DataFrame, basis: str) -> ObjectStat:

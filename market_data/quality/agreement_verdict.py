@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from market_data.checks.rules import Verdict
-from market_data.quality.judge_agreement import JudgedAgreement
+from market_data.quality.agreement_table import JudgedAgreement
 
 _WORST = 20
 _WORDS = ("ok", "warn", "error", "not_judged")

@@ -16,7 +16,6 @@ import polars as pl
 
 from market_data.errors import LakeConflict
 from market_data.index.store import save_part
-from market_data.index.unit import UnitHead
 from market_data.lake.base import TickLake
 from market_data.lake.format import ensure_writable
 from market_data.lake.keys import object_key, receipt_key
@@ -34,8 +33,14 @@ from market_data.quality.agreement_rules import (
     shift_from,
     times_of,
 )
-from market_data.quality.agreement_table import AGREEMENT_SCHEMA, BOOK_END, VERIFIABILITY, save_agreement
-from market_data.quality.gap_table import digest_of
+from market_data.quality.agreement_table import (
+    AGREEMENT_SCHEMA,
+    BOOK_END,
+    VERIFIABILITY,
+    JudgedAgreement,
+    basis_of_agreement,
+    save_agreement,
+)
 from market_data.quality.past import Past
 from market_data.quality.published_rows import read_batches
 from market_data.quality.rhythm_table import load_rhythm
@@ -50,16 +55,6 @@ _FEW_WEEKDAYS = "too few of the same weekdays before were compared"
 _RULES = dict.fromkeys(DataType, AGREEMENT_RULES)
 # What an instrument's day can be verified by, besides by itself.
 NONE, IDS, SECOND_STREAM = "none", "ids", "second stream"
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedAgreement:
-    """A venue's day after a look: the table (`AGREEMENT_SCHEMA`), and why units were left alone."""
-
-    venue: str
-    day: date
-    table: pl.DataFrame
-    left_alone: Mapping[DataType, str]
 
 
 def judge_agreement(
@@ -103,12 +98,6 @@ def judge_agreement(
 
 def _can_be_judged(receipt: Receipt | None) -> bool:
     return receipt is not None and receipt.claim is None and receipt.is_settled and receipt.is_complete
-
-
-def basis_of_agreement(units: Iterable[Receipt | UnitHead], *, has_day_before: bool) -> str:
-    """Return what stands for all that is looked at: the day's publications, and whether the day before was judged."""
-    published = sorted(f"{unit.data_type} {unit.committed_at}" for unit in units if unit.is_complete)
-    return digest_of([*published, "with the day before" if has_day_before else "without"])
 
 
 def _with_contiguous_ids(lake: TickLake, receipts: Mapping[DataType, Receipt]) -> set[str]:

@@ -1,5 +1,7 @@
 """The asset `agreement/<venue>` in Dagster: a day, a range, what its page and its check show."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,3 +85,8 @@ def test_the_sensor_asks_once_for_a_day_that_is_there_and_again_once_the_day_bef
     assert (again, other != key) == (str(DAY), True)
     project.run("judge_agreement", DAY)
     assert requested(project) == []
+
+
+def test_runs_that_compare_nothing_do_not_load_the_compiler() -> None:
+    script = "import sys, market_data.defs.build; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -18,9 +18,9 @@ from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.quality.agreement_rules import AGREEMENT_RULE_NAMES
-from market_data.quality.agreement_table import VERIFIABILITY, load_agreement
+from market_data.quality.agreement_table import VERIFIABILITY, JudgedAgreement, load_agreement
 from market_data.quality.agreement_verdict import verdict_of_agreement
-from market_data.quality.judge_agreement import JudgedAgreement, judge_agreement
+from market_data.quality.judge_agreement import judge_agreement
 from market_data.read import scan_ticks
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
