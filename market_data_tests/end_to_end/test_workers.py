@@ -8,12 +8,11 @@ and webserver. The runs' launcher and its settings are the deployment's own (doc
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
@@ -21,7 +20,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import redis
 import yaml
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
@@ -32,22 +30,22 @@ from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data_tests.copied import clean_environment
-from market_data_tests.daemon import Program, free_port
 from market_data_tests.gcs_server import GcsServer
 from market_data_tests.ingesting import contents_of
 from market_data_tests.patience import PATIENCE_SECONDS, wait_until
 from market_data_tests.postgres import IS_INSTALLED, run_postgres
 from market_data_tests.simulated import simulated_environment
+from market_data_tests.workers import HAS_REDIS, PROJECT, run_redis, run_workers, write_instance
 
-PROJECT = Path(__file__).parents[2]
 BACKFILL = ["backfill", "--venue", "binance", "--venue", "deribit", "--from", "2024-08-05", "--to", "2024-08-08"]
 VENUES = {venue: {"data_types": ["trades", "quotes"]} for venue in ("binance", "deribit")}
 
+WORKERS = ("worker@first", "worker@second")
 SLOW_DAY, SLOW_FILES = "2024-08-07", "*/deribit/trades/2024/08/07/*"
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs the program redis-server"),
+    pytest.mark.skipif(not HAS_REDIS, reason="needs the program redis-server"),
 ]
 
 
@@ -110,37 +108,6 @@ def machine(directory: Path, simulator: RunningSimulator, **more: str) -> Machin
     return Machine(directory, clean_environment() | environment)
 
 
-@contextmanager
-def run_redis(directory: Path) -> Iterator[str]:
-    port = free_port()
-    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(directory)]
-    program = Program(command, os.environ, directory / "redis.log")
-    program.start()
-    try:
-        with redis.Redis(port=port) as client:
-            wait_until(lambda: _answers(client), "redis answers")
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        program.stop()
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
-
-
-def write_instance(home: Path, *, has_postgres: bool) -> None:
-    """The launcher as it is deployed; run monitoring looks more often."""
-    document = yaml.safe_load((PROJECT / "market_data" / "demo" / "dagster.yaml").read_text())
-    document |= yaml.safe_load((PROJECT / "docker" / "launcher_workers.yaml").read_text())
-    document["run_monitoring"]["poll_interval_seconds"] = 1
-    if has_postgres:
-        document["storage"] = {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
-    (home / "dagster.yaml").write_text(yaml.safe_dump(document))
-
-
 def code_servers_below(pid: int) -> list[int]:
     """Give the processes that serve the definitions to a Dagster that this process started."""
     children: dict[int, list[int]] = {}
@@ -154,25 +121,6 @@ def code_servers_below(pid: int) -> list[int]:
         waiting += below
         found += [it for it in below if b"api\0grpc" in Path(f"/proc/{it}/cmdline").read_bytes()]
     return found
-
-
-@contextmanager
-def run_workers(directory: Path, environment: Mapping[str, str]) -> Iterator[dict[str, Program]]:
-    """Two workers by the names that Celery gives them, each in a process group of its own: a machine."""
-    app = [sys.executable, "-m", "celery", "--app", "market_data.defs.celery_worker", "worker"]
-    options = ["--queues", "downloads", "--concurrency", "1", "--loglevel", "INFO"]
-    workers = {
-        name: Program([*app, *options, "--hostname", name], environment, directory / f"{name}.log")
-        for name in ("worker@first", "worker@second")
-    }
-    try:
-        for worker in workers.values():
-            worker.start()
-            wait_until(lambda path=worker.log_path: "ready." in path.read_text(), "a worker is ready")  # type: ignore[misc]
-        yield workers
-    finally:
-        for worker in workers.values():
-            worker.stop()
 
 
 def worker_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
@@ -228,7 +176,7 @@ def test_a_worker_dies_in_mid_run_and_the_lake_is_that_of_a_single_machine(
         several.environment["DAGSTER_REDIS_URL"] = stack.enter_context(run_redis(tmp_path))
         monkeypatch.setenv("DAGSTER_REDIS_URL", several.environment["DAGSTER_REDIS_URL"])
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(several.home)))
-        workers = stack.enter_context(run_workers(tmp_path, several.environment))
+        workers = stack.enter_context(run_workers(tmp_path, several.environment, WORKERS))
 
         # this file comes so slowly that its worker is there to be killed
         simulator.set_faults([{"match": SLOW_FILES, "action": "slow", "bytes_per_second": 1}])
