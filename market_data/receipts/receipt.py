@@ -61,9 +61,7 @@ VOLATILE_FIELDS = frozenset(
         "not_before",
         "attempts",
         "seconds",
-        "of",
-        "basis",
-        "days_before",
+        "gaps",  # they are judged by the days before, of which one run may find others there than another
     }
 )
 
