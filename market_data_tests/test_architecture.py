@@ -29,7 +29,7 @@ ARROWS: dict[str, str] = {
     "index": "errors lake model receipts ticks universe",
     "ingest": "errors index lake model receipts ticks universe vendor",
     "quality": "checks errors index ingest lake model receipts ticks universe vendor",
-    "checks": "errors index lake model receipts ticks",
+    "checks": "index lake model receipts ticks",
     "read": "errors index lake model quality receipts settings universe",
     "operate": "errors index lake model receipts universe vendor",
     "settings": "errors lake model quality ticks universe",

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from market_data.errors import LakeConflict
-from market_data.index.store import save_part
+from market_data.index.store import save_judged
 from market_data.lake.base import TickLake
 from market_data.lake.format import ensure_writable
 from market_data.lake.keys import object_key, receipt_key
@@ -20,7 +19,7 @@ from market_data.lake.origin import ensure_lake_writable
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import Receipt
-from market_data.receipts.store import load_receipt, save_receipt
+from market_data.receipts.store import load_receipt
 from market_data.ticks.rules import Rule, TickStats, judge_ticks
 from market_data.ticks.stats import measure_ticks
 
@@ -57,10 +56,7 @@ def recheck_unit(lake: TickLake, unit: DataTypeDay, rules: Iterable[Rule]) -> Re
     pairs = zip(judged.files, receipt.files, strict=True)
     changed = tuple(file.vendor_symbol for file, before in pairs if file != before)
     if changed:
-        try:
-            save_part(lake, judged, save_receipt(lake, judged, generation))
-        except LakeConflict as error:
-            raise LakeConflict(f"{unit}: a run changed it while it was judged anew: do so again ({error})") from error
+        save_judged(lake, judged, generation, "it was judged anew")
     return Rechecked(judged, changed)
 
 

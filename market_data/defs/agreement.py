@@ -18,7 +18,7 @@ from market_data.defs.checks import check_result
 from market_data.defs.day_step import DayEvent
 from market_data.defs.keys import agreement_asset_key, raw_asset_key
 from market_data.defs.logs import logs_shown_in_dagster
-from market_data.defs.many_days import ToldEvent, run_days
+from market_data.defs.many_days import ToldEvent, backfill_policy, run_days
 from market_data.defs.resources import LakeResource
 from market_data.defs.runs import LAKE_QUEUE
 from market_data.defs.tables import make_table
@@ -54,7 +54,7 @@ def build_agreement(settings: Settings, venue: str, days: dg.DailyPartitionsDefi
         ],
         check_specs=_check_specs(key, days),
         partitions_def=days,
-        backfill_policy=dg.BackfillPolicy.multi_run(days_per_run) if days_per_run > 1 else None,
+        backfill_policy=backfill_policy(days_per_run),
         can_subset=True,
     )
     def agreement(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[ToldEvent]:

@@ -17,7 +17,7 @@ from market_data.defs.runs import LAKE_QUEUE
 from market_data.index.store import read_heads
 from market_data.index.unit import UnitHead
 from market_data.lake.base import TickLake
-from market_data.quality.agreement_table import basis_of_agreement, load_agreements_bases
+from market_data.quality.agreement_table import basis_of_agreement, load_agreement_bases
 from market_data.quality.gaps import BASELINE_DAYS
 from market_data.settings.environment import Settings
 
@@ -52,7 +52,7 @@ def _due(settings: Settings, lake: TickLake, venue: str, days: list[date]) -> It
     heads: dict[date, list[UnitHead]] = {}
     for unit, head in read_heads(lake, {venue: settings.config.venues[venue].data_types}, days).items():
         heads.setdefault(unit.day, []).append(head)
-    bases: Mapping[date, str] = load_agreements_bases(lake, venue, [days[0] - _DAY, *days])
+    bases: Mapping[date, str] = load_agreement_bases(lake, venue, [days[0] - _DAY, *days])
     for day in days:
         own = heads.get(day, [])
         if len(own) < len(settings.config.venues[venue].data_types) or not all(head.is_complete for head in own):

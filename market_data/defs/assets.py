@@ -18,7 +18,7 @@ from market_data.defs.failures import failures_for_people
 from market_data.defs.keys import VENUE_TAG, instruments_asset_key, layout_asset_key, raw_asset_key, step_name
 from market_data.defs.layout_pages import describe_how_to_read, describe_layout_columns
 from market_data.defs.logs import logs_shown_in_dagster
-from market_data.defs.many_days import ToldEvent, run_days
+from market_data.defs.many_days import ToldEvent, backfill_policy, run_days
 from market_data.defs.metadata import describe_columns
 from market_data.defs.resources import LakeResource, VendorResource
 from market_data.defs.runs import REFRESH_TAG, tag_with_failure, tag_with_venues
@@ -43,7 +43,7 @@ def build_venue_assets(settings: Settings, venue: str, days: dg.DailyPartitionsD
             days,
         ),
         partitions_def=days,
-        backfill_policy=_backfill_policy(settings.config.limits.days_per_run),
+        backfill_policy=backfill_policy(settings.config.limits.days_per_run),
         can_subset=True,
         pool=POOL,
         op_tags={VENUE_TAG: venue},
@@ -60,11 +60,6 @@ def build_venue_assets(settings: Settings, venue: str, days: dg.DailyPartitionsD
             yield from run_days(context, venue, run_day)
 
     return venue_day
-
-
-def _backfill_policy(days_per_run: int) -> dg.BackfillPolicy | None:
-    """Return how many days a backfill gives a run; None, which is a run for each day as sensors launch them, for 1."""
-    return dg.BackfillPolicy.multi_run(days_per_run) if days_per_run > 1 else None
 
 
 @contextmanager

@@ -23,6 +23,11 @@ from market_data.ingest.progress import UNTRIED
 ToldEvent = DayEvent | dg.AssetObservation
 
 
+def backfill_policy(days_per_run: int) -> dg.BackfillPolicy | None:
+    """Return how many days a backfill gives a run; None, which is a run for each day as sensors launch them, for 1."""
+    return dg.BackfillPolicy.multi_run(days_per_run) if days_per_run > 1 else None
+
+
 def run_days(
     context: dg.AssetExecutionContext, venue: str, run_day: Callable[[date], Iterator[DayEvent]]
 ) -> Iterator[ToldEvent]:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from market_data.errors import LakeError, LakeObjectMissing
+from market_data.errors import LakeConflict, LakeError, LakeObjectMissing
 from market_data.index.table import (
     FILES_SCHEMA,
     choose_files,
@@ -49,7 +49,7 @@ from market_data.lake.origin import load_lake_document
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.receipts.receipt import Receipt
-from market_data.receipts.store import list_receipts, load_receipt
+from market_data.receipts.store import list_receipts, load_receipt, save_receipt
 
 _LOG = logging.getLogger(__name__)
 # A receipt of thousands of files takes ten times its bytes while it is read.
@@ -86,6 +86,17 @@ def save_part(lake: TickLake, receipt: Receipt, generation: int) -> None:
         if error.is_transient:
             raise
         _LOG.warning("%s has no part in the index: %s", receipt.unit, error)
+
+
+def save_judged(lake: TickLake, receipt: Receipt, generation: int, doing: str) -> None:
+    """Write a receipt that says more of what is published, with its part, on condition that nobody did since.
+
+    Raises LakeConflict (transient) that says what was being done, as in "it was judged anew"; LakeError of any kind.
+    """
+    try:
+        save_part(lake, receipt, save_receipt(lake, receipt, generation))
+    except LakeConflict as error:
+        raise LakeConflict(f"{receipt.unit}: a run changed it while {doing}: do so again ({error})") from error
 
 
 def ensure_part(lake: TickLake, receipt: Receipt, generation: int) -> None:

@@ -9,10 +9,11 @@ not_judged, and `told` says why. `accused` are the data types, the first one mos
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 import polars as pl
 
@@ -45,6 +46,7 @@ AGREEMENT_SCHEMA = pl.Schema(
 )
 # Another number where the same rows would be compared otherwise.
 _VERSION = "2"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +74,51 @@ def save_agreement(lake: TickLake, venue: str, day: date, table: pl.DataFrame, b
     return lake.put_bytes(sink.getvalue(), agreement_key(venue, day), content_type=PARQUET_CONTENT)
 
 
-def load_agreement(lake: TickLake, venue: str, day: date) -> tuple[pl.DataFrame | None, str]:
-    """Return the table of a day with its basis, None where there is none that can be read."""
+def load_agreement(lake: TickLake, venue: str, day: date) -> pl.DataFrame | None:
+    """Return the table of a day, None where there is none that can be read."""
+    data = _read(lake, venue, day)
+    if data is None or _basis_in(data) is None:
+        return None
     try:
-        data, _ = lake.get_bytes(agreement_key(venue, day))
         frame = pl.read_parquet(io.BytesIO(data))
-        version, _, basis = pl.read_parquet_metadata(io.BytesIO(data)).get("basis", "").partition(" ")
-    except (LakeObjectMissing, pl.exceptions.PolarsError):
-        return None, ""
-    return (frame, basis) if frame.schema == AGREEMENT_SCHEMA and version == _VERSION else (None, "")
+    except pl.exceptions.PolarsError:
+        return None
+    return frame if frame.schema == AGREEMENT_SCHEMA else None
 
 
 def load_agreements(lake: TickLake, venue: str, days: Iterable[date]) -> dict[date, pl.DataFrame]:
     """Return the tables of several days, those that are there."""
-    asked = list(days)
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda day: load_agreement(lake, venue, day)[0], asked)
-    return {day: table for day, table in zip(asked, found, strict=True) if table is not None}
+    return _of_days(lambda day: load_agreement(lake, venue, day), days)
 
 
-def load_agreements_bases(lake: TickLake, venue: str, days: Iterable[date]) -> dict[date, str]:
-    """Return what the tables of several days were made by, of those that are there."""
+def load_agreement_bases(lake: TickLake, venue: str, days: Iterable[date]) -> dict[date, str]:
+    """Return what the tables of several days were made by, of those that are there; none of their rows is read."""
+
+    def load(day: date) -> str | None:
+        data = _read(lake, venue, day)
+        return None if data is None else _basis_in(data)
+
+    return _of_days(load, days)
+
+
+def _of_days(load: Callable[[date], _T | None], days: Iterable[date]) -> dict[date, _T]:
     asked = list(days)
     with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(lambda day: load_agreement(lake, venue, day), asked))
-    return {day: basis for day, (table, basis) in zip(asked, found, strict=True) if table is not None}
+        found = pool.map(load, asked)
+    return {day: it for day, it in zip(asked, found, strict=True) if it is not None}
+
+
+def _read(lake: TickLake, venue: str, day: date) -> bytes | None:
+    try:
+        return lake.get_bytes(agreement_key(venue, day))[0]
+    except LakeObjectMissing:
+        return None
+
+
+def _basis_in(data: bytes) -> str | None:
+    """Return what a table was made by, None for one of another version, or what is none."""
+    try:
+        version, _, basis = pl.read_parquet_metadata(io.BytesIO(data)).get("basis", "").partition(" ")
+    except pl.exceptions.PolarsError:
+        return None
+    return basis if version == _VERSION else None

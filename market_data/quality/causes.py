@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import polars as pl
 
 from market_data.model.data_types import DataType
+from market_data.quality.hours import DAY_US, instant_of
 from market_data.vendor.metadata import Incident
 
 
@@ -55,7 +56,6 @@ _FEWEST_INSTRUMENTS = 3
 _SAME_MOMENT_US = 2_000_000
 _COVERED = 0.9
 _THIN_ROWS, _THIN_SCORE = 30.0, 7.0
-_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,14 @@ class Attributor:
 
     def _not_trading(self, gap: Gap) -> Attribution | None:
         facts = self._facts.instruments.get(gap.instrument_key, InstrumentFacts())
-        start, end = _instant(gap.start_us), _instant(gap.end_us)
+        start, end = instant_of(gap.start_us), instant_of(gap.end_us)
         if facts.trades_from is not None and end <= facts.trades_from + _INCIDENT_TOLERANCE:
             return Attribution(Cause.NOT_TRADING, f"listed at {facts.trades_from:%Y-%m-%d %H:%M:%S}")
         if facts.trades_until is not None and start >= facts.trades_until - _INCIDENT_TOLERANCE:
             return Attribution(Cause.NOT_TRADING, f"expired at {facts.trades_until:%Y-%m-%d %H:%M:%S}")
         if facts.is_first_day and facts.trades_from is None and gap.start_us <= self._facts.midnight_us:
             return Attribution(Cause.NOT_TRADING, "its first day at the vendor, before its first row")
-        if facts.is_last_day and facts.trades_until is None and gap.end_us >= self._facts.midnight_us + _DAY_US:
+        if facts.is_last_day and facts.trades_until is None and gap.end_us >= self._facts.midnight_us + DAY_US:
             return Attribution(Cause.NOT_TRADING, "its last day at the vendor, after its last row")
         return None
 
@@ -168,7 +168,7 @@ class Attributor:
         for incident in self._facts.incidents:
             since = incident.since - _INCIDENT_TOLERANCE
             until = incident.until + _INCIDENT_TOLERANCE if incident.until else None
-            if since < _instant(gap.end_us) and (until is None or _instant(gap.start_us) < until):
+            if since < instant_of(gap.end_us) and (until is None or instant_of(gap.start_us) < until):
                 end = f"{incident.until:%Y-%m-%d %H:%M}" if incident.until else "not over"
                 span = f"{incident.since:%Y-%m-%d %H:%M} to {end}"
                 return Attribution(Cause.VENDOR_INCIDENT, f"{span} ({incident.status}): {incident.details}")
@@ -255,7 +255,3 @@ def _what_is_known(gap: Gap) -> str:
 def _is_missed(visible_from_seconds: float | None, gap: Gap) -> bool:
     """Whether an instrument whose silences are seen from so long on would be missed in a gap."""
     return visible_from_seconds is not None and visible_from_seconds <= gap.seconds
-
-
-def _instant(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import polars as pl
 
 from market_data.errors import LakeObjectMissing
-from market_data.index.unit import UnitHead
 from market_data.lake.base import TickLake
 from market_data.lake.keys import day_of_rhythm, rhythm_key, rhythm_prefix
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
 from market_data.quality.causes import Attributor, Cause, DayFacts, Gap, InstrumentFacts
-from market_data.quality.gap_table import GAPS_SCHEMA, digest_of
-from market_data.quality.gaps import BASELINE_DAYS, GAPS_VERSION, find_gaps, usual_silences, visible_from
-from market_data.quality.hours import DAY_US, midnight_us
+from market_data.quality.gap_table import GAPS_SCHEMA
+from market_data.quality.gaps import BASELINE_DAYS, find_gaps, usual_silences, visible_from
+from market_data.quality.hours import DAY_US, midnight_us, silences_of
 from market_data.quality.measure import find_lost, measure_rhythm, series_of
 from market_data.quality.rhythm_table import load_rhythm, load_rhythms, save_rhythm
 from market_data.receipts.receipt import Receipt
 from market_data.universe.answers import load_newest_answer
 from market_data.universe.table import read_universe
 from market_data.vendor.metadata import Incident, read_incidents
-
-# So many days before are as good as all of the four weeks: another look is taken once they are there.
-ENOUGH_DAYS = 21
-
-
-def basis_of(heads: Iterable[UnitHead | Receipt], days_before: int) -> str:
-    """Return what stands for all by which the gaps of a venue's day are judged: equal, and they would be the same.
-
-    Each day that comes in before would change them a little; they are judged again once, when enough have.
-    """
-    published = sorted((str(head.data_type), str(head.committed_at)) for head in heads if head.is_complete)
-    tier = "all" if days_before >= ENOUGH_DAYS else "some" if days_before else "none"
-    return digest_of([str(GAPS_VERSION), tier, *(" ".join(pair) for pair in published)])
 
 
 def days_with_rhythm(lake: TickLake, unit: DataTypeDay) -> list[date]:
@@ -72,16 +59,11 @@ class GapLook:
             venue=venue,
             midnight_us=midnight_us(day),
             instruments={},
-            silences={data_type: _silences_of(frame) for data_type, frame in self._rhythm.items()},
+            silences={data_type: silences_of(frame) for data_type, frame in self._rhythm.items()},
             visible=self._visible,
             incidents=_incidents(lake, venue),
         )
         self._expiries = _expiries(lake, venue, day)
-
-    def basis(self, data_type: DataType) -> tuple[str, int]:
-        """Return what stands for all that was looked at, and how many days before were held."""
-        days = self.days_before[data_type]
-        return basis_of(self._receipts.values(), days), days
 
     def gaps_of(self, data_type: DataType) -> pl.DataFrame:
         """Return the gaps of a data type with their causes, and who is not judged, as `GAPS_SCHEMA`."""
@@ -115,8 +97,7 @@ class GapLook:
             )
             for key, file in keys.items()
         }
-        known = self._facts
-        return DayFacts(known.venue, known.midnight_us, instruments, known.silences, known.visible, known.incidents)
+        return replace(self._facts, instruments=instruments)
 
     def _ours_besides(self, facts: DayFacts, gaps: pl.DataFrame) -> pl.DataFrame:
         """Return the spans that lack rows of the vendor's, however short: they are no matter of probability."""
@@ -182,10 +163,6 @@ def _rhythm_of(lake: TickLake, receipt: Receipt) -> pl.DataFrame:
     measured = measure_rhythm(lake, receipt)
     save_rhythm(lake, receipt.unit, receipt.committed_at, measured)
     return measured
-
-
-def _silences_of(rhythm: pl.DataFrame) -> pl.DataFrame:
-    return rhythm.select("instrument_key", "silences").explode("silences").drop_nulls().unnest("silences")
 
 
 def _incidents(lake: TickLake, venue: str) -> tuple[Incident, ...]:

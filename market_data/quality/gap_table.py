@@ -44,7 +44,7 @@ def digest_of(texts: Iterable[str]) -> str:
     return content_id_of_bytes("\n".join(texts).encode())
 
 
-def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, basis: tuple[str, int]) -> JudgedGaps:
+def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, days_before: int) -> JudgedGaps:
     """Write the gaps of a unit under the name of their content, and return what its receipt is to say of them.
 
     What the receipt names already is left as it is; what is there and not named may be about to be deleted.
@@ -64,8 +64,7 @@ def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, basis: tuple
         crc32c=stat.crc32c,
         gaps=gaps.height - not_judged,
         not_judged=not_judged,
-        days_before=basis[1],
-        basis=basis[0],
+        days_before=days_before,
     )
 
 

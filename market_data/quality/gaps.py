@@ -15,10 +15,8 @@ from datetime import date
 
 import polars as pl
 
-from market_data.quality.hours import HOUR_US, HOURS, midnight_us
+from market_data.quality.hours import HOUR_US, HOURS, midnight_us, silences_of
 
-# Another number where gaps of the same rows would be others.
-GAPS_VERSION = 1
 BASELINE_DAYS = 28
 GAP_SCORE = 5.0
 _LEAST_SPREAD = 0.22
@@ -55,7 +53,7 @@ _USUAL = ["instrument_key", "hour", "middle", "spread", "usual_rows", "activity"
 def find_gaps(rhythm: pl.DataFrame, usual: pl.DataFrame, day: date) -> pl.DataFrame:
     """Return the gaps of a day as `FOUND_SCHEMA`, by what is usual (`usual_silences`)."""
     start_us = midnight_us(day)
-    silences = rhythm.select("instrument_key", "silences").explode("silences").drop_nulls().unnest("silences")
+    silences = silences_of(rhythm)
     first, last = ((pl.col(name) - start_us) // HOUR_US for name in ("start_us", "until"))
     covered = (
         silences.with_columns(until=pl.col("end_us") - 1)

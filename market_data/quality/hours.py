@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
 
@@ -28,3 +28,13 @@ RHYTHM_SCHEMA = pl.Schema(
 def midnight_us(day: date) -> int:
     """Return the first microsecond of a UTC day since epoch."""
     return int(datetime.combine(day, time(), UTC).timestamp()) * 1_000_000
+
+
+def instant_of(microseconds: int) -> datetime:
+    """Return the instant, to the microsecond."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+
+
+def silences_of(rhythm: pl.DataFrame) -> pl.DataFrame:
+    """Return one row for each silence that a rhythm keeps: `instrument_key`, `start_us`, `end_us`, `ids_missing`."""
+    return rhythm.select("instrument_key", "silences").explode("silences").drop_nulls().unnest("silences")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import polars as pl
 
-_CONTIGUOUS_SHARE = 0.999
-_FEWEST = 100
+# One id after the other, but for what was lost: then a jump says how many rows are missing.
+CONTIGUOUS_SHARE = 0.999
+FEWEST_IDS = 100
 # One row for each range of missing ids, in order; `ids` is how many there are.
 RANGES_SCHEMA = pl.Schema({"first_id": pl.Int64(), "last_id": pl.Int64(), "ids": pl.Int64()})
 
@@ -21,7 +22,7 @@ def whole_numbers(ids: pl.Series) -> pl.Series:
 def contiguous_share(ids: pl.Series) -> float | None:
     """Return the share of steps between ids, in their own order, that are just one; None with too few ids."""
     numbers = whole_numbers(ids).drop_nulls().unique().sort()
-    if numbers.len() < _FEWEST or numbers.len() < _CONTIGUOUS_SHARE * ids.n_unique():
+    if numbers.len() < FEWEST_IDS or numbers.len() < CONTIGUOUS_SHARE * ids.n_unique():
         return None
     return float((numbers.diff().drop_nulls() == 1).mean() or 0.0)  # type: ignore[arg-type]
 
@@ -29,7 +30,7 @@ def contiguous_share(ids: pl.Series) -> float | None:
 def are_contiguous(ids: pl.Series) -> bool:
     """Whether ids rise by one, but for what was lost."""
     share = contiguous_share(ids)
-    return share is not None and share >= _CONTIGUOUS_SHARE
+    return share is not None and share >= CONTIGUOUS_SHARE
 
 
 def missing_ids(ids: pl.Series) -> pl.DataFrame:

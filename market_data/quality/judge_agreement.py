@@ -8,14 +8,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from market_data.errors import LakeConflict
-from market_data.index.store import save_part
+from market_data.index.store import save_judged
 from market_data.lake.base import TickLake
 from market_data.lake.format import ensure_writable
 from market_data.lake.keys import object_key, receipt_key
@@ -41,12 +40,13 @@ from market_data.quality.agreement_table import (
     basis_of_agreement,
     save_agreement,
 )
+from market_data.quality.hours import instant_of
 from market_data.quality.past import Past
 from market_data.quality.published_rows import read_batches
 from market_data.quality.rhythm_table import load_rhythm
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import PublishedObject, Receipt
-from market_data.receipts.store import load_receipt, save_receipt
+from market_data.receipts.store import load_receipt
 from market_data.ticks.rules import Finding, Rule
 
 _LIQUID_ROWS = 1_000
@@ -78,10 +78,11 @@ def judge_agreement(
         if it not in held
     }
     past, with_ids = Past.load(lake, venue, day), _with_contiguous_ids(lake, receipts)
+    files = {(kind, file.vendor_symbol): file for kind, receipt in receipts.items() for file in receipt.files}
     rows: list[dict[str, Any]] = []
     findings: dict[tuple[DataType, str], list[Finding]] = {}
     for key, objects in sorted(_instruments(receipts).items()):
-        look = _InstrumentLook(lake, receipts, key, objects, past, key in with_ids)
+        look = _InstrumentLook(lake, receipts, key, objects, files=files, past=past, has_ids=key in with_ids)
         rows += look.rows(rules)
         for data_type, found in look.findings.items():
             findings.setdefault((data_type, objects[data_type].vendor_symbol), []).extend(found)
@@ -125,6 +126,7 @@ class _InstrumentLook:
     receipts: Mapping[DataType, Receipt]
     key: str
     objects: Mapping[DataType, PublishedObject]
+    files: Mapping[tuple[DataType, str], FileEvidence]
     past: Past
     has_ids: bool
     findings: dict[DataType, list[Finding]] = field(default_factory=dict)
@@ -155,7 +157,7 @@ class _InstrumentLook:
     def _of_receipts(self) -> Iterator[Compared]:
         """Yield what the receipts know: the usual delay, and how many rows there were."""
         for data_type, item in self.objects.items():
-            file = next(it for it in self.receipts[data_type].files if it.vendor_symbol == item.vendor_symbol)
+            file = self.files[data_type, item.vendor_symbol]
             delay = file.stats.value("median_delay_seconds") if file.stats else None
             if delay is not None:
                 yield Compared(f"median_delay_seconds {data_type}", (data_type,), item.rows, value=delay)
@@ -167,7 +169,7 @@ class _InstrumentLook:
             "compared": item.compared,
             "equal": item.equal,
             "value": item.value,
-            "spans": [{"start": _instant(start), "end": _instant(end)} for start, end in item.spans],
+            "spans": [{"start": instant_of(start), "end": instant_of(end)} for start, end in item.spans],
         }
         if item.value is None:
             return row | {"verdict": "not_judged", "told": item.why or "nothing to judge it by"}
@@ -204,9 +206,8 @@ class _InstrumentLook:
 
     def _has_gaps(self, item: Compared) -> bool:
         """Whether gaps, or its first or last day, explain that there are fewer rows."""
-        receipt = self.receipts[item.data_types[0]]
-        symbol = self.objects[item.data_types[0]].vendor_symbol
-        file = next(it for it in receipt.files if it.vendor_symbol == symbol)
+        data_type = item.data_types[0]
+        file = self.files[data_type, self.objects[data_type].vendor_symbol]
         return file.is_first_day or file.is_last_day or any(it.family == "gaps" for it in file.findings)
 
 
@@ -222,12 +223,8 @@ def _row(key: str, comparison: str) -> dict[str, Any]:
 def _told(item: Compared) -> dict[str, str]:
     if not item.spans:
         return {}
-    start, end = (_instant(it) for it in item.spans[0])
+    start, end = (instant_of(it) for it in item.spans[0])
     return {item.name: f", longest {start:%H:%M:%S} to {end:%H:%M:%S}"}
-
-
-def _instant(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
 def _keep(lake: TickLake, receipt: Receipt, generation: int, findings: Mapping[str, list[Finding]]) -> None:
@@ -239,12 +236,8 @@ def _keep(lake: TickLake, receipt: Receipt, generation: int, findings: Mapping[s
 
     concerned = [it for it in receipt.files if it.vendor_symbol in findings or _has_findings(it)]
     judged = receipt.with_evidence(map(changed, concerned))
-    if judged == receipt:
-        return
-    try:
-        save_part(lake, judged, save_receipt(lake, judged, generation))
-    except LakeConflict as error:
-        raise LakeConflict(f"{receipt.unit}: a run changed it while it was judged: do so again ({error})") from error
+    if judged != receipt:
+        save_judged(lake, judged, generation, "it was judged")
 
 
 def _has_findings(file: FileEvidence) -> bool:

@@ -12,8 +12,7 @@ from datetime import date
 
 import polars as pl
 
-from market_data.errors import LakeConflict
-from market_data.index.store import save_part
+from market_data.index.store import save_judged
 from market_data.ingest.objects import delete_observed
 from market_data.lake.base import TickLake
 from market_data.lake.format import ensure_writable
@@ -26,7 +25,7 @@ from market_data.quality.gap_rules import GAP_RULE_NAMES, GAP_RULES, judge_gaps_
 from market_data.quality.gap_table import load_gaps, save_gaps
 from market_data.quality.measure import series_of
 from market_data.receipts.receipt import Receipt
-from market_data.receipts.store import load_receipt, save_receipt
+from market_data.receipts.store import load_receipt
 from market_data.ticks.rules import Rule
 
 _RULES = dict.fromkeys(DataType, GAP_RULES)
@@ -67,7 +66,7 @@ def judge_gaps(
             judged.append(JudgedUnit(unit, left_alone=alone[data_type]))
             continue
         gaps = look.gaps_of(data_type)
-        _keep(lake, held[data_type], gaps, look.basis(data_type), rules[data_type])
+        _keep(lake, held[data_type], gaps, look.days_before[data_type], rules[data_type])
         judged.append(JudgedUnit(unit, gaps, look.days_before[data_type]))
     return judged
 
@@ -97,23 +96,18 @@ def _keep(
     lake: TickLake,
     held: tuple[Receipt, int],
     gaps: pl.DataFrame,
-    basis: tuple[str, int],
+    days_before: int,
     rules: Iterable[Rule],
 ) -> None:
     """Write the gaps and name them in the receipt; what was named before is deleted once nobody names it."""
     receipt, generation = held
     ensure_writable(receipt, lake.uri(receipt_key(receipt.unit)))
-    named = save_gaps(lake, receipt, gaps, basis)
+    named = save_gaps(lake, receipt, gaps, days_before)
     former = receipt.gaps
     changed = _with_findings(receipt, gaps, tuple(rules)).changed(gaps=named)
     if changed == receipt:
         return
-    try:
-        save_part(lake, changed, save_receipt(lake, changed, generation))
-    except LakeConflict as error:
-        raise LakeConflict(
-            f"{receipt.unit}: a run changed it while its gaps were judged: do so again ({error})"
-        ) from error
+    save_judged(lake, changed, generation, "its gaps were judged")
     if former is not None and former.content_id != named.content_id:
         delete_observed(lake, gaps_key(receipt.unit, former.content_id))
 

@@ -17,7 +17,7 @@ from market_data.lake.keys import object_key, raw_key
 from market_data.lake.open import polars_storage_options
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
-from market_data.quality.hours import RHYTHM_SCHEMA
+from market_data.quality.hours import RHYTHM_SCHEMA, silences_of
 from market_data.quality.rhythm import RhythmMeter
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import PublishedObject, Receipt
@@ -123,8 +123,7 @@ def _arrivals_of_raw(
 
 def _spans_with(sent: np.ndarray[tuple[int], np.dtype[np.int64]], rhythm: pl.DataFrame) -> Iterator[tuple[int, int]]:
     """Yield the silences of what is published in which the vendor has rows."""
-    silences = rhythm.select("silences").explode("silences").drop_nulls().unnest("silences")
-    for start, end, _ in silences.iter_rows():
+    for start, end in silences_of(rhythm).select("start_us", "end_us").iter_rows():
         first, last = np.searchsorted(sent, (start, end), side="right")[0], np.searchsorted(sent, end, side="left")
         if last > first:
             yield start, end

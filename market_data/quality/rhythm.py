@@ -14,14 +14,12 @@ import numpy.typing as npt
 import polars as pl
 
 from market_data.quality.hours import DAY_US, HOUR_US, HOURS, RHYTHM_SCHEMA, midnight_us
+from market_data.quality.ids import CONTIGUOUS_SHARE, FEWEST_IDS
 
 # Shorter steps are nothing to anybody; the vendor's collectors are away for 0.3 s and more at midnight.
 LEAST_SILENCE_US = 300_000
 # The longest of an hour, by its start; gaps are among them, for they are long.
 KEPT_SILENCES = 16
-# One id after the other, but for what was lost: then a jump says how many rows are missing.
-CONTIGUOUS_SHARE = 0.999
-_FEWEST_IDS = 100
 
 _Ints = npt.NDArray[np.int64]
 
@@ -51,11 +49,6 @@ class RhythmMeter:
         self._rows = np.zeros(HOURS, np.int64)
         self._silences = _Silences.none()
         self._id_steps = self._id_steps_of_one = 0
-
-    @property
-    def rows(self) -> int:
-        """How many rows there were."""
-        return int(self._rows.sum())
 
     def add(self, batch: pl.DataFrame) -> None:
         """Look at the next rows: their `local_timestamp`, and their `id` where there is one."""
@@ -87,7 +80,7 @@ class RhythmMeter:
     def hours(self, instrument_key: str) -> pl.DataFrame:
         """Return the rhythm as 24 rows of `RHYTHM_SCHEMA`; of a day without rows it is one silence."""
         end_us = self._start_us + DAY_US
-        is_contiguous = self._id_steps >= _FEWEST_IDS and self._id_steps_of_one >= CONTIGUOUS_SHARE * self._id_steps
+        is_contiguous = self._id_steps >= FEWEST_IDS and self._id_steps_of_one >= CONTIGUOUS_SHARE * self._id_steps
         silences = self._silences
         if end_us - self._last_us >= LEAST_SILENCE_US:
             silences += _Silences(*(np.array([value], np.int64) for value in (self._last_us, end_us, 0)))

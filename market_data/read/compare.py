@@ -15,8 +15,9 @@ from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.quality.binance_dumps import AGGREGATED, CANDLES, VENUES, Dump, find_dumps, read_dump
-from market_data.quality.ids import contiguous_share, missing_ids
+from market_data.quality.ids import CONTIGUOUS_SHARE, contiguous_share, missing_ids
 from market_data.quality.second_source import (
+    AGREE,
     DIFFER,
     NOT_JUDGED,
     Reconciled,
@@ -27,7 +28,6 @@ from market_data.quality.second_source import (
 from market_data.read.scan import IncompleteTicksWarning, NothingMatchesWarning, scan_ticks
 
 _DAY = timedelta(days=1)
-_CONTIGUOUS_SHARE = 0.999
 _NAMED = 20
 # One row for each day, symbol and file of the second source, sorted by them; a symbol that only one side has is a row
 # too. `instrument_key` is null where the lake does not know the symbol. See `Reconciled` for the numbers.
@@ -167,9 +167,9 @@ def _ids_of(lake: TickLake, key: str, day: date) -> dict[str, object]:
         ids = rows.select("id").collect()["id"]
     share = contiguous_share(ids)
     told: dict[str, object] = {"instrument_key": key, "day": day, "trades": ids.len(), "contiguous_share": share}
-    if share is None or share < _CONTIGUOUS_SHARE:
+    if share is None or share < CONTIGUOUS_SHARE:
         return told | {"verdict": NOT_JUDGED, "missing": None, "ranges": []}
     missing = missing_ids(ids)
     ranges = [f"{first} to {last} ({count:,})" for first, last, count in missing.head(_NAMED).iter_rows()]
-    verdict = DIFFER if missing.height else "agree"
+    verdict = DIFFER if missing.height else AGREE
     return told | {"verdict": verdict, "missing": int(missing["ids"].sum()), "ranges": ranges}

@@ -139,17 +139,20 @@ def verifiability(
     keys = {to_instrument_key(name) for name in names_of(instruments)}
     since, until = to_instant(start), to_instant(end)
     store = open_to_read(lake)
-    days = [since.date() + timedelta(days=it) for it in range(max(0, (until - since).days + 1))]
+    days = _days_of(since, until)
     frames = []
     for venue in sorted({parse_instrument_key(key)[0] for key in keys}):
         for day, table in load_agreements(store, venue, days).items():
             own = table.filter(pl.col("comparison") == VERIFIABILITY, pl.col("instrument_key").is_in(sorted(keys)))
             frames.append(own.select("instrument_key", pl.lit(day).alias("day"), pl.col("told").alias("evidence")))
     none = pl.DataFrame(schema={"instrument_key": pl.String(), "day": pl.Date(), "evidence": pl.String()})
-    found = pl.concat([none, *frames])
-    return found.filter(pl.col("day") < until.date() + (_DAY if until.time() != time() else timedelta())).sort(
-        "instrument_key", "day"
-    )
+    return pl.concat([none, *frames]).sort("instrument_key", "day")
+
+
+def _days_of(since: datetime, until: datetime) -> list[date]:
+    """Return the days of which a part lies between two instants; the second is not included."""
+    last = (until - timedelta(microseconds=1)).date()
+    return [since.date() + timedelta(days=it) for it in range((last - since.date()).days + 1)]
 
 
 def _joined(found: pl.DataFrame) -> pl.DataFrame:
@@ -182,8 +185,7 @@ class _Question:
     _days: list[date] = field(init=False)
 
     def __post_init__(self) -> None:
-        last = (self.until - timedelta(microseconds=1)).date()
-        self._days = [self.since.date() + timedelta(days=it) for it in range((last - self.since.date()).days + 1)]
+        self._days = _days_of(self.since, self.until)
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yield the spans of each unit."""

@@ -136,7 +136,7 @@ class PublishedObject(Document):
 class JudgedGaps(Document):
     """The table of a unit's gaps in force; `of` is when what it is of was published: of another publication it is void.
 
-    `basis` stands for all that was looked at: other data types of the day, and which of the `days_before` were held.
+    `days_before` is how many of the four weeks before were held to judge by.
     """
 
     of: datetime
@@ -146,7 +146,6 @@ class JudgedGaps(Document):
     gaps: Count
     not_judged: Count
     days_before: Count
-    basis: ContentId
 
 
 class Receipt(FormatVersions):

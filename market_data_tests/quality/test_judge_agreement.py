@@ -81,7 +81,7 @@ def test_days_that_agree_are_seen_to_over_midnight_too(lake: TickLake) -> None:
     for name in ("mid_over_midnight", "unknown_removals", "median_delay_seconds trades", "rows quotes"):
         assert verdicts(first, name) == {"not_judged"}
     second = judge_agreement(lake, "BINANCE", TYPES, SECOND)
-    table, _ = load_agreement(lake, "BINANCE", SECOND)
+    table = load_agreement(lake, "BINANCE", SECOND)
     assert table is not None
     assert table.equals(second.table.sort("instrument_key", "comparison"))
     for name in ("quotes_unlike_book", "snapshot_25_unlike_book", "snapshot_5_unlike_book"):
