@@ -152,10 +152,12 @@ class Workshop:
     def _acquire(self, attempt: Attempt, file: FileEvidence, writer: Writer) -> FileEvidence:
         symbol = file.vendor_symbol
         data, raw = vendor_bytes(symbol), attempt.raw_of(file)
-        if raw is not None and attempt.lake.get_bytes(raw.key)[0] == data:
-            if attempt.work.is_takeover:
-                raw = attempt.put_raw(file, _putting(attempt.lake, data))
-            return _stored(file, raw)
+        if raw is not None:
+            with attempt.reading(raw.key):
+                if attempt.lake.get_bytes(raw.key)[0] == data:
+                    if attempt.work.is_takeover:
+                        raw = attempt.put_raw(file, _putting(attempt.lake, data))
+                    return _stored(file, raw)
         if symbol in writer.failing:
             return file.model_copy(update={"outcome": Outcome.FAILED, "error": "the vendor failed"})
         if symbol == NOT_OFFERED:

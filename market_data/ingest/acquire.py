@@ -157,11 +157,12 @@ class Acquirer:
         share = _FILE_SHARE * stat.size_bytes
         await self._take(share, str(tick_file))
         try:
-            path = await self._on(self.pools.io, self.lake.fetch_file, stat.key, folder)
-            decoded = await self._decode(tick_file, path, stat.size_bytes)
-            if attempt.work.is_takeover:  # as with published objects: void what the other writer may still write
-                put = partial(self._put_raw, path)
-                stat = await self._on(self.pools.io, attempt.put_raw, file, put, file.raw_id)
+            with attempt.reading(stat.key):
+                path = await self._on(self.pools.io, self.lake.fetch_file, stat.key, folder)
+                decoded = await self._decode(tick_file, path, stat.size_bytes)
+                if attempt.work.is_takeover:  # as with published objects: void what the other writer may still write
+                    put = partial(self._put_raw, path)
+                    stat = await self._on(self.pools.io, attempt.put_raw, file, put, file.raw_id)
             evidence = self._stored(file, tick_file, decoded, stat, file.raw_id)
             acquired = await self._keep(attempt, evidence, decoded, share)
             share -= acquired.parked.scratch_bytes if acquired.parked else 0

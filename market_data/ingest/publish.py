@@ -28,14 +28,15 @@ only see what a receipt in state `committed` names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from market_data.errors import LakeConflict, LakeError
+from market_data.errors import LakeConflict, LakeError, ScratchError
 from market_data.index.store import save_part
 from market_data.ingest.assess import PublicationTarget, Work, is_object_held, unnamed_objects
 from market_data.ingest.objects import delete_observed
@@ -83,6 +84,17 @@ class Attempt:
     def raw_of(self, file: FileEvidence) -> ObjectStat | None:
         """Return the vendor's bytes of a file in the lake (puts are whole, and only verified bytes are put)."""
         return self.observed.get(raw_key(self.unit, file.vendor_symbol, file.raw_id))
+
+    @contextmanager
+    def reading(self, key: str) -> Iterator[None]:
+        """Read what was observed before the claim: gone since, it is a LakeConflict, and the unit is begun anew."""
+        try:
+            yield
+        except (LakeError, ScratchError) as error:
+            if self.lake.stat(key) is None:
+                text = "another run, or a deletion, took it away while this run was reading it"
+                raise LakeConflict(f"{self.lake.uri(key)}: {text}") from error
+            raise
 
     def object_keys(self, file: FileEvidence) -> tuple[str, ...]:
         """Return what the keys of a file of one instrument will be like: raw, and published; of a group, raw alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import polars as pl
 import pytest
 
 from market_data.errors import LakeError, VendorNotReady
+from market_data.ingest.deletion import Deleter
 from market_data.ingest.venue_day import UnitResult, ingest_venue_day
 from market_data.lake.base import TickLake
 from market_data.lake.keys import LAYOUTS, object_key, raw_key, receipt_key
@@ -311,6 +313,39 @@ def test_raw_bytes_that_were_damaged_are_fetched_again(lake: TickLake, vendor: V
     assert vendor.asked_files() == ["trades ETHBTC"]
     assert lake.get_bytes(key)[0] == whole
     assert is_proven(lake, plan)
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_raw_bytes_that_a_deletion_takes_away_while_they_are_read_are_fetched_again(
+    lake: TickLake, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, *, is_early: bool
+) -> None:
+    """The run begins once the day is told to be deleted, and sees objects that the deletion has still to remove."""
+    unit = DataTypeDay("BINANCE", TRADES, DAY)
+    kind, plan, key = type(lake), plan_day(lake, vendor), raw_key(unit, "ETHBTC")
+    run_day(lake, vendor, plan)
+    fetch = kind.fetch_file
+
+    def remove_nothing(self: TickLake, key: str, *, if_generation: int | None = None) -> None:
+        raise LakeError(f"{self.uri(key)} stays, at {if_generation}")
+
+    def fetch_disturbed(self: TickLake, asked: str, directory: Path) -> Path:
+        if asked == key and is_early:
+            self.delete(key)
+        path = fetch(self, asked, directory)
+        if asked == key:
+            self.delete(key)
+        return path
+
+    with monkeypatch.context() as patched, suppress(LakeError):
+        patched.setattr(kind, "delete", remove_nothing)
+        Deleter(lake, "ops", "the licence ended").delete(unit, datetime(2026, 11, 27, tzinfo=UTC))
+    vendor.recover()
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "fetch_file", fetch_disturbed)
+        result = run_day(lake, vendor, plan)[TRADES]
+    assert vendor.asked_files() == (["trades ETHBTC"] if is_early or lake.url.startswith("file") else [])
+    assert result.receipt.is_complete
+    assert is_proven(lake, plan, [TRADES])
 
 
 def test_a_published_object_that_was_deleted_is_made_again_from_raw(lake: TickLake, vendor: Vendor) -> None:
