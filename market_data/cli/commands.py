@@ -23,6 +23,7 @@ from market_data.cli.tables import (
     coverage_table,
     describe_coverage_totals,
     describe_gaps,
+    describe_lacking,
     describe_plan,
     describe_stale,
     describe_waivers,
@@ -106,6 +107,7 @@ def coverage_command(
     summary = summarize_data_types(frame)
     console.print(coverage_table(summary))
     console.print(describe_coverage_totals(summary), highlight=False)
+    console.print(describe_lacking(frame), highlight=False)
     if (frame["state"] == NOT_RUN).all():
         console.print("None of this was run in this lake. Is it the one you mean (MARKET_DATA_LAKE_URL)?")
     print_some(console, list(describe_gaps(frame)), "Not complete:")

@@ -13,7 +13,7 @@ from market_data.cli.fitted_table import Column, FittedTable
 from market_data.model.instruments import INVERSE, LINEAR, QUANTO
 from market_data.model.tick_file import Outcome
 from market_data.operate.costs import GOOGLE, STANDARD
-from market_data.operate.coverage import COMPLETE, DELETED, FILE_COUNTS, NOT_RUN, SIZES, STATES
+from market_data.operate.coverage import COMPLETE, DELETED, FILE_COUNTS, NOT_RUN, SIZES, STATES, describe_quality
 from market_data.operate.estimates import CSV_TO_GZIP, DECODED_MB_A_SECOND, DECODING_CPU_SECONDS, decoding_hours
 from market_data.operate.plan import BY_DECODER, DEFAULTS, TOLD_SIZES, Plan
 
@@ -99,6 +99,16 @@ def _coverage_cell(row: Mapping[str, int], name: str) -> str:
 def describe_coverage_totals(summary: pl.DataFrame) -> str:
     """Return two lines: the units by state, the files by what became of them."""
     return _describe_counts({name: int(summary[name].sum()) for name in (*STATES, *FILE_COUNTS)})
+
+
+def describe_lacking(frame: pl.DataFrame) -> str:
+    """Return a line on the quality of all that a coverage frame holds."""
+    share, worst, verifiable = describe_quality(frame)
+    if not share:
+        return "Rows: nobody has looked for spans without rows."
+    lacking = f"; of what lacks, the most by {worst}" if worst else ""
+    independent = f"; independent evidence of {verifiable} instrument-days" if verifiable else ""
+    return f"Rows: {share} of the time looked at{lacking}{independent}."
 
 
 def _describe_counts(totals: Mapping[str, int]) -> str:

@@ -21,6 +21,7 @@ from market_data.operate.coverage import (
     REPLACING,
     STATES,
     choose_days,
+    describe_quality,
     measure_coverage,
     summarize_data_types,
     summarize_venue_days,
@@ -78,6 +79,7 @@ def _choose_days(config: CoverageConfig, newest: date) -> list[date]:
 def describe_coverage(frame: pl.DataFrame) -> dict[str, Any]:
     """Return the metadata of a coverage frame: verdict, picture, tables, and numbers that Dagster plots."""
     units = {state: frame.filter(pl.col("state") == state).height for state in STATES}
+    share, worst, verifiable = describe_quality(frame)
     totals = {name: int(frame[name].sum()) for name in (*FILE_COUNTS, "rows")}
     picture = base64.b64encode(draw_coverage(frame)).decode()
     metadata: dict[str, Any] = {
@@ -100,6 +102,9 @@ def describe_coverage(frame: pl.DataFrame) -> dict[str, Any]:
         "units not run": units[NOT_RUN],
         "units deleted": units[DELETED],
         **{f"files {name.replace('_', ' ')}": totals[name] for name in FILE_COUNTS},
+        "time that has rows": share or "nobody has looked",
+        "lacks most by": worst or "nothing",
+        "instrument-days with independent evidence": verifiable or "none was looked for",
         "spans without rows": int(frame["gaps"].sum()),
         "units not searched for gaps": units[COMPLETE] - int(frame["gaps"].is_not_null().sum()),
         "rows": totals["rows"],

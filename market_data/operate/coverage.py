@@ -5,6 +5,7 @@ All numbers come from the index of the receipts; a unit without one was not run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from market_data.index.unit import COUNTS, UnitHead
 from market_data.lake.base import TickLake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
-from market_data.receipts.receipt import State
+from market_data.receipts.receipt import EVIDENCE, NONE, JudgedGaps, State
 
 _DEFAULT_DAYS = 30
 _NAMED_FILES = 5  # fit a line
@@ -27,6 +28,8 @@ STATES = (COMPLETE, INCOMPLETE, REPLACING, NOT_RUN, DELETED)
 # Files by what became of them; every expected file is counted in exactly one of the others.
 FILE_COUNTS = ("expected", *COUNTS)
 SIZES = ("rows", "raw_bytes", "published_bytes")
+# Instruments by the independent evidence there is of them, by its word in receipts.
+VERIFIABLE = {kind: f"verifiable_by_{kind.replace(' ', '_')}" for kind in EVIDENCE}
 COVERAGE_SCHEMA = pl.Schema(
     {
         "venue": pl.String(),
@@ -37,8 +40,15 @@ COVERAGE_SCHEMA = pl.Schema(
         "cause": pl.String(),
         "gaps": pl.Int64(),
         "gaps_not_judged": pl.Int64(),
+        "judged_seconds": pl.Float64(),
+        "missing_seconds": pl.Float64(),
+        "worst_cause": pl.String(),
+        **dict.fromkeys(VERIFIABLE.values(), pl.Int64()),
     }
 )
+# What a look at gaps, and one at how data types agree, have found.
+_JUDGED = ("gaps", "gaps_not_judged", "judged_seconds", "missing_seconds", "worst_cause", *VERIFIABLE.values())
+_QUALITY_OF_TYPE = ("venue", "data_type", "has_rows", "lacks_most_by", "verifiable")
 
 
 def days_between(start: date, end: date) -> list[date]:
@@ -67,13 +77,15 @@ def measure_coverage(lake: TickLake, wanted: Mapping[str, Sequence[DataType]], d
     has tried). `rows` and `raw_bytes` are of the vendor's files held; `published_bytes` is one copy (a lake holds one
     for each layout). `cause` says what is wrong with a unit that is incomplete or replacing, and which files a complete
     one is waived. `gaps` are spans without rows, of whatever cause, `gaps_not_judged` instruments too quiet to tell;
-    both are null where nobody has looked.
+    `judged_seconds` is the time looked at, of all instruments together, `missing_seconds` the part of it that lacks
+    rows for another cause than the market's own, most of it for `worst_cause`; null where nobody has looked.
+    `verifiable_by_...` counts instruments by the best independent evidence, null where none was looked for.
     Raises LakeError of any kind.
     """
     rows = {unit: _describe(head) for unit, head in read_heads(lake, wanted, days).items()}
     units = [DataTypeDay(venue, item, day) for venue, items in wanted.items() for item in items for day in days]
     nothing: dict[str, Any] = {"state": NOT_RUN} | dict.fromkeys((*FILE_COUNTS, *SIZES), 0)
-    nothing |= dict.fromkeys(("cause", "gaps", "gaps_not_judged"))
+    nothing |= dict.fromkeys(("cause", *_JUDGED))
     documents = [
         {"venue": unit.venue, "data_type": unit.data_type.value, "day": unit.day} | rows.get(unit, nothing)
         for unit in units
@@ -82,8 +94,16 @@ def measure_coverage(lake: TickLake, wanted: Mapping[str, Sequence[DataType]], d
 
 
 def summarize_data_types(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return one row for each venue and data type of a coverage frame: its days by state, all counts summed."""
-    return _summarize(frame, "venue", "data_type")
+    """Return one row for each venue and data type of a coverage frame: its days by state, all counts summed.
+
+    `has_rows`, `lacks_most_by` and `verifiable` are texts of all its days together (`describe_quality`).
+    """
+    texts = [
+        (*keys, *describe_quality(part))
+        for keys, part in frame.partition_by("venue", "data_type", as_dict=True).items()
+    ]
+    quality = pl.DataFrame(texts, schema=dict.fromkeys(_QUALITY_OF_TYPE, pl.String()), orient="row")
+    return _summarize(frame, "venue", "data_type").join(quality, on=["venue", "data_type"], maintain_order="left")
 
 
 def summarize_venue_days(frame: pl.DataFrame) -> pl.DataFrame:
@@ -102,9 +122,33 @@ def _summarize(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
     return frame.group_by(keys).agg(*states, pl.col(*FILE_COUNTS, *SIZES).sum()).sort(keys)
 
 
+def describe_quality(frame: pl.DataFrame) -> tuple[str, str, str]:
+    """Return, of all rows of a coverage frame: which part of the time has rows, the worst cause, what is verifiable.
+
+    Each is empty where nobody has looked. Verifiable are instrument-days for which there is independent evidence.
+    """
+    looked = frame.filter(pl.col("judged_seconds").is_not_null())
+    if looked.is_empty():
+        return "", "", ""
+    share = _share_with_rows(*(float(looked[name].sum()) for name in ("judged_seconds", "missing_seconds")))
+    lacking = looked.filter(pl.col("worst_cause").is_not_null()).sort("missing_seconds", descending=True)
+    counts = {kind: int(looked[column].sum()) for kind, column in VERIFIABLE.items()}
+    total = sum(counts.values())
+    verifiable = f"{total - counts[NONE]:,}/{total:,}" if total else ""
+    return share, lacking["worst_cause"][0] if not lacking.is_empty() else "", verifiable
+
+
+def _share_with_rows(judged_seconds: float, missing_seconds: float) -> str:
+    """Return a share as text; it is never 100 % where anything lacks."""
+    if judged_seconds <= 0:
+        return "not judged" if missing_seconds <= 0 else "0 %"
+    share = max(0.0, 1 - missing_seconds / judged_seconds)  # of what is too quiet to be judged rows may lack as well
+    return "100 %" if missing_seconds <= 0 else f"{math.floor(share * 10_000) / 100:.2f} %"
+
+
 def _describe(head: UnitHead) -> dict[str, Any]:
     words = {State.REPLACING.value: REPLACING, State.DELETED.value: DELETED}
-    state, judged = words.get(head.state, COMPLETE if head.is_complete else INCOMPLETE), head.judged_gaps
+    state = words.get(head.state, COMPLETE if head.is_complete else INCOMPLETE)
     return {
         "state": state,
         "expected": head.expected,
@@ -113,8 +157,21 @@ def _describe(head: UnitHead) -> dict[str, Any]:
         "raw_bytes": head.raw_bytes,
         "published_bytes": head.published_bytes,
         "cause": _name_waived(head) if state == COMPLETE else _cause(head),
-        "gaps": judged.gaps if judged else None,
-        "gaps_not_judged": judged.not_judged if judged else None,
+        **_describe_judged(head.judged_gaps),
+    }
+
+
+def _describe_judged(judged: JudgedGaps | None) -> dict[str, Any]:
+    if judged is None:
+        return dict.fromkeys(_JUDGED)
+    verifiable = judged.verifiable or {}
+    return {
+        "gaps": judged.gaps,
+        "gaps_not_judged": judged.not_judged,
+        "judged_seconds": judged.judged_seconds,
+        "missing_seconds": judged.missing_seconds,
+        "worst_cause": judged.worst_cause,
+        **{column: verifiable.get(kind) for kind, column in VERIFIABLE.items()},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -10,7 +11,16 @@ from datetime import date
 import polars as pl
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from market_data.operate.coverage import COMPLETE, DELETED, INCOMPLETE, NOT_RUN, REPLACING, STATES, summarize_venue_days
+from market_data.operate.coverage import (
+    COMPLETE,
+    DELETED,
+    INCOMPLETE,
+    NOT_RUN,
+    REPLACING,
+    STATES,
+    describe_quality,
+    summarize_venue_days,
+)
 
 LARGEST_PICTURE_BYTES = 100_000
 _NOTHING_EXPECTED = "nothing expected"
@@ -26,20 +36,25 @@ _COLOURS = {
 _INK, _QUIET_INK, _PAPER = "#1d2330", "#6b7280", "#ffffff"
 _INK_SHADES = 12
 _MARGIN, _LINE, _INDENT, _VENUE_GAP, _GAP = 12, 16, 12, 8, 12
-_CHART_WIDTH, _WIDEST_CELL, _NARROWEST_CELL_WITH_GAP = 880, 24, 4
+_CHART_WIDTH, _WIDEST_CELL, _NARROWEST_CELL_WITH_GAP = 720, 24, 4
 _NARROWEST_PICTURE = 720
 _MOST_ROWS = 240
+
+# What the texts at the right of the chart are; "has rows": of the time looked at, unless the market itself was silent.
+_COLUMNS = ("complete", "has rows", "worst cause", "verifiable")
+_COLUMN_GAP = 8
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One line of the chart: `states` by day."""
+    """One line of the chart: `states` by day, and the texts at its right by `_COLUMNS`."""
 
     label: str
     is_venue: bool
     states: tuple[str, ...]
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +72,12 @@ class _Chart:
         return -(-len(self.days) // self.days_per_column)
 
     @property
-    def cell_width(self) -> int:
-        return max(1, min(_WIDEST_CELL, _CHART_WIDTH // self.columns))
+    def cell_width(self) -> float:
+        return min(_WIDEST_CELL, _CHART_WIDTH / self.columns)
+
+    @property
+    def width(self) -> int:
+        return round(self.columns * self.cell_width)
 
 
 def draw_coverage(frame: pl.DataFrame) -> bytes:
@@ -83,9 +102,14 @@ def _rows(frame: pl.DataFrame) -> Iterator[_Row]:
     """Yield each venue, all of its data types together, and then each of its data types."""
     units = _shown(frame).partition_by("venue", as_dict=True)
     for venue, part in _shown(summarize_venue_days(frame)).partition_by("venue", as_dict=True).items():
-        yield _Row(str(venue[0]), is_venue=True, states=tuple(part["shown"]))
+        yield _row(str(venue[0]), part["shown"], units[venue], is_venue=True)
         for data_type, own in units[venue].partition_by("data_type", as_dict=True).items():
-            yield _Row(str(data_type[0]), is_venue=False, states=tuple(own["shown"]))
+            yield _row(str(data_type[0]), own["shown"], own, is_venue=False)
+
+
+def _row(label: str, states: pl.Series, units: pl.DataFrame, *, is_venue: bool) -> _Row:
+    whole = states.is_in([COMPLETE, _NOTHING_EXPECTED]).sum()
+    return _Row(label, is_venue, tuple(states), (f"{whole:,}/{states.len():,}", *describe_quality(units)))
 
 
 def _is_idle() -> pl.Expr:
@@ -105,21 +129,36 @@ def _draw(chart: _Chart) -> bytes:
     font = ImageFont.load_default(12)
     left = _MARGIN + _GAP + max(int(font.getlength(row.label)) + _indent(row) for row in chart.rows)
     top = _MARGIN + 3 * _LINE + 4
-    right = left + chart.columns * chart.cell_width
+    right = left + chart.width
     height = top + sum(_LINE + (_VENUE_GAP if row.is_venue else 0) for row in chart.rows) + _MARGIN
-    width = max(right + _GAP + int(font.getlength("0,000/0,000")) + _MARGIN, _NARROWEST_PICTURE)
+    at_right = max(right, left + int(font.getlength("2024-08-08"))) + _GAP
+    columns = _lay_out(chart, at_right, font)
+    width = max(columns.pop(), _NARROWEST_PICTURE)
     image = Image.new("RGB", (width, height), _PAPER)
     canvas = ImageDraw.Draw(image)
     note = "" if chart.days_per_column == 1 else f"; a column is {chart.days_per_column} days and shows the worst"
     canvas.text((_MARGIN, _MARGIN), chart.title + note, fill=_INK, font=font)
     _draw_legend(canvas, chart, font)
     _draw_dates(canvas, chart, (left, top - 2), font)
+    for x, name in zip(columns, _COLUMNS, strict=True):
+        canvas.text((x, top - 2), name, fill=_QUIET_INK, font=font, anchor="ls")
     y = top
     for row in chart.rows:
         y += _VENUE_GAP if row.is_venue else 0
         _draw_row(canvas, chart, row, (left, y), font)
+        for x, text in zip(columns, row.texts, strict=True):
+            canvas.text((x, y), text, fill=_INK if row.is_venue else _QUIET_INK, font=font)
         y += _LINE
     return _encode(image)
+
+
+def _lay_out(chart: _Chart, left: int, font: _Font) -> list[int]:
+    """Return where each column of texts begins, and where the last one ends."""
+    places = [left]
+    for number, name in enumerate(_COLUMNS):
+        widest = max(int(font.getlength(text)) for text in (name, *(row.texts[number] for row in chart.rows)))
+        places.append(places[-1] + widest + _COLUMN_GAP)
+    return places
 
 
 def _indent(row: _Row) -> int:
@@ -143,16 +182,15 @@ def _draw_legend(canvas: ImageDraw.ImageDraw, chart: _Chart, font: _Font) -> Non
 
 
 def _draw_dates(canvas: ImageDraw.ImageDraw, chart: _Chart, corner: tuple[int, int], font: _Font) -> None:
-    """Write as many dates above the chart as there is room for, and what the numbers at its right are."""
+    """Write as many dates above the chart as there is room for."""
     left, baseline = corner
     label_width = int(canvas.textlength("2024-08-08", font))
-    right = left + chart.columns * chart.cell_width
+    right = left + chart.width
     columns = chart.days[:: chart.days_per_column]
-    for number in range(0, len(columns), -(-(label_width + _GAP) // chart.cell_width)):
-        x = left + number * chart.cell_width
+    for number in range(0, len(columns), math.ceil((label_width + _GAP) / chart.cell_width)):
+        x = left + round(number * chart.cell_width)
         if x == left or x + label_width <= right:
             canvas.text((x, baseline), columns[number].isoformat(), fill=_QUIET_INK, font=font, anchor="ls")
-    canvas.text((max(right, left + label_width) + _GAP, baseline), "complete", fill=_QUIET_INK, font=font, anchor="ls")
 
 
 def _draw_row(canvas: ImageDraw.ImageDraw, chart: _Chart, row: _Row, corner: tuple[int, int], font: _Font) -> None:
@@ -163,12 +201,8 @@ def _draw_row(canvas: ImageDraw.ImageDraw, chart: _Chart, row: _Row, corner: tup
     for column in range(chart.columns):
         held = set(row.states[column * chart.days_per_column : (column + 1) * chart.days_per_column])
         worst = next(state for state in _COLOURS if state in held)
-        x = left + column * chart.cell_width
-        canvas.rectangle((x, y + 1, x + chart.cell_width - 1 - gap, y + _LINE - 3), fill=_COLOURS[worst])
-    whole = sum(state in {COMPLETE, _NOTHING_EXPECTED} for state in row.states)
-    label_width = int(canvas.textlength("2024-08-08", font))
-    x = left + max(chart.columns * chart.cell_width, label_width) + _GAP
-    canvas.text((x, y), f"{whole:,}/{len(row.states):,}", fill=ink, font=font)
+        begin, end = (left + round(number * chart.cell_width) for number in (column, column + 1))
+        canvas.rectangle((begin, y + 1, end - 1 - gap, y + _LINE - 3), fill=_COLOURS[worst])
 
 
 def _encode(image: Image.Image) -> bytes:

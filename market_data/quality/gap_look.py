@@ -49,6 +49,7 @@ class GapLook:
             days = days_with_rhythm(lake, receipt.unit)
             self._before[data_type] = load_rhythms(lake, [DataTypeDay(venue, data_type, it) for it in days])
         self.days_before = {data_type: frame["day"].n_unique() for data_type, frame in self._before.items()}
+        self.series = {data_type: frame["instrument_key"].n_unique() for data_type, frame in self._rhythm.items()}
         self._usual = {
             data_type: usual_silences(frame, self._before[data_type], day) for data_type, frame in self._rhythm.items()
         }

@@ -18,6 +18,7 @@ from market_data.lake.checksum import content_id_of_bytes
 from market_data.lake.keys import gaps_key
 from market_data.model.tick_file import DataTypeDay
 from market_data.quality.causes import Cause
+from market_data.quality.hours import DAY_US
 from market_data.receipts.receipt import JudgedGaps, Receipt
 
 # Times are UTC. `expected_rows`: how many rows usually come in such a span; `score`: the robust z (quality/gaps.py);
@@ -44,8 +45,12 @@ def digest_of(texts: Iterable[str]) -> str:
     return content_id_of_bytes("\n".join(texts).encode())
 
 
-def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, days_before: int) -> JudgedGaps:
-    """Write the gaps of a unit under the name of their content, and return what its receipt is to say of them.
+# A span of these causes lacks nothing: there was nothing to record, or nothing was traded.
+_NOTHING_LACKS = (Cause.NOT_TRADING.value, Cause.THIN_MARKET.value)
+
+
+def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, *, series: int, days_before: int) -> JudgedGaps:
+    """Write the gaps of a unit of so many series under the name of their content; return what its receipt says of them.
 
     What the receipt names already is left as it is; what is there and not named may be about to be deleted.
     """
@@ -57,6 +62,9 @@ def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, days_before:
     if stat is None or stat.size_bytes != len(data):
         stat = lake.put_bytes(data, key, content_type=PARQUET_CONTENT)
     not_judged = gaps.filter(pl.col("cause") == Cause.NOT_JUDGED.value).height
+    seconds = seconds_by_cause(gaps)
+    missing = {cause: value for cause, value in seconds.items() if cause not in _NOTHING_LACKS}
+    former = receipt.gaps_in_force
     return JudgedGaps(
         of=receipt.committed_at,
         content_id=content_id,
@@ -65,7 +73,20 @@ def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, days_before:
         gaps=gaps.height - not_judged,
         not_judged=not_judged,
         days_before=days_before,
+        judged_seconds=round((series - not_judged) * DAY_US / 1e6 - seconds.get(Cause.NOT_TRADING.value, 0), 6),
+        missing_seconds=round(sum(missing.values()), 6),
+        worst_cause=max(sorted(missing), key=missing.__getitem__, default=None),
+        verifiable=former.verifiable if former else None,
     )
+
+
+def seconds_by_cause(gaps: pl.DataFrame) -> dict[str, float]:
+    """Return how long all spans of each cause are, of all instruments; a moment of one instrument counts once."""
+    spans = gaps.filter(pl.col("cause") != Cause.NOT_JUDGED.value).sort("instrument_key", "start", "end")
+    counted_until = pl.col("end").cum_max().shift(1).over("instrument_key")
+    added = pl.col("end") - pl.max_horizontal("start", counted_until)
+    seconds = (added.dt.total_microseconds().clip(0) / 1e6).alias("added")
+    return dict(spans.select("cause", seconds).group_by("cause").agg(pl.col("added").sum()).iter_rows())
 
 
 def load_gaps(lake: TickLake, unit: DataTypeDay, judged: JudgedGaps) -> pl.DataFrame:

@@ -6,6 +6,7 @@ Reads every row of the day, off the venue-day. Asks the vendor for nothing and c
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -45,7 +46,7 @@ from market_data.quality.past import Past
 from market_data.quality.published_rows import read_batches
 from market_data.quality.rhythm_table import load_rhythm
 from market_data.receipts.evidence import FileEvidence
-from market_data.receipts.receipt import PublishedObject, Receipt
+from market_data.receipts.receipt import EVIDENCE, IDS, NONE, SECOND_STREAM, PublishedObject, Receipt
 from market_data.receipts.store import load_receipt
 from market_data.ticks.rules import Finding, Rule
 
@@ -53,8 +54,6 @@ _LIQUID_ROWS = 1_000
 _FEW_DAYS = "too few of the days before were compared, or no rule asks for it"
 _FEW_WEEKDAYS = "too few of the same weekdays before were compared"
 _RULES = dict.fromkeys(DataType, AGREEMENT_RULES)
-# What an instrument's day can be verified by, besides by itself.
-NONE, IDS, SECOND_STREAM = "none", "ids", "second stream"
 
 
 def judge_agreement(
@@ -93,7 +92,7 @@ def judge_agreement(
         )
     for data_type, receipt in receipts.items():
         own = {symbol: found for (kind, symbol), found in findings.items() if kind is data_type}
-        _keep(lake, receipt, held[data_type][1], own)
+        _keep(lake, held[data_type], _with_findings(_with_evidence(receipt, table), own))
     return JudgedAgreement(venue, day, table, alone)
 
 
@@ -227,17 +226,32 @@ def _told(item: Compared) -> dict[str, str]:
     return {item.name: f", longest {start:%H:%M:%S} to {end:%H:%M:%S}"}
 
 
-def _keep(lake: TickLake, receipt: Receipt, generation: int, findings: Mapping[str, list[Finding]]) -> None:
+def _keep(lake: TickLake, held: tuple[Receipt | None, int], judged: Receipt) -> None:
+    receipt, generation = held
+    ensure_writable(judged, lake.uri(receipt_key(judged.unit)))
+    if judged != receipt:
+        save_judged(lake, judged, generation, "it was judged")
+
+
+def _with_evidence(receipt: Receipt, table: pl.DataFrame) -> Receipt:
+    """Say in a receipt by what its instruments can be verified; what lies in grouped files by nothing."""
+    gaps = receipt.gaps_in_force
+    if gaps is None:
+        return receipt
+    rows = table.filter(pl.col("comparison") == VERIFIABILITY).select("instrument_key", "told").iter_rows()
+    told: dict[str | None, str] = dict(rows)
+    found = Counter(told.get(item.instrument_key, NONE) for item in receipt.objects)
+    return receipt.changed(gaps=gaps.changed(verifiable={kind: found[kind] for kind in EVIDENCE}))
+
+
+def _with_findings(receipt: Receipt, findings: Mapping[str, list[Finding]]) -> Receipt:
     """Put the findings into a receipt, by vendor symbol, and take out those that hold no more."""
-    ensure_writable(receipt, lake.uri(receipt_key(receipt.unit)))
 
     def changed(file: FileEvidence) -> FileEvidence:
         return file.found(AGREEMENT_RULE_NAMES, _once(findings.get(file.vendor_symbol, [])))
 
     concerned = [it for it in receipt.files if it.vendor_symbol in findings or _has_findings(it)]
-    judged = receipt.with_evidence(map(changed, concerned))
-    if judged != receipt:
-        save_judged(lake, judged, generation, "it was judged")
+    return receipt.with_evidence(map(changed, concerned))
 
 
 def _has_findings(file: FileEvidence) -> bool:

@@ -66,7 +66,12 @@ def judge_gaps(
             judged.append(JudgedUnit(unit, left_alone=alone[data_type]))
             continue
         gaps = look.gaps_of(data_type)
-        _keep(lake, held[data_type], gaps, look.days_before[data_type], rules[data_type])
+        receipt, generation = held[data_type]
+        ensure_writable(receipt, lake.uri(receipt_key(unit)))
+        counts = {"series": look.series[data_type], "days_before": look.days_before[data_type]}
+        named = save_gaps(lake, receipt, gaps, **counts)
+        changed = _with_findings(receipt, gaps, tuple(rules[data_type])).changed(gaps=named)
+        _keep(lake, receipt, generation, changed)
         judged.append(JudgedUnit(unit, gaps, look.days_before[data_type]))
     return judged
 
@@ -92,23 +97,13 @@ def recall_gaps(lake: TickLake, receipt: Receipt) -> JudgedUnit | None:
     return JudgedUnit(receipt.unit, load_gaps(lake, receipt.unit, judged), judged.days_before) if judged else None
 
 
-def _keep(
-    lake: TickLake,
-    held: tuple[Receipt, int],
-    gaps: pl.DataFrame,
-    days_before: int,
-    rules: Iterable[Rule],
-) -> None:
-    """Write the gaps and name them in the receipt; what was named before is deleted once nobody names it."""
-    receipt, generation = held
-    ensure_writable(receipt, lake.uri(receipt_key(receipt.unit)))
-    named = save_gaps(lake, receipt, gaps, days_before)
-    former = receipt.gaps
-    changed = _with_findings(receipt, gaps, tuple(rules)).changed(gaps=named)
+def _keep(lake: TickLake, receipt: Receipt, generation: int, changed: Receipt) -> None:
+    """Name the gaps in the receipt; what it named before is deleted once nobody names it."""
     if changed == receipt:
         return
     save_judged(lake, changed, generation, "its gaps were judged")
-    if former is not None and former.content_id != named.content_id:
+    former = receipt.gaps
+    if former is not None and changed.gaps is not None and former.content_id != changed.gaps.content_id:
         delete_observed(lake, gaps_key(receipt.unit, former.content_id))
 
 

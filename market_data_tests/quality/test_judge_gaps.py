@@ -17,11 +17,14 @@ from market_data.lake.keys import gaps_key, object_key, rhythm_key
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
+from market_data.operate.coverage import VERIFIABLE, measure_coverage
 from market_data.quality.causes import Cause
 from market_data.quality.gap_rules import GAP_RULES
+from market_data.quality.gap_table import GAPS_SCHEMA, seconds_by_cause
 from market_data.quality.gap_verdict import verdict_of_gaps
+from market_data.quality.judge_agreement import judge_agreement
 from market_data.quality.judge_gaps import judge_gaps
-from market_data.read import clean_intervals, gaps, scan_ticks
+from market_data.read import clean_intervals, gaps, scan_ticks, verifiability
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.universe.rules import Selection
@@ -134,3 +137,46 @@ def test_of_days_and_instruments_that_are_not_held_the_reason_is_told(lake: Tick
     told = {(row["instrument_key"], row["start"].day): (row["cause"], row["evidence"]) for row in found.to_dicts()}
     assert told[BTC, 9] == ("ours", "not run")
     assert told["BINANCE:SPOT_PAIR:NOT-THERE", 8][0] == "not_trading"
+
+
+def test_coverage_counts_the_same_seconds_and_evidence_as_the_tables(lake: TickLake) -> None:
+    since, end = datetime(2024, 8, 8, 10, tzinfo=UTC), DAY + timedelta(days=1)
+    wanted, keys = {"BINANCE": TYPES}, [BTC, "BINANCE:SPOT_PAIR:ETH-BTC"]
+    take_rows_out(lake, since, since + timedelta(hours=1))
+    assert measure_coverage(lake, wanted, [DAY])["judged_seconds"].to_list() == [None, None]
+    judge_gaps(lake, "BINANCE", TYPES, DAY)
+    for index_is_read in (False, True):
+        rows = measure_coverage(lake, wanted, [DAY]).to_dicts()
+        for row in rows:
+            assert row["judged_seconds"] == 2 * 86_400
+            own = gaps(keys, DAY, end, data_types=row["data_type"], lake=lake)
+            lacking = own.filter(~pl.col("cause").is_in(["not_trading", "thin_market"]))
+            assert row["missing_seconds"] == pytest.approx(lacking["seconds"].sum())
+            worst = lacking.group_by("cause").agg(pl.col("seconds").sum()).sort("seconds", descending=True)
+            assert row["worst_cause"] == next(iter(worst["cause"]), None)
+            assert row["verifiable_by_none"] is None
+        assert rows[0]["worst_cause"] == "ours"
+        if not index_is_read:
+            list(compact_index(lake))
+    judge_agreement(lake, "BINANCE", TYPES, DAY)
+    judge_gaps(lake, "BINANCE", TYPES, DAY)  # keeps what was found since
+    told = verifiability(keys, DAY, end, lake=lake)["evidence"].value_counts()
+    for row in measure_coverage(lake, wanted, [DAY]).to_dicts():
+        found = {kind: row[column] for kind, column in VERIFIABLE.items() if row[column]}
+        assert found == dict(told.iter_rows())
+
+
+def test_a_moment_of_two_causes_counts_once() -> None:
+    start = datetime(2024, 8, 8, tzinfo=UTC)
+    spans = [("a", 0, 100, "unknown"), ("a", 10, 40, "ours"), ("a", 90, 130, "ours"), ("b", 0, 10, "not_judged")]
+    rows = [
+        dict.fromkeys(GAPS_SCHEMA)
+        | {
+            "instrument_key": key,
+            "start": start + timedelta(seconds=since),
+            "end": start + timedelta(seconds=until),
+            "cause": cause,
+        }
+        for key, since, until, cause in spans
+    ]
+    assert seconds_by_cause(pl.DataFrame(rows, schema=GAPS_SCHEMA)) == {"unknown": 100, "ours": 30}
