@@ -13,9 +13,11 @@ import gzip
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from zlib import crc32
 
@@ -97,16 +99,22 @@ def _false_alarms(days: int) -> Results:
     warnings: defaultdict[str, int] = defaultdict(int)
     severe = {rule.name for rule in AGREEMENT_RULES if rule.severity.is_error}
     severe |= {rule.name for kind in DataType for rule in rules_for(kind, {}) if rule.severity.is_error}
-    for number in range(days):
-        messages = _LIQUID if number < days // 30 else _USUAL
-        for name in finders(make_day(_FIRST_CLEAN + number, messages), messages):
-            (errors if name in severe else warnings)[name] += 1
+    messages = [_LIQUID if number < days // 30 else _USUAL for number in range(days)]
+    seeds = range(_FIRST_CLEAN, _FIRST_CLEAN + days)
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # making a day is Python, and takes the most
+        for found in pool.map(_alarms, seeds, messages, chunksize=10):
+            for name in found:
+                (errors if name in severe else warnings)[name] += 1
     for name, count in sorted({**errors, **warnings}.items()):
         print(f"false alarm: {name} on {count} of {days} clean instrument-days")  # noqa: T201
     return {
         "false_errors": Measured((float(sum(errors.values())),), "findings", f"on {days:,} clean instrument-days"),
         "false_warnings": Measured((sum(warnings.values()) / days,), "an instrument-day", f"of {days:,}"),
     }
+
+
+def _alarms(seed: int, messages: int) -> set[str]:
+    return finders(make_day(seed, messages), messages)
 
 
 def _look(fault: Fault, seed: int) -> set[str]:
