@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from heapq import nlargest, nsmallest
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import polars as pl
@@ -61,6 +63,40 @@ def make_day(seed: int, messages: int = 1500, *, levels: int = 25, lost: Collect
         trades, schema={"local_timestamp": pl.Int64(), "price": pl.Float64()}, orient="row"
     ).with_columns(pl.col("local_timestamp").cast(pl.Datetime("us", "UTC")))
     return frames
+
+
+def record_again(l2: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
+    """Return quotes or snapshots with the levels that a book made of the L2 rows has at their instants.
+
+    A message is what came at one instant; one that is an image begins the book anew.
+    """
+    names = [name for name in shown.columns if name.startswith(("ask", "bid"))]
+    levels = max(1, len(names) // 4)
+    book: dict[str, dict[float, float]] = {"bid": {}, "ask": {}}
+    wanted, rows = set(shown["local_timestamp"].dt.epoch("us").to_list()), {}
+    was_image = False
+    columns = (pl.col("local_timestamp").dt.epoch("us"), "is_snapshot", "side", "price", "amount")
+    for time, message in groupby(l2.select(columns).iter_rows(), key=itemgetter(0)):
+        for _, is_image, side, price, amount in message:
+            if is_image and not was_image:
+                book = {"bid": {}, "ask": {}}
+            was_image = is_image
+            if amount:
+                book[side][price] = amount
+            else:
+                book[side].pop(price, None)
+        if time in wanted:
+            best = _best(book, "ask", levels), _best(book, "bid", levels)
+            rows[time] = {
+                name + suffix: level[number]
+                for side, found in zip(("ask", "bid"), best, strict=True)
+                for place, level in enumerate(found)
+                for number, name in enumerate((f"{side}_price", f"{side}_amount"))
+                for suffix in ([f"_{place}"] if levels > 1 else [""])
+            }
+    times = shown["local_timestamp"].dt.epoch("us").to_list()
+    made = pl.DataFrame([dict.fromkeys(names) | rows[it] for it in times], schema=dict.fromkeys(names, pl.Float64()))
+    return shown.with_columns(made)
 
 
 def _changes(

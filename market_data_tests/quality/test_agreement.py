@@ -12,8 +12,8 @@ import pytest
 from market_data.model.data_types import DataType
 from market_data.quality.agreement import Batches, Compared, DayBefore, compare_day
 from market_data.quality.compiled import compiled
-from market_data_tests.quality.made_books import Frames, make_day
-from market_data_tests.quality.vendor_samples import SAMPLE_DAYS, SAMPLES, load_sample
+from market_data_tests.quality.made_books import Frames, make_day, record_again
+from market_data_tests.quality.vendor_samples import SAMPLE_DAYS, SAMPLES, load_sample, load_sample_day
 
 L2, QUOTES, TRADES = DataType.INCREMENTAL_BOOK_L2, DataType.QUOTES, DataType.TRADES
 S25, S5, TICKER = DataType.BOOK_SNAPSHOT_25, DataType.BOOK_SNAPSHOT_5, DataType.BOOK_TICKER
@@ -154,3 +154,11 @@ def test_real_data_agree_in_every_instant_over_midnight_too(venue: str, symbol: 
         assert found[name].compared == found[name].equal
     assert found["book_ticker_apart_seconds"].value == 0.0
     assert (found["trades_outside_book"].value or 0) < 0.05
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the vendor's files are kept beside the repository, in shared/samples")
+def test_a_book_made_again_of_real_messages_shows_what_the_vendor_shows() -> None:
+    """What faults of the recorder are injected by: without one it changes nothing."""
+    day = load_sample_day("binance", "BTCUSDT", "2024-08-08")
+    for data_type in (QUOTES, S5):
+        assert record_again(day[L2], day[data_type]).equals(day[data_type])
