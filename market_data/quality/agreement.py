@@ -6,87 +6,48 @@ computation. `book_ticker` is a stream of its own, trades are too: they speak of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from market_data.model.data_types import DataType
-from market_data.quality.book import NO_SNAPSHOTS, Book, Tops, arrivals_of, following, rows_of, snapshots_of
-from market_data.quality.book_kernel import Ints, SnapshotArrays, Streams
-from market_data.quality.merge_kernel import AGREE, COMPARED, EQUAL, SLOTS, Changes, Merged, count_inside, finish, merge
-
-Batches = Callable[[], Iterator[pl.DataFrame]]
-Spans = list[tuple[int, int]]
-
-L2, QUOTES, TICKER, TRADES = (
-    DataType.INCREMENTAL_BOOK_L2,
-    DataType.QUOTES,
-    DataType.BOOK_TICKER,
-    DataType.TRADES,
+from market_data.quality.book import arrivals_of
+from market_data.quality.book_day import (
+    L2,
+    SNAPSHOTS,
+    Batches,
+    BookDay,
+    Compared,
+    DayBefore,
+    build_book,
+    longest_of,
+    spans_of,
 )
-SNAPSHOTS = {DataType.BOOK_SNAPSHOT_25: 25, DataType.BOOK_SNAPSHOT_5: 5}
-_LATEST = np.iinfo(np.int64).max
+from market_data.quality.book_kernel import Ints
+from market_data.quality.lapses import Spans, alive_for, are_within, far_apart, silences_between
+from market_data.quality.merge_kernel import (
+    AGREE,
+    COMPARED,
+    EQUAL,
+    LAST_OTHER,
+    SLOTS,
+    Changes,
+    Merged,
+    count_inside,
+    finish,
+    merge,
+)
+
+QUOTES, TICKER, TRADES = DataType.QUOTES, DataType.BOOK_TICKER, DataType.TRADES
 _APART_TICKS = 5
 _APART_US = 2_000_000
-_LONGEST_SPANS = 5
 _RETURN_US = 3_000_000
 _SPREADS, _SIGMAS = 5, 6
 _LONGEST_NIGHT_US = 60_000_000
 _FEWEST = 100
 _NEAR = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One comparison: how many instants (or rows) were compared and equal, a number that rules judge, where it differs.
-
-    `data_types` are what is compared, the accused first. `value` is None where it cannot be judged, `why` says why.
-    """
-
-    name: str
-    data_types: tuple[DataType, ...]
-    compared: int = 0
-    equal: int = 0
-    value: float | None = None
-    why: str | None = None
-    spans: tuple[tuple[int, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DayBefore:
-    """How the book of the day before ended: its last best prices, and when its last message came."""
-
-    bid: float
-    ask: float
-    time_us: int
-
-
-@dataclass(slots=True)
-class BookDay:
-    """What a day's L2 shows: the tops, in the order of time, and what was counted on the way."""
-
-    tops: Changes
-    compared: dict[DataType, Compared] = field(default_factory=dict)
-    crossed: Spans = field(default_factory=list)
-    unknown_removals: tuple[int, int] = (0, 0)
-    corrections: tuple[int, int] = (0, 0)
-    messages: int = 0
-    last_us: int = 0
-
-    @property
-    def tick(self) -> float:
-        """The smallest step of best prices."""
-        prices = np.unique(self.tops.levels[:, [0, 2]])
-        steps = np.diff(prices[~np.isnan(prices)])
-        return float(steps.min()) if steps.size else 0.0
-
-    @property
-    def interval_us(self) -> float:
-        """The usual time between two messages."""
-        span = self.last_us - int(self.tops.times[0]) if len(self.tops.times) else 0
-        return span / max(self.messages - 1, 1)
 
 
 def compare_day(held: Mapping[DataType, Batches], before: DayBefore | None) -> tuple[list[Compared], DayBefore | None]:
@@ -99,7 +60,7 @@ def compare_day(held: Mapping[DataType, Batches], before: DayBefore | None) -> t
         return [Compared("crossed_seconds", (L2,), why=why)], None
     found = [*book.compared.values(), *_of_the_book(book), _over_midnight(book, before)]
     if QUOTES in held:
-        found.append(_hold(book.tops, held[QUOTES], "quotes_unlike_book", (QUOTES, L2)))
+        found.append(_hold(book, held[QUOTES], "quotes_unlike_book", (QUOTES, L2)))
     if TICKER in held:
         found.append(_apart(book, held[TICKER]))
     if TRADES in held:
@@ -125,108 +86,9 @@ def accuse(found: Sequence[Compared]) -> list[Compared]:
     return [replace(it, data_types=accused.get(it.name, it.data_types)) for it in found]
 
 
-def build_book(held: Mapping[DataType, Batches]) -> BookDay:
-    """Return what L2 shows, with the snapshots held against it at the end of each message."""
-    streams = [_SnapshotStream(data_type, held) for data_type in SNAPSHOTS]
-    book, tops = Book(), []
-    last_us = 0
-    for batch in held[L2]():
-        rows, at = rows_of(batch), 0
-        while at < len(rows.times):
-            at, more = book.add(rows, at, _arrays(streams), min(stream.until for stream in streams))
-            tops.append(more)
-            for number, stream in enumerate(streams):
-                if at < len(rows.times) and rows.times[at] > stream.until:
-                    stream.advance()
-                    book.next_snapshots(number)
-        last_us = int(rows.times[-1]) if len(rows.times) else last_us
-    tops.append(book.end(_arrays(streams)))
-    compared = {
-        stream.data_type: _compared_of(book, number, stream.data_type, last_us)
-        for number, stream in enumerate(streams)
-        if stream.data_type in held
-    }
-    changes = _together(tops)
-    return BookDay(
-        changes,
-        compared,
-        _crossed_spans(changes, last_us),
-        book.unknown_removals,
-        book.corrections,
-        book.messages,
-        last_us,
-    )
-
-
-class _SnapshotStream:
-    """The rows of a snapshot type, batch by batch."""
-
-    def __init__(self, data_type: DataType, held: Mapping[DataType, Batches]) -> None:
-        self.data_type = data_type
-        self._levels = SNAPSHOTS[data_type]
-        self._batches = held[data_type]() if data_type in held else iter(())
-        self.arrays = SnapshotArrays(NO_SNAPSHOTS.times, np.empty((0, 4 * self._levels)))
-        self._next: pl.DataFrame | None = None
-        self._load()
-        self.advance()
-
-    def _load(self) -> None:
-        self._next = next((batch for batch in self._batches if not batch.is_empty()), None)
-
-    @property
-    def until(self) -> int:
-        """Up to when the book may go on with the rows at hand: the next ones may begin at the instant of the last."""
-        return _LATEST if self._next is None else int(self.arrays.times[-1]) - 1
-
-    def advance(self) -> None:
-        """Take the next rows."""
-        if self._next is not None:
-            self.arrays = following(self.arrays, snapshots_of(self._next, self._levels))
-            self._load()
-
-
-def _arrays(streams: Sequence[_SnapshotStream]) -> Streams:
-    return Streams(streams[0].arrays, streams[1].arrays)
-
-
-def _together(tops: Sequence[Tops]) -> Changes:
-    return Changes(np.concatenate([it.times for it in tops]), np.concatenate([it.levels for it in tops]))
-
-
-def _compared_of(book: Book, number: int, data_type: DataType, last_us: int) -> Compared:
-    compared, equal = book.compared(number)
-    spans = _spans(book.equal_changes(number), last_us)
-    value = (compared - equal) / compared if compared else None
-    why = None if compared else "none of its rows falls between the first image of the book and its end"
-    name = f"{data_type.value.removeprefix('book_')}_unlike_book"
-    return Compared(name, (data_type, L2), compared, equal, value, why, _longest(spans))
-
-
-def _spans(changes: Ints, end_us: int) -> Spans:
-    """Return the spans of disagreement in (time, agree) as that changed."""
-    spans, since = [], None
-    for time, is_agreed in changes.tolist():
-        if not is_agreed:
-            since = time
-        elif since is not None:
-            spans.append((since, time))
-            since = None
-    return [*spans, (since, max(end_us, since))] if since is not None else spans
-
-
-def _longest(spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    return tuple(sorted(spans, key=lambda span: span[0] - span[1])[:_LONGEST_SPANS])
-
-
-def _crossed_spans(tops: Changes, end_us: int) -> Spans:
-    is_fine = ~(tops.levels[:, 0] >= tops.levels[:, 2])  # NaN compares as neither
-    flips = np.nonzero(np.diff(np.concatenate(([True], is_fine)).astype(np.int8)))[0]
-    return _spans(np.column_stack((tops.times[flips], is_fine[flips])), end_us)
-
-
 def _of_the_book(book: BookDay) -> Iterator[Compared]:
     seconds = sum(end - start for start, end in book.crossed) / 1e6
-    yield Compared("crossed_seconds", (L2,), book.messages, value=seconds, spans=_longest(book.crossed))
+    yield Compared("crossed_seconds", (L2,), book.messages, value=seconds, spans=longest_of(book.crossed))
     unknown, removals = book.unknown_removals
     few = None if removals >= _FEWEST else f"{removals} removals are too few"
     share = unknown / removals if removals and few is None else None
@@ -269,8 +131,9 @@ def _touches(batch: pl.DataFrame) -> Changes:
     return Changes(arrivals_of(batch), np.column_stack(columns).astype(np.float64))
 
 
-def _merged(reference: Changes, batches: Iterator[pl.DataFrame], tolerance: float) -> tuple[int, int, Spans]:
+def _merged(book: BookDay, batches: Iterator[pl.DataFrame], tolerance: float) -> tuple[int, int, Spans]:
     """Return how many instants were compared, how many agreed, and the spans in which they did not."""
+    reference, silences = book.tops, book.silences
     state = np.zeros(SLOTS, np.int64)
     state[AGREE] = 1
     last, changes = np.full(4, np.nan), [np.empty((0, 2), np.int64)]
@@ -286,28 +149,31 @@ def _merged(reference: Changes, batches: Iterator[pl.DataFrame], tolerance: floa
         whole = int(np.searchsorted(times, times[-1], side="left"))  # the last message may go on in the next batch
         pending = rows[whole:]
         end_us = max(end_us, int(times[-1]))
-        out = np.empty((whole + len(reference.times) + 1, 2), np.int64)
-        keep(out, merge(reference, _touches(rows[:whole]), Merged(state, last, out), tolerance))
-    out = np.empty((len(reference.times) + 2, 2), np.int64)
+        out = np.empty((2 * (whole + len(reference.times) + 1) + len(silences), 2), np.int64)
+        merged = Merged(state, last, out, silences, book.alive_us)
+        keep(out, merge(reference, _touches(rows[:whole]), merged, tolerance))
+    out = np.empty((2 * (len(reference.times) + 2) + len(silences), 2), np.int64)
+    merged = Merged(state, last, out, silences, book.alive_us)
     if pending is not None:
-        keep(out, merge(reference, _touches(pending), Merged(state, last, out), tolerance))
-    keep(out, finish(reference, Merged(state, last, out), tolerance))
-    return int(state[COMPARED]), int(state[EQUAL]), _spans(np.concatenate(changes), end_us)
+        keep(out, merge(reference, _touches(pending), merged, tolerance))
+    keep(out, finish(reference, merged, tolerance))
+    known_until = min(end_us, int(state[LAST_OTHER]) + book.alive_us)
+    return int(state[COMPARED]), int(state[EQUAL]), spans_of(np.concatenate(changes), known_until)
 
 
-def _hold(reference: Changes, batches: Batches, name: str, types: tuple[DataType, ...]) -> Compared:
-    compared, equal, spans = _merged(reference, batches(), -1.0)
+def _hold(book: BookDay, batches: Batches, name: str, types: tuple[DataType, ...]) -> Compared:
+    compared, equal, spans = _merged(book, batches(), -1.0)
     value = (compared - equal) / compared if compared else None
     why = None if compared else "none of its rows falls between the first image of the book and its end"
-    return Compared(name, types, compared, equal, value, why, _longest(spans))
+    return Compared(name, types, compared, equal, value, why, longest_of(spans))
 
 
 def _apart(book: BookDay, batches: Batches) -> Compared:
     """Hold the venue's own best prices against the book: the seconds in which they stay further apart than 5 ticks."""
-    compared, equal, spans = _merged(book.tops, batches(), _APART_TICKS * book.tick * (1 + 1e-9))
+    compared, equal, spans = _merged(book, batches(), _APART_TICKS * book.tick * (1 + 1e-9))
     longer = [span for span in spans if span[1] - span[0] > _APART_US]
     seconds = sum(end - start for start, end in longer) / 1e6
-    return Compared("book_ticker_apart_seconds", (L2, TICKER), compared, equal, seconds, spans=_longest(longer))
+    return Compared("book_ticker_apart_seconds", (L2, TICKER), compared, equal, seconds, spans=longest_of(longer))
 
 
 def _inside(book: BookDay, batches: Batches) -> Compared:
@@ -317,6 +183,7 @@ def _inside(book: BookDay, batches: Batches) -> Compared:
     for batch in batches():
         times, prices = arrivals_of(batch), batch["price"].to_numpy()
         is_known = (times >= book.tops.times[0]) & (times <= book.last_us + window)
+        is_known &= ~are_within(times, book.silences)
         more = count_inside(book.tops, times[is_known], prices[is_known], window, book.tick * (1 + 1e-9))
         inside, judged = inside + more[0], judged + more[1]
     few = None if judged >= _FEWEST else f"{judged} trades are too few"
@@ -337,7 +204,7 @@ def _ticker_price(book: BookDay, batches: Batches, column: str) -> Compared:
         at = np.searchsorted(book.tops.times, arrivals_of(rows), side="right") - 1
         touch = np.where((at >= 0)[:, None], book.tops.levels[at], np.nan)
         low, high = touch[:, 0] * (1 - _NEAR), touch[:, 2] * (1 + _NEAR)
-        is_known = is_new & ~np.isnan(low) & ~np.isnan(high)
+        is_known = is_new & ~np.isnan(low) & ~np.isnan(high) & ~are_within(arrivals_of(rows), book.silences)
         judged += int(np.count_nonzero(is_known))
         near += int(np.count_nonzero(is_known & (low <= prices) & (prices <= high)))
         before = prices[-1:] if len(prices) else before
@@ -351,12 +218,17 @@ def _without_book(held: Mapping[DataType, Batches]) -> Iterator[Compared]:
     deepest = next((it for it in SNAPSHOTS if it in held), None)
     if QUOTES not in held or deepest is None:
         return
-    pieces = [_first_level(batch) for batch in held[deepest]()]
+    pieces = [_first_level(batch) for batch in held[deepest]() if not batch.is_empty()]
+    if not pieces:
+        return
     tops = Changes(np.concatenate([it.times for it in pieces]), np.concatenate([it.levels for it in pieces]))
     is_last = np.append(tops.times[1:] != tops.times[:-1], True)
     if len(tops.times):
         reference = Changes(tops.times[is_last], tops.levels[is_last])
-        yield _hold(reference, held[QUOTES], "quotes_unlike_snapshots", (QUOTES, deepest))
+        alive_us = alive_for(int(reference.times[-1] - reference.times[0]), len(reference.times))
+        silences = silences_between(far_apart(reference.times, 0), alive_us)
+        book = BookDay(reference, silences=silences, alive_us=alive_us)
+        yield _hold(book, held[QUOTES], "quotes_unlike_snapshots", (QUOTES, deepest))
 
 
 def _first_level(batch: pl.DataFrame) -> Changes:

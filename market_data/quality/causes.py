@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 
 import polars as pl
@@ -50,6 +50,9 @@ _LONGEST_ROLLOVER_US = 5_000_000
 _ROLLOVER_BEGINS_US = 1_000_000
 # Incident reports are written by people, to the minute.
 _INCIDENT_TOLERANCE = timedelta(minutes=1)
+_RESOLVED = "resolved"
+# Of a gap an incident must explain most.
+_EXPLAINED = 0.5
 _MOST = 0.6
 _FEWEST_INSTRUMENTS = 3
 # Those of one connection fall silent and come back within moments of each other.
@@ -165,12 +168,13 @@ class Attributor:
         return None
 
     def _vendor_incident(self, gap: Gap) -> Attribution | None:
+        start, end = instant_of(gap.start_us), instant_of(gap.end_us)
         for incident in self._facts.incidents:
-            since = incident.since - _INCIDENT_TOLERANCE
-            until = incident.until + _INCIDENT_TOLERANCE if incident.until else None
-            if since < instant_of(gap.end_us) and (until is None or instant_of(gap.start_us) < until):
-                end = f"{incident.until:%Y-%m-%d %H:%M}" if incident.until else "not over"
-                span = f"{incident.since:%Y-%m-%d %H:%M} to {end}"
+            since = max(start, incident.since - _INCIDENT_TOLERANCE)
+            until = min(end, _end_of(incident) + _INCIDENT_TOLERANCE)
+            if until - since >= _EXPLAINED * (end - start):
+                last = f"{incident.until:%Y-%m-%d %H:%M}" if incident.until else "no end told"
+                span = f"{incident.since:%Y-%m-%d %H:%M} to {last}"
                 return Attribution(Cause.VENDOR_INCIDENT, f"{span} ({incident.status}): {incident.details}")
         return None
 
@@ -211,15 +215,21 @@ class Attributor:
         trades = self._facts.silences.get(DataType.TRADES)
         if trades is None:
             return "no trades are held whose ids could tell whether the venue halted"
-        own = self._silent_in(DataType.TRADES, gap).filter(
-            pl.col("instrument_key").is_in(sorted(instruments)), pl.col("ids_missing").is_not_null()
-        )
-        if own.is_empty():
-            return "its trade ids are not contiguous, so that it stays open whether the venue halted or rows were lost"
-        jumped = own.filter(pl.col("ids_missing") > 0)
-        if jumped.is_empty():
-            return f"trade ids go on unbroken in {own.height} of them: the venue halted"
-        return f"trade ids jump in {jumped.height} of {own.height}: {jumped['ids_missing'].sum():,} trades were lost"
+        silent = self._silent_in(DataType.TRADES, gap).filter(pl.col("instrument_key").is_in(sorted(instruments)))
+        jumped = silent.filter(pl.col("ids_missing") > 0)
+        if not jumped.is_empty():
+            lost = jumped["ids_missing"].sum()
+            return f"trade ids jump in {jumped['instrument_key'].n_unique()} of them: {lost:,} trades were lost"
+        # of those that trade seldom nothing is told by that they did not, or did
+        visible = self._visible.get(DataType.TRADES, {})
+        telling = {key for key in instruments if _is_missed(visible.get(key), gap)}
+        went_on = telling - set(silent["instrument_key"])
+        if went_on:
+            return f"trades of {len(went_on)} of them went on: the venue did not halt, rows of this type were lost"
+        unbroken = set(silent.filter(pl.col("ids_missing") == 0)["instrument_key"]) & telling
+        if unbroken:
+            return f"trade ids go on unbroken in {len(unbroken)} of them: the venue halted"
+        return "no trade ids tell whether the venue halted or rows were lost"
 
     def _type_silent(self, gap: Gap) -> Attribution | None:
         heard = [
@@ -244,6 +254,15 @@ class Attributor:
         silences = self._facts.silences[data_type]
         overlap = pl.min_horizontal("end_us", pl.lit(gap.end_us)) - pl.max_horizontal("start_us", pl.lit(gap.start_us))
         return silences.filter(overlap >= _COVERED * (gap.end_us - gap.start_us))
+
+
+def _end_of(incident: Incident) -> datetime:
+    """Return when an incident ended; one that is resolved, and does not say when, explains its own day alone."""
+    if incident.until is not None:
+        return incident.until
+    if incident.status == _RESOLVED:
+        return datetime.combine(incident.since.date(), time.max, UTC)
+    return datetime.max.replace(tzinfo=UTC) - _INCIDENT_TOLERANCE
 
 
 def _what_is_known(gap: Gap) -> str:

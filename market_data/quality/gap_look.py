@@ -16,7 +16,7 @@ from market_data.model.tick_file import DataTypeDay
 from market_data.quality.causes import Attributor, Cause, DayFacts, Gap, InstrumentFacts
 from market_data.quality.gap_table import GAPS_SCHEMA
 from market_data.quality.gaps import BASELINE_DAYS, find_gaps, usual_silences, visible_from
-from market_data.quality.hours import DAY_US, midnight_us, silences_of
+from market_data.quality.hours import DAY_US, epoch_us, midnight_us, silences_of, with_learned_ids
 from market_data.quality.measure import find_lost, measure_rhythm, series_of
 from market_data.quality.rhythm_table import load_rhythm, load_rhythms, save_rhythm
 from market_data.receipts.receipt import Receipt
@@ -48,6 +48,7 @@ class GapLook:
         for data_type, receipt in receipts.items():
             days = days_with_rhythm(lake, receipt.unit)
             self._before[data_type] = load_rhythms(lake, [DataTypeDay(venue, data_type, it) for it in days])
+        self._rhythm = {kind: with_learned_ids(frame, self._before[kind]) for kind, frame in self._rhythm.items()}
         self.days_before = {data_type: frame["day"].n_unique() for data_type, frame in self._before.items()}
         self.series = {data_type: frame["instrument_key"].n_unique() for data_type, frame in self._rhythm.items()}
         self._usual = {
@@ -69,8 +70,12 @@ class GapLook:
     def gaps_of(self, data_type: DataType) -> pl.DataFrame:
         """Return the gaps of a data type with their causes, and who is not judged, as `GAPS_SCHEMA`."""
         rhythm = self._rhythm[data_type]
-        found = find_gaps(rhythm, self._usual[data_type], self._day)
         facts = self._facts_of(self._receipts[data_type], rhythm)
+        cuts = {
+            key: [epoch_us(it) for it in (own.trades_from, own.trades_until) if it is not None]
+            for key, own in facts.instruments.items()
+        }
+        found = find_gaps(rhythm, self._usual[data_type], self._day, {key: at for key, at in cuts.items() if at})
         attributor = Attributor(facts, data_type)
         told = [attributor.attribute(Gap(*row[:6])) for row in found.iter_rows()]
         gaps = found.with_columns(

@@ -14,7 +14,7 @@ import polars as pl
 
 from market_data.errors import LakeError, LakeObjectMissing
 from market_data.lake.base import PARQUET_CONTENT, TickLake
-from market_data.lake.checksum import content_id_of_bytes
+from market_data.lake.checksum import compute_crc32c, content_id_of_bytes
 from market_data.lake.keys import gaps_key
 from market_data.model.tick_file import DataTypeDay
 from market_data.quality.causes import Cause
@@ -58,18 +58,19 @@ def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, *, series: i
     data = _bytes_of(gaps)
     content_id = content_id_of_bytes(data)
     key = gaps_key(receipt.unit, content_id)
-    stat = lake.stat(key) if receipt.gaps is not None and receipt.gaps.content_id == content_id else None
-    if stat is None or stat.size_bytes != len(data):
-        stat = lake.put_bytes(data, key, content_type=PARQUET_CONTENT)
+    former = receipt.gaps_in_force
+    stat = lake.stat(key) if former is not None and former.content_id == content_id else None
+    crc32c = _crc32c_of(data)
+    if stat is None or (stat.size_bytes, stat.crc32c) != (len(data), crc32c):
+        lake.put_bytes(data, key, content_type=PARQUET_CONTENT)
     not_judged = gaps.filter(pl.col("cause") == Cause.NOT_JUDGED.value).height
     seconds = seconds_by_cause(gaps)
     missing = {cause: value for cause, value in seconds.items() if cause not in _NOTHING_LACKS}
-    former = receipt.gaps_in_force
     return JudgedGaps(
         of=receipt.committed_at,
         content_id=content_id,
-        size_bytes=stat.size_bytes,
-        crc32c=stat.crc32c,
+        size_bytes=len(data),
+        crc32c=crc32c,
         gaps=gaps.height - not_judged,
         not_judged=not_judged,
         days_before=days_before,
@@ -93,15 +94,22 @@ def load_gaps(lake: TickLake, unit: DataTypeDay, judged: JudgedGaps) -> pl.DataF
     """Return the gaps that a receipt names; raises LakeError (permanent) where they are missing or damaged."""
     key = gaps_key(unit, judged.content_id)
     try:
-        data, stat = lake.get_bytes(key)
+        data, _ = lake.get_bytes(key)
     except LakeObjectMissing as error:
         raise LakeError(
             f"{lake.uri(key)}: the gaps that the receipt of {unit} names are gone ({error}): run the job `recheck` of "
             f"{unit.day}"
         ) from error
-    if (stat.size_bytes, stat.crc32c) != (judged.size_bytes, judged.crc32c):
+    if (len(data), _crc32c_of(data)) != (
+        judged.size_bytes,
+        judged.crc32c,
+    ):  # what a store says of it is of another read
         raise LakeError(f"{lake.uri(key)} is not what the receipt of {unit} names: run the job `recheck` of that day")
     return pl.read_parquet(io.BytesIO(data)).select(GAPS_SCHEMA.names())
+
+
+def _crc32c_of(data: bytes) -> str:
+    return compute_crc32c(io.BytesIO(data))
 
 
 def _bytes_of(gaps: pl.DataFrame) -> bytes:

@@ -5,13 +5,16 @@ enough hours: the same hour of the week and its neighbours over the four weeks b
 these weeks; as a cold start, all hours of the day itself. Its logarithm has a median and a spread (1.4826 times the
 median absolute deviation, never less than that of arrivals at random). A silence is measured in such usual silences,
 hour by hour of those that it covers, each scaled by how active the venue was. The robust z of that number is its score;
-from `GAP_SCORE` on, and where `_FEWEST_EXPECTED` rows or more are missing, it is a gap. An instrument so quiet that
-hours without rows would be no gap is *not judged*: it is never called free of gaps.
+from `GAP_SCORE` on, and where `_FEWEST_EXPECTED` rows or more are missing, it is a gap. A jump of contiguous ids is one
+however short: it is no matter of probability. An instrument so quiet that hours without rows would be no gap is *not
+judged*: it is never called free of gaps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import date
+from itertools import pairwise
 
 import polars as pl
 
@@ -32,6 +35,7 @@ _FEWEST_TO_TELL_ACTIVITY = 3
 _LONGEST_VISIBLE_SECONDS = 6 * 3600
 
 BY_WEEK, BY_DAYS, BY_DAY = "28 days, hour of the week", "28 days, hour of the day", "this day alone"
+BY_IDS = "ids alone"
 _KEYS = ["instrument_key", "hour"]
 # One row for each gap, sorted by instrument and start. `score` is the robust z; `expected_rows` how many rows usually
 # come in such a span; `basis` what that is known from.
@@ -50,33 +54,51 @@ FOUND_SCHEMA = pl.Schema(
 _USUAL = ["instrument_key", "hour", "middle", "spread", "usual_rows", "activity", "basis"]
 
 
-def find_gaps(rhythm: pl.DataFrame, usual: pl.DataFrame, day: date) -> pl.DataFrame:
-    """Return the gaps of a day as `FOUND_SCHEMA`, by what is usual (`usual_silences`)."""
+def find_gaps(
+    rhythm: pl.DataFrame, usual: pl.DataFrame, day: date, cuts: Mapping[str, Collection[int]] | None = None
+) -> pl.DataFrame:
+    """Return the gaps of a day as `FOUND_SCHEMA`, by what is usual (`usual_silences`).
+
+    Silences are cut at the instants of `cuts` (us, by instrument key), at which it began or ended to trade: what lies
+    before and after is judged for itself.
+    """
     start_us = midnight_us(day)
-    silences = silences_of(rhythm)
+    silences = _cut(silences_of(rhythm), cuts)
     first, last = ((pl.col(name) - start_us) // HOUR_US for name in ("start_us", "until"))
     covered = (
         silences.with_columns(until=pl.col("end_us") - 1)
         .with_columns(hour=pl.int_ranges(first.clip(0, HOURS - 1), last.clip(0, HOURS - 1) + 1))
         .explode("hour")
         .with_columns(pl.col("hour").cast(pl.Int8))
-        .join(usual, on=_KEYS)
+        .join(usual, on=_KEYS, how="left")
     )
     hour_start = start_us + pl.col("hour").cast(pl.Int64) * HOUR_US
     overlap = pl.min_horizontal("end_us", hour_start + HOUR_US) - pl.max_horizontal("start_us", hour_start)
-    active = overlap * pl.col("activity")
+    active = overlap * pl.col("activity")  # of who is not known nothing is to be expected
     scored = (
         covered.with_columns(times=active / pl.col("middle").exp(), expected=active * pl.col("usual_rows") / HOUR_US)
         .group_by("instrument_key", "start_us", "end_us")
         .agg(
             pl.col("ids_missing").first(),
             pl.col("expected").sum().alias("expected_rows"),
-            (pl.col("times").sum().log() / pl.col("spread").mean()).alias("score"),
-            pl.col("basis").first(),
+            (pl.col("times").sum().log() / pl.col("spread").mean()).fill_null(0.0).clip(0.0).alias("score"),
+            pl.col("basis").first().fill_null(BY_IDS),
         )
     )
-    gaps = scored.filter(pl.col("score") >= GAP_SCORE, pl.col("expected_rows") >= _FEWEST_EXPECTED)
+    is_improbable = (pl.col("score") >= GAP_SCORE) & (pl.col("expected_rows") >= _FEWEST_EXPECTED)
+    gaps = scored.filter(is_improbable | (pl.col("ids_missing") > 0))
     return gaps.select(FOUND_SCHEMA.names()).cast(FOUND_SCHEMA).sort("instrument_key", "start_us")
+
+
+def _cut(silences: pl.DataFrame, cuts: Mapping[str, Collection[int]] | None) -> pl.DataFrame:
+    if not cuts:
+        return silences
+    rows = []
+    for key, start_us, end_us, ids in silences.iter_rows():
+        inside = sorted({at for at in cuts.get(key, ()) if start_us < at < end_us})
+        edges = [start_us, *inside, end_us]
+        rows += [(key, a, b, ids if a == start_us else None) for a, b in pairwise(edges)]
+    return pl.DataFrame(rows, schema=silences.schema, orient="row")
 
 
 def visible_from(rhythm: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from market_data.lake.keys import object_key, receipt_key
 from market_data.lake.origin import ensure_lake_writable
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
-from market_data.quality.agreement import L2, TICKER, TRADES, Batches, Compared, compare_day
+from market_data.quality.agreement import TICKER, TRADES, compare_day
 from market_data.quality.agreement_rules import (
     AGREEMENT_RULE_NAMES,
     AGREEMENT_RULES,
@@ -41,9 +41,10 @@ from market_data.quality.agreement_table import (
     basis_of_agreement,
     save_agreement,
 )
+from market_data.quality.book_day import L2, Batches, Compared
 from market_data.quality.hours import instant_of
 from market_data.quality.past import Past
-from market_data.quality.published_rows import read_batches
+from market_data.quality.published_rows import named_errors, read_batches
 from market_data.quality.rhythm_table import load_rhythm
 from market_data.receipts.evidence import FileEvidence
 from market_data.receipts.receipt import EVIDENCE, IDS, NONE, SECOND_STREAM, PublishedObject, Receipt
@@ -149,7 +150,8 @@ class _InstrumentLook:
         key = object_key(receipt.known_layouts[0], item.name(receipt.unit))
 
         def read() -> Iterator[pl.DataFrame]:
-            yield from read_batches(self.lake.fetch_file(key, folder), data_type)
+            with named_errors(self.lake, receipt, key):
+                yield from read_batches(self.lake.fetch_file(key, folder), data_type)
 
         return read
 
@@ -180,7 +182,8 @@ class _InstrumentLook:
             self.findings.setdefault(data_type, []).extend(findings)
         every = [finding for findings in found.values() for finding in findings]
         verdict = "error" if any(it.severity.is_error for it in every) else "warn" if every else "ok"
-        return row | {"number": number, "verdict": verdict, "told": every[0].text if every else ""}
+        worst = sorted(every, key=lambda it: not it.severity.is_error)
+        return row | {"number": number, "verdict": verdict, "told": worst[0].text if worst else ""}
 
     def _numbers(self, item: Compared) -> tuple[dict[str, float], float | None, str]:
         """Return the statistics that rules may ask of a comparison, the one against the days before, why none is."""

@@ -9,8 +9,8 @@ from datetime import date, datetime, timedelta
 import polars as pl
 
 from market_data.lake.base import TickLake
-from market_data.quality.agreement import DayBefore
 from market_data.quality.agreement_table import BOOK_END, load_agreements
+from market_data.quality.book_day import DayBefore
 from market_data.quality.gaps import BASELINE_DAYS
 from market_data.universe.answers import load_newest_answer
 from market_data.vendor.metadata import read_recorder_moves

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from market_data.errors import LakeError, LakeObjectMissing
+from market_data.lake.base import TickLake
 from market_data.model.data_types import TABLES, DataType
+from market_data.receipts.receipt import Receipt
 
 # of wide tables fewer rows make a batch, so that it takes no more memory
 _BATCH_CELLS = 1_000_000
@@ -20,6 +25,19 @@ _COLUMNS = {
     DataType.TRADES: ("price",),
     DataType.DERIVATIVE_TICKER: ("last_price", "mark_price"),
 }
+
+
+@contextmanager
+def named_errors(lake: TickLake, receipt: Receipt, key: str) -> Iterator[None]:
+    """Turn what a damaged or missing published object fails of into a LakeError (permanent) with its name."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError, pa.ArrowException, LakeObjectMissing) as error:
+        first_line = str(error).partition("\n")[0]
+        raise LakeError(
+            f"{lake.uri(key)}, which the receipt of {receipt.unit} names, cannot be read ({first_line}): run the day "
+            "again, which makes it anew; `market-data doctor --deep` says what else is damaged"
+        ) from error
 
 
 def read_batches(path: Path, data_type: DataType) -> Iterator[pl.DataFrame]:

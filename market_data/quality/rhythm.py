@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from market_data.quality.hours import DAY_US, HOUR_US, HOURS, RHYTHM_SCHEMA, midnight_us
+from market_data.quality.hours import DAY_US, HOUR_US, HOURS, LEAST_SILENCE_US, RHYTHM_SCHEMA, midnight_us
 from market_data.quality.ids import CONTIGUOUS_SHARE, FEWEST_IDS
 
-# Shorter steps are nothing to anybody; the vendor's collectors are away for 0.3 s and more at midnight.
-LEAST_SILENCE_US = 300_000
 # The longest of an hour, by its start; gaps are among them, for they are long.
 KEPT_SILENCES = 16
+# What lost rows however short, as long as so few jumps are among the steps that ids may be contiguous.
+KEPT_JUMPS = 256
+_FEW_JUMPS, _SHARE_OF_JUMPS = 100, 0.002
+_UNKNOWN = -1
 
 _Ints = npt.NDArray[np.int64]
 
@@ -49,6 +51,7 @@ class RhythmMeter:
         self._rows = np.zeros(HOURS, np.int64)
         self._silences = _Silences.none()
         self._id_steps = self._id_steps_of_one = 0
+        self._has_ids = False
 
     def add(self, batch: pl.DataFrame) -> None:
         """Look at the next rows: their `local_timestamp`, and their `id` where there is one."""
@@ -57,33 +60,36 @@ class RhythmMeter:
         times = batch["local_timestamp"].to_numpy().view(np.int64)
         hours = np.clip((times - self._start_us) // HOUR_US, 0, HOURS - 1)
         self._rows += np.bincount(hours, minlength=HOURS)
-        jumps = self._jumps_of(batch["id"]) if "id" in batch.columns else np.zeros(len(times), np.int64)
+        jumps = self._jumps_of(batch["id"]) if "id" in batch.columns else np.full(len(times), _UNKNOWN)
         self._keep(np.concatenate(([self._last_us], times)), jumps)
         self._last_us = int(times[-1])
 
     def _jumps_of(self, ids: pl.Series) -> _Ints:
-        """Return how many ids are missing before each row, 0 where that cannot be told."""
+        """Return how many ids are missing before each row, `_UNKNOWN` where that cannot be told."""
         numbers = ids.cast(pl.Int64, strict=False)
-        before = numbers.shift(1)
-        if self._last_id is not None:
-            before = pl.concat([pl.Series([self._last_id], dtype=pl.Int64), numbers[:-1]])
+        before = pl.concat([pl.Series([self._last_id], dtype=pl.Int64), numbers[:-1]])
         steps = numbers - before
-        self._id_steps += ids.len()
+        self._id_steps += ids.len() - (0 if self._has_ids else 1)  # nothing is known of what was before the day
+        self._has_ids = True
         self._id_steps_of_one += int((steps == 1).sum())
         self._last_id = numbers[-1]
-        return (steps - 1).clip(lower_bound=0).fill_null(0).to_numpy()
+        return (steps - 1).clip(lower_bound=0).fill_null(_UNKNOWN).to_numpy()
 
     def _keep(self, times: _Ints, jumps: _Ints) -> None:
-        at = np.nonzero(np.diff(times) >= LEAST_SILENCE_US)[0]
+        others = self._id_steps - self._id_steps_of_one
+        is_kept = np.diff(times) >= LEAST_SILENCE_US
+        if others <= _FEW_JUMPS + _SHARE_OF_JUMPS * self._id_steps:
+            is_kept |= jumps > 0
+        at = np.nonzero(is_kept)[0]
         self._silences += _Silences(times[at], times[at + 1], jumps[at])
 
     def hours(self, instrument_key: str) -> pl.DataFrame:
         """Return the rhythm as 24 rows of `RHYTHM_SCHEMA`; of a day without rows it is one silence."""
         end_us = self._start_us + DAY_US
-        is_contiguous = self._id_steps >= FEWEST_IDS and self._id_steps_of_one >= CONTIGUOUS_SHARE * self._id_steps
+        is_contiguous = self._id_steps >= FEWEST_IDS - 1 and self._id_steps_of_one >= CONTIGUOUS_SHARE * self._id_steps
         silences = self._silences
         if end_us - self._last_us >= LEAST_SILENCE_US:
-            silences += _Silences(*(np.array([value], np.int64) for value in (self._last_us, end_us, 0)))
+            silences += _Silences(*(np.array([value], np.int64) for value in (self._last_us, end_us, _UNKNOWN)))
         lengths = silences.ends - silences.starts
         first = np.clip((silences.starts - self._start_us) // HOUR_US, 0, HOURS - 1)
         last = np.clip((silences.ends - 1 - self._start_us) // HOUR_US, 0, HOURS - 1)
@@ -93,10 +99,10 @@ class RhythmMeter:
             touched = slice(first[at], last[at] + 1)
             longest[touched] = np.maximum(longest[touched], lengths[at])
         kept: list[list[dict[str, int | None]]] = [[] for _ in range(HOURS)]
-        for at in _longest_of_each(first, lengths):
-            ids = int(silences.ids_missing[at]) if is_contiguous else None
+        for at in _worst_of_each(first, lengths, silences.ids_missing):
+            ids = int(silences.ids_missing[at])
             span = {"start_us": int(silences.starts[at]), "end_us": int(silences.ends[at])}
-            kept[first[at]].append({**span, "ids_missing": ids})
+            kept[first[at]].append({**span, "ids_missing": None if ids == _UNKNOWN else ids})
         columns = {
             "instrument_key": [instrument_key] * HOURS,
             "hour": list(range(HOURS)),
@@ -108,9 +114,15 @@ class RhythmMeter:
         return pl.DataFrame(columns, schema=RHYTHM_SCHEMA)
 
 
-def _longest_of_each(hours: _Ints, lengths: _Ints) -> _Ints:
-    """Return where the longest silences of each hour are, in the order of time."""
-    order = np.lexsort((-lengths, hours))
+def _worst_of_each(hours: _Ints, lengths: _Ints, ids_missing: _Ints) -> _Ints:
+    """Return where the longest silences of each hour are, and those that lost the most rows, in the order of time."""
+    longest = _largest_of_each(hours, lengths, KEPT_SILENCES)
+    jumps = np.nonzero(ids_missing > 0)[0]
+    return np.union1d(longest, jumps[_largest_of_each(hours[jumps], ids_missing[jumps], KEPT_JUMPS)])
+
+
+def _largest_of_each(hours: _Ints, sizes: _Ints, most: int) -> _Ints:
+    order = np.lexsort((-sizes, hours))
     begins = np.searchsorted(hours[order], np.arange(HOURS))
     rank = np.arange(len(order)) - begins[hours[order]]
-    return np.sort(order[rank < KEPT_SILENCES])
+    return order[rank < most]

@@ -16,7 +16,7 @@ from market_data.model.tick_file import DataTypeDay
 from market_data.quality.hours import RHYTHM_SCHEMA
 
 # Another number where the same rows would have another rhythm.
-_RHYTHM_VERSION = 1
+_RHYTHM_VERSION = 2
 
 
 def save_rhythm(lake: TickLake, unit: DataTypeDay, of: datetime, rhythm: pl.DataFrame) -> None:

@@ -20,7 +20,8 @@ import numpy as np
 import polars as pl
 
 from market_data.model.data_types import TABLES, DataType
-from market_data.quality.agreement import L2, QUOTES, SNAPSHOTS, TRADES, compare_day
+from market_data.quality.agreement import QUOTES, TRADES, compare_day
+from market_data.quality.book_day import L2, SNAPSHOTS
 from market_data.quality.book_kernel import Floats, Ints
 from market_data.quality.published_rows import read_batches
 from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, status_kb

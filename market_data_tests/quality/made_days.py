@@ -13,7 +13,7 @@ import polars as pl
 from market_data.model.data_types import DataType
 from market_data.quality.causes import Attribution, Attributor, DayFacts, Gap, InstrumentFacts
 from market_data.quality.gaps import find_gaps, usual_silences, visible_from
-from market_data.quality.hours import DAY_US, midnight_us
+from market_data.quality.hours import DAY_US, midnight_us, silences_of
 from market_data.quality.rhythm import RhythmMeter
 from market_data.vendor.metadata import Incident
 
@@ -73,10 +73,7 @@ class MadeDay:
             venue="BINANCE",
             midnight_us=midnight_us(DAY),
             instruments=self.instruments,
-            silences={
-                kind: frame.select("instrument_key", "silences").explode("silences").unnest("silences")
-                for kind, frame in rhythms.items()
-            },
+            silences={kind: silences_of(frame) for kind, frame in rhythms.items()},
             visible={kind: visible_from(frame, usual[kind]) for kind, frame in rhythms.items()},
             incidents=self.incidents,
         )

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from market_data.model.data_types import DataType
-from market_data.quality.agreement import Batches, Compared, DayBefore, compare_day
+from market_data.quality.agreement import compare_day
+from market_data.quality.book_day import Batches, Compared, DayBefore
 from market_data.quality.compiled import compiled
 from market_data_tests.quality.made_books import Frames, make_day, record_again
 from market_data_tests.quality.vendor_samples import SAMPLE_DAYS, SAMPLES, load_sample, load_sample_day
@@ -73,11 +74,49 @@ def test_rows_lost_of_one_other_type_accuse_that_type(data_type: DataType) -> No
 
 def test_what_the_common_recording_lost_shows_in_the_stream_of_its_own() -> None:
     """A lost message corrupts L2, quotes and snapshots alike, which go on agreeing; book_ticker does not."""
-    whole = make_day(4)
-    times = whole[L2]["local_timestamp"].unique().sort()
-    hole = pl.col("local_timestamp").is_between(times[300], times[420])
-    lost = {kind: frame.filter(~hole) for kind, frame in whole.items() if kind not in {TICKER, TRADES}}
-    assert (compared(whole | lost)["book_ticker_apart_seconds"].value or 0) > 60
+    lost = make_day(4, lost=range(300, 420, 2))
+    found = compared(lost)
+    assert (found["book_ticker_apart_seconds"].value or 0) > 60
+    assert found["quotes_unlike_book"].value == 0
+
+
+@pytest.mark.parametrize("silent", [TICKER, QUOTES])
+@pytest.mark.parametrize("size", [400, 10**6])
+def test_a_stream_that_is_silent_does_not_disagree(silent: DataType, size: int) -> None:
+    """What it said last is old, which is no evidence against another; that it is silent is told as a gap."""
+    day = make_day(8, 3_000)
+    times = day[TICKER]["local_timestamp"]
+    hole = pl.col("local_timestamp").is_between(times[1000], times[1400])
+    found = compared(day | {silent: day[silent].filter(~hole)}, size)
+    assert found["book_ticker_apart_seconds"].value == 0
+    # its last word holds for a few of the usual intervals
+    assert (found["quotes_unlike_book"].value or 0) < 0.003
+    assert found["quotes_unlike_book"].compared > (2_550 if silent is QUOTES else 2_900)
+
+
+def test_a_book_that_is_silent_does_not_disagree() -> None:
+    """Nothing changed in it meanwhile, so that it is right again after the hole; trades and quotes went on."""
+    day = make_day(8, 3_000)
+    times = day[L2]["local_timestamp"].unique().sort()
+    hole = pl.col("local_timestamp").is_between(times[1000], times[1400])
+    still = {kind: frame.filter(~hole) for kind, frame in day.items() if kind in {S25, S5}}
+    image = day[L2].filter(pl.col("local_timestamp") <= times[1400])
+    after = day[L2].filter(pl.col("local_timestamp") > times[1400])
+    levels = image.group_by("side", "price", maintain_order=True).last().filter(pl.col("amount") > 0)
+    again = levels.with_columns(local_timestamp=pl.lit(times[1400]), is_snapshot=pl.lit(value=True))
+    rows = [day[L2].filter(pl.col("local_timestamp") < times[1000]), again.select(day[L2].columns), after]
+    found = compared(day | still | {L2: pl.concat(rows)})
+    assert found["book_ticker_apart_seconds"].value == 0
+    assert (found["quotes_unlike_book"].value or 0) < 0.003
+    assert (found["trades_outside_book"].value or 0) < 0.01
+
+
+def test_rows_lost_one_by_one_show_however_seldom_they_come() -> None:
+    """For a quiet instrument the last word holds longer."""
+    day = make_day(9, 200)
+    some = pl.int_range(pl.len()) % 20 == 10
+    found = compared(day | {QUOTES: day[QUOTES].filter(~some)})
+    assert (found["quotes_unlike_book"].value or 0) > 0.03
 
 
 def test_prices_of_another_scale_and_removals_that_never_came_show() -> None:

@@ -86,7 +86,7 @@ def test_a_span_gets_its_cause(cause: Cause, seed: int) -> None:
     assert {it for it, _ in told} == {cause}, told
     for _, evidence in told if cause is Cause.VENUE_OR_RECORDER else ():
         words = "lost" if span.is_lost else "halted"
-        assert (words if day.has_ids else "not contiguous") in evidence
+        assert (words if day.has_ids else "no trade ids tell") in evidence
 
 
 @pytest.mark.long
