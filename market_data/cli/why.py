@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 
@@ -12,9 +13,9 @@ from market_data.cli.commands import choose_days, json_option, range_options
 from market_data.cli.fitted_table import Column, FittedTable
 from market_data.cli.tables import make_console
 from market_data.lake.open import open_lake
-from market_data.quality.causes import REMEDIES, Cause
+from market_data.quality.causes import Cause
 from market_data.quality.gap_rules import describe_seconds
-from market_data.read import gaps, verifiability
+from market_data.read import NothingMatchesWarning, gaps, verifiability, visible_from
 from market_data.read.arguments import to_instrument_key
 from market_data.settings.environment import load_settings
 
@@ -41,7 +42,12 @@ def why_command(
     settings = load_settings()
     days = choose_days(settings, first, last)
     lake = open_lake(settings.lake_url)
-    found = gaps(instruments, days[0], days[-1] + timedelta(days=1), data_types=data_types or None, lake=lake)
+    asked = instruments, days[0], days[-1] + timedelta(days=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NothingMatchesWarning)
+        found = gaps(*asked, data_types=data_types or None, lake=lake)
+    for warning in caught:
+        click.echo(f"Warning: {warning.message}", err=True)
     if as_json:
         click.echo(found.write_json())
         return
@@ -53,8 +59,10 @@ def why_command(
         console.print(spans_table(shown.head(_SHOWN)))
     if shown.height > _SHOWN:
         console.print(f"... and {shown.height - _SHOWN:,} more: fewer days, or --json", highlight=False)
-    known = verifiability(instruments, days[0], days[-1] + timedelta(days=1), lake=lake)
-    for line in [*describe_spans(found, shown, len(days)), *describe_evidence(known, instruments, len(days))]:
+    seen = visible_from(*asked, data_types=data_types or None, lake=lake)
+    told = describe_spans(found, shown, len(days))
+    known = verifiability(*asked, lake=lake)
+    for line in [*told, *describe_visible(seen), *describe_evidence(known, instruments, len(days))]:
         console.print(line, highlight=False, markup=False)
 
 
@@ -106,13 +114,25 @@ def spans_table(spans: pl.DataFrame) -> FittedTable:
 
 def describe_spans(found: pl.DataFrame, shown: pl.DataFrame, days: int) -> list[str]:
     """Return sentences: what to do about each cause, and what is not said."""
-    lines = [f"{cause}: {REMEDIES[Cause(cause)]}" for cause in shown["cause"].unique().sort()]
+    remedies = shown.select("cause", "remedy").unique().sort("cause", "remedy").iter_rows()
+    lines = [f"{cause}: {remedy}" for cause, remedy in remedies]
     hidden = found.filter(pl.col("cause") == Cause.VENDOR_ROLLOVER.value)["start"].dt.date().n_unique()
     if hidden:
         lines.append(f"On {hidden} of {days} days the first seconds are missing, as every night (--all shows them).")
     if shown.is_empty():
-        lines.append("No other gap. Silences that are usual for the instrument are none: their lengths are in --json.")
+        lines.append("No gap that could be told from the silences that are usual.")
     return lines
+
+
+def describe_visible(seen: pl.DataFrame) -> Iterator[str]:
+    """Yield from how long on silences of each instrument could be told from usual ones, on the worst of its days."""
+    worst = seen.group_by("instrument_key", "data_type").agg(pl.col("visible_from_seconds").max())
+    for (key,), own in worst.sort("instrument_key", "data_type").partition_by("instrument_key", as_dict=True).items():
+        told = [
+            f"{data_type} {'never' if seconds is None else f'from {describe_seconds(seconds)} on'}"
+            for _, data_type, seconds in own.iter_rows()
+        ]
+        yield f"Silences of {key} that can be told from usual ones: {', '.join(told)}."
 
 
 def describe_evidence(known: pl.DataFrame, instruments: Iterable[str], days: int) -> Iterator[str]:
@@ -121,7 +141,7 @@ def describe_evidence(known: pl.DataFrame, instruments: Iterable[str], days: int
         own = known.filter(pl.col("instrument_key") == key)
         counts = own["evidence"].value_counts().sort("evidence").iter_rows()
         told = [f"{evidence} on {count} of {days} days" for evidence, count in counts]
-        rest = [f"not compared on {days - own.height}"] if own.height < days else []
+        rest = [f"not looked for on {days - own.height} of {days} days"] if own.height < days else []
         yield f"Independent evidence of {key}: {', '.join([*told, *rest])}."
 
 

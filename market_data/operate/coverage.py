@@ -42,12 +42,12 @@ COVERAGE_SCHEMA = pl.Schema(
         "gaps_not_judged": pl.Int64(),
         "judged_seconds": pl.Float64(),
         "missing_seconds": pl.Float64(),
-        "worst_cause": pl.String(),
+        "missing": pl.List(pl.Struct({"cause": pl.String(), "seconds": pl.Float64()})),
         **dict.fromkeys(VERIFIABLE.values(), pl.Int64()),
     }
 )
 # What a look at gaps, and one at how data types agree, have found.
-_JUDGED = ("gaps", "gaps_not_judged", "judged_seconds", "missing_seconds", "worst_cause", *VERIFIABLE.values())
+_JUDGED = ("gaps", "gaps_not_judged", "judged_seconds", "missing_seconds", "missing", *VERIFIABLE.values())
 _QUALITY_OF_TYPE = ("venue", "data_type", "has_rows", "lacks_most_by", "verifiable")
 
 
@@ -78,7 +78,7 @@ def measure_coverage(lake: TickLake, wanted: Mapping[str, Sequence[DataType]], d
     for each layout). `cause` says what is wrong with a unit that is incomplete or replacing, and which files a complete
     one is waived. `gaps` are spans without rows, of whatever cause, `gaps_not_judged` instruments too quiet to tell;
     `judged_seconds` is the time looked at, of all instruments together, `missing_seconds` the part of it that lacks
-    rows for another cause than the market's own, most of it for `worst_cause`; null where nobody has looked.
+    rows for another cause than the market's own, in `missing` by cause; null where nobody has looked.
     `verifiable_by_...` counts instruments by the best independent evidence, null where none was looked for.
     Raises LakeError of any kind.
     """
@@ -131,11 +131,12 @@ def describe_quality(frame: pl.DataFrame) -> tuple[str, str, str]:
     if looked.is_empty():
         return "", "", ""
     share = _share_with_rows(*(float(looked[name].sum()) for name in ("judged_seconds", "missing_seconds")))
-    lacking = looked.filter(pl.col("worst_cause").is_not_null()).sort("missing_seconds", descending=True)
+    missing = looked.select("missing").explode("missing").drop_nulls().unnest("missing")
+    worst = missing.group_by("cause").agg(pl.col("seconds").sum()).sort("seconds", "cause", descending=[True, False])
     counts = {kind: int(looked[column].sum()) for kind, column in VERIFIABLE.items()}
     total = sum(counts.values())
     verifiable = f"{total - counts[NONE]:,}/{total:,}" if total else ""
-    return share, lacking["worst_cause"][0] if not lacking.is_empty() else "", verifiable
+    return share, next(iter(worst["cause"]), ""), verifiable
 
 
 def _share_with_rows(judged_seconds: float, missing_seconds: float) -> str:
@@ -169,8 +170,8 @@ def _describe_judged(judged: JudgedGaps | None) -> dict[str, Any]:
         "gaps": judged.gaps,
         "gaps_not_judged": judged.not_judged,
         "judged_seconds": judged.judged_seconds,
-        "missing_seconds": judged.missing_seconds,
-        "worst_cause": judged.worst_cause,
+        "missing_seconds": None if judged.missing is None else sum(judged.missing.values()),
+        "missing": [{"cause": cause, "seconds": seconds} for cause, seconds in (judged.missing or {}).items()],
         **{column: verifiable.get(kind) for kind, column in VERIFIABLE.items()},
     }
 

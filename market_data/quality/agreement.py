@@ -26,7 +26,7 @@ from market_data.quality.book_day import (
     spans_of,
 )
 from market_data.quality.book_kernel import Ints
-from market_data.quality.lapses import Spans, alive_for, are_within, far_apart, silences_between
+from market_data.quality.lapses import Spans, alive_for, are_within, far_apart, silences_between, without_silences
 from market_data.quality.merge_kernel import (
     AGREE,
     COMPARED,
@@ -141,11 +141,13 @@ def _merged(book: BookDay, batches: Iterator[pl.DataFrame], tolerance: float) ->
     def keep(out: Ints, written: int) -> None:
         changes.append(out[:written].copy())
 
-    pending: pl.DataFrame | None = None
+    pending, arrivals, seen_until = None, [np.empty(0, np.int64)], 0
     end_us = int(reference.times[-1])
     for batch in batches:
         rows = batch if pending is None else pl.concat([pending, batch])
         times = arrivals_of(rows)
+        arrivals.append(far_apart(times, seen_until))
+        seen_until = int(times[-1])
         whole = int(np.searchsorted(times, times[-1], side="left"))  # the last message may go on in the next batch
         pending = rows[whole:]
         end_us = max(end_us, int(times[-1]))
@@ -157,8 +159,13 @@ def _merged(book: BookDay, batches: Iterator[pl.DataFrame], tolerance: float) ->
     if pending is not None:
         keep(out, merge(reference, _touches(pending), merged, tolerance))
     keep(out, finish(reference, merged, tolerance))
-    known_until = min(end_us, int(state[LAST_OTHER]) + book.alive_us)
-    return int(state[COMPARED]), int(state[EQUAL]), spans_of(np.concatenate(changes), known_until)
+    last_us = int(state[LAST_OTHER])
+    known_until = end_us if end_us - last_us <= book.alive_us else last_us
+    spans = spans_of(np.concatenate(changes), known_until)
+    # once a silence is known to be one, nothing is known from its begin on
+    for silent in (silences, silences_between(np.concatenate(arrivals), book.alive_us)):
+        spans = without_silences(spans, silent - np.array([book.alive_us, 0]))
+    return int(state[COMPARED]), int(state[EQUAL]), spans
 
 
 def _hold(book: BookDay, batches: Batches, name: str, types: tuple[DataType, ...]) -> Compared:

@@ -45,7 +45,7 @@ AGREEMENT_SCHEMA = pl.Schema(
     }
 )
 # Another number where the same rows would be compared otherwise.
-_VERSION = "2"
+_VERSION = "3"
 _T = TypeVar("_T")
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 import polars as pl
 
 from market_data.model.data_types import DataType
-from market_data.quality.hours import DAY_US, instant_of
+from market_data.quality.hours import DAY_US, HOUR_US, HOURS, instant_of
 from market_data.vendor.metadata import Incident
 
 
@@ -84,7 +84,7 @@ class DayFacts:
 
     `silences` is, by data type, one row for each silence of each instrument (`instrument_key`, `start_us`, `end_us`,
     `ids_missing`, `has_contiguous_ids`); `visible` is, by data type, from how many seconds on an instrument would be
-    missed (`instrument_key`, `visible_from_seconds`).
+    missed in each hour (`instrument_key`, `hour`, `visible_from_seconds`).
     """
 
     venue: str
@@ -127,10 +127,7 @@ class Attributor:
         self._facts = facts
         self._data_type = data_type
         self._by_span: dict[tuple[int, int], Attribution | None] = {}
-        self._visible = {
-            kind: dict(frame.select("instrument_key", "visible_from_seconds").iter_rows())
-            for kind, frame in facts.visible.items()
-        }
+        self._visible = {kind: _by_hour(frame) for kind, frame in facts.visible.items()}
 
     def attribute(self, gap: Gap) -> Attribution:
         """Return the first cause whose rule holds."""
@@ -192,7 +189,7 @@ class Attributor:
 
     def _shared(self, gap: Gap) -> Attribution | None:
         silent = self._silent_in(self._data_type, gap)
-        missed = {key for key, seconds in self._visible[self._data_type].items() if _is_missed(seconds, gap)}
+        missed = self._missed_in(self._data_type, gap)
         together = missed & set(silent["instrument_key"]) | {gap.instrument_key}
         missed |= {gap.instrument_key}
         at_once = silent.filter(
@@ -221,8 +218,7 @@ class Attributor:
             lost = jumped["ids_missing"].sum()
             return f"trade ids jump in {jumped['instrument_key'].n_unique()} of them: {lost:,} trades were lost"
         # of those that trade seldom nothing is told by that they did not, or did
-        visible = self._visible.get(DataType.TRADES, {})
-        telling = {key for key in instruments if _is_missed(visible.get(key), gap)}
+        telling = instruments & self._missed_in(DataType.TRADES, gap)
         went_on = telling - set(silent["instrument_key"])
         if went_on:
             return f"trades of {len(went_on)} of them went on: the venue did not halt, rows of this type were lost"
@@ -232,11 +228,13 @@ class Attributor:
         return "no trade ids tell whether the venue halted or rows were lost"
 
     def _type_silent(self, gap: Gap) -> Attribution | None:
+        if gap.ids_missing == 0:
+            return None  # unbroken ids prove that no row of this one is lost
         heard = [
             data_type.value
-            for data_type, seconds in self._visible.items()
+            for data_type in self._visible
             if data_type is not self._data_type
-            and _is_missed(seconds.get(gap.instrument_key), gap)
+            and gap.instrument_key in self._missed_in(data_type, gap)
             and gap.instrument_key not in set(self._silent_in(data_type, gap)["instrument_key"])
         ]
         if not heard:
@@ -245,9 +243,26 @@ class Attributor:
         return Attribution(Cause.TYPE_SILENT, f"{', '.join(heard)} of the same instrument went on{ids}")
 
     def _thin_market(self, gap: Gap) -> Attribution | None:
+        if gap.ids_missing == 0:
+            return Attribution(Cause.THIN_MARKET, "trade ids go on unbroken: none was made, and none is lost")
         if not gap.ids_missing and gap.expected_rows < _THIN_ROWS and gap.score < _THIN_SCORE:
             return Attribution(Cause.THIN_MARKET, f"about {gap.expected_rows:.0f} rows were to be expected")
         return None
+
+    def _missed_in(self, data_type: DataType, gap: Gap) -> set[str]:
+        """Return the instruments that would be missed in a gap, by how they usually come in the hours it covers."""
+        start_us = self._facts.midnight_us
+        hours = range(max(0, (gap.start_us - start_us) // HOUR_US), min(HOURS, -(-(gap.end_us - start_us) // HOUR_US)))
+        missed = set()
+        for key, visible in self._visible.get(data_type, {}).items():
+            times = 0.0
+            for hour in hours:
+                begins = start_us + hour * HOUR_US
+                overlap = min(gap.end_us, begins + HOUR_US) - max(gap.start_us, begins)
+                times += overlap / 1e6 / visible[hour] if hour in visible else 0.0
+            if times >= 1:
+                missed.add(key)
+        return missed
 
     def _silent_in(self, data_type: DataType, gap: Gap) -> pl.DataFrame:
         """Return the silences of a data type that cover most of a gap."""
@@ -271,6 +286,10 @@ def _what_is_known(gap: Gap) -> str:
     return f"about {gap.expected_rows:,.0f} rows were to be expected, and nothing else that is held tells why none came"
 
 
-def _is_missed(visible_from_seconds: float | None, gap: Gap) -> bool:
-    """Whether an instrument whose silences are seen from so long on would be missed in a gap."""
-    return visible_from_seconds is not None and visible_from_seconds <= gap.seconds
+def _by_hour(visible: pl.DataFrame) -> dict[str, dict[int, float]]:
+    """Return from how many seconds on each instrument would be missed, by hour, where that is told."""
+    found: dict[str, dict[int, float]] = {}
+    rows = visible.select("instrument_key", "hour", "visible_from_seconds").drop_nulls().iter_rows()
+    for key, hour, seconds in rows:
+        found.setdefault(key, {})[hour] = seconds
+    return found

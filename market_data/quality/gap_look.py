@@ -12,11 +12,11 @@ from market_data.errors import LakeObjectMissing
 from market_data.lake.base import TickLake
 from market_data.lake.keys import day_of_rhythm, rhythm_key, rhythm_prefix
 from market_data.model.data_types import DataType
-from market_data.model.tick_file import DataTypeDay
+from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.quality.causes import Attributor, Cause, DayFacts, Gap, InstrumentFacts
-from market_data.quality.gap_table import GAPS_SCHEMA
+from market_data.quality.gap_table import GAPS_SCHEMA, JUDGED
 from market_data.quality.gaps import BASELINE_DAYS, find_gaps, usual_silences, visible_from
-from market_data.quality.hours import DAY_US, epoch_us, midnight_us, silences_of, with_learned_ids
+from market_data.quality.hours import DAY_US, HOUR_US, epoch_us, midnight_us, silences_of, with_learned_ids
 from market_data.quality.measure import find_lost, measure_rhythm, series_of
 from market_data.quality.rhythm_table import load_rhythm, load_rhythms, save_rhythm
 from market_data.receipts.receipt import Receipt
@@ -50,7 +50,6 @@ class GapLook:
             self._before[data_type] = load_rhythms(lake, [DataTypeDay(venue, data_type, it) for it in days])
         self._rhythm = {kind: with_learned_ids(frame, self._before[kind]) for kind, frame in self._rhythm.items()}
         self.days_before = {data_type: frame["day"].n_unique() for data_type, frame in self._before.items()}
-        self.series = {data_type: frame["instrument_key"].n_unique() for data_type, frame in self._rhythm.items()}
         self._usual = {
             data_type: usual_silences(frame, self._before[data_type], day) for data_type, frame in self._rhythm.items()
         }
@@ -84,8 +83,16 @@ class GapLook:
             seconds=(pl.col("end_us") - pl.col("start_us")) / 1e6,
             cause=pl.Series([item.cause.value for item in told], dtype=pl.String()),
             evidence=pl.Series([item.evidence for item in told], dtype=pl.String()),
-        ).join(self._visible[data_type].drop("basis"), on="instrument_key", how="left")
-        rows = [gaps.select(GAPS_SCHEMA.names()), self._ours_besides(facts, gaps), self._not_judged(data_type)]
+            hour=((pl.col("start_us") + pl.col("end_us")) // 2 - midnight_us(self._day)) // HOUR_US,
+        )
+        visible = self._visible[data_type].drop("basis").with_columns(pl.col("hour").cast(pl.Int64))
+        gaps = gaps.join(visible, on=["instrument_key", "hour"], how="left").drop("hour")
+        rows = [
+            gaps.select(GAPS_SCHEMA.names()),
+            self._ours_besides(facts, gaps),
+            self._not_judged(data_type),
+            self._waived(data_type),
+        ]
         return pl.concat(rows).sort("instrument_key", "start", "cause")
 
     def _facts_of(self, receipt: Receipt, rhythm: pl.DataFrame) -> DayFacts:
@@ -129,31 +136,65 @@ class GapLook:
                 end=_instant("end_us"),
                 seconds=(pl.col("end_us") - pl.col("start_us")) / 1e6,
             ),
-            Cause.OURS,
+            Cause.OURS.value,
         )
+
+    def visible_of(self, data_type: DataType) -> pl.DataFrame:
+        """Return one row for each series: from how long on its silences are seen in the quietest hour that is judged.
+
+        As `GAPS_SCHEMA`; `visible_from_seconds` is null where no hour is judged.
+        """
+        quietest = (
+            self._visible[data_type]
+            .group_by("instrument_key")
+            .agg(pl.col("visible_from_seconds").max(), pl.col("basis").drop_nulls().first())
+        )
+        waived = self._waived(data_type).select("instrument_key")
+        return _as_gaps(pl.concat([quietest, waived], how="diagonal"), JUDGED).sort("instrument_key")
+
+    def _waived(self, data_type: DataType) -> pl.DataFrame:
+        """Return the whole day of each instrument whose file a person has decided to do without."""
+        start = midnight_us(self._day)
+        rows = [
+            {"instrument_key": file.instrument_key, "evidence": f"its file is waived: {file.error}"}
+            for file in self._receipts[data_type].files
+            if file.outcome is Outcome.WAIVED and file.instrument_key is not None
+        ]
+        frame = pl.DataFrame(rows, schema={"instrument_key": pl.String(), "evidence": pl.String()})
+        day = {"start": start, "end": start + DAY_US}
+        edges = {name: pl.lit(value).cast(pl.Datetime("us", "UTC")) for name, value in day.items()}
+        return _as_gaps(frame.with_columns(**edges, seconds=pl.lit(DAY_US / 1e6)), Cause.UNKNOWN.value)
 
     def _not_judged(self, data_type: DataType) -> pl.DataFrame:
-        rows = self._rhythm[data_type].group_by("instrument_key").agg(pl.col("rows").sum())
-        quiet = (
-            self._visible[data_type].filter(pl.col("visible_from_seconds").is_null()).join(rows, on="instrument_key")
-        )
-        why = pl.format("{} rows a day: too few to tell a gap from a quiet market", pl.col("rows"))
+        """Return the hours of each instrument in which nothing can be told, those that follow each other as one."""
         start = midnight_us(self._day)
+        hours = self._visible[data_type].with_columns(is_quiet=pl.col("visible_from_seconds").is_null())
+        number = pl.col("is_quiet").rle_id().over("instrument_key")
+        runs = (
+            hours.with_columns(number=number)
+            .filter("is_quiet")
+            .group_by("instrument_key", "number")
+            .agg(pl.col("hour").min().cast(pl.Int64).alias("first"), pl.len().cast(pl.Int64).alias("hours"))
+        )
+        rows = self._rhythm[data_type].group_by("instrument_key").agg(pl.col("rows").sum())
+        quiet = runs.join(rows, on="instrument_key")
+        why = pl.format("{} rows that day: too few in these hours to tell a gap from a quiet market", pl.col("rows"))
+        since = pl.lit(start) + pl.col("first") * HOUR_US
         return _as_gaps(
             quiet.with_columns(
-                start=pl.lit(start).cast(pl.Datetime("us", "UTC")),
-                end=pl.lit(start + DAY_US).cast(pl.Datetime("us", "UTC")),
-                seconds=pl.lit(DAY_US / 1e6),
+                start=since.cast(pl.Datetime("us", "UTC")),
+                end=(since + pl.col("hours") * HOUR_US).cast(pl.Datetime("us", "UTC")),
+                seconds=pl.col("hours") * HOUR_US / 1e6,
                 evidence=why,
             ),
-            Cause.NOT_JUDGED,
+            Cause.NOT_JUDGED.value,
         )
 
 
-def _as_gaps(frame: pl.DataFrame, cause: Cause) -> pl.DataFrame:
+def _as_gaps(frame: pl.DataFrame, cause: str) -> pl.DataFrame:
     missing = [name for name in GAPS_SCHEMA if name not in frame.columns]
     nothing = [pl.lit(None, dtype=GAPS_SCHEMA[name]).alias(name) for name in missing]
-    whole = frame.with_columns(nothing).with_columns(pl.lit(cause.value).alias("cause"))
+    whole = frame.with_columns(nothing).with_columns(pl.lit(cause).alias("cause"))
     return whole.select(GAPS_SCHEMA.names()).cast(GAPS_SCHEMA)
 
 

@@ -1,7 +1,9 @@
 """The table of a unit's gaps in the lake.
 
-One row for each gap of each instrument, and one (`cause` = `not_judged`, the whole day) for each instrument too quiet
-to be judged; sorted by instrument key, then start. A grouped file is judged as one series for each object that is
+One row for each gap of each instrument, and one (`cause` = `not_judged`) for each run of hours of an instrument too
+quiet to be judged; sorted by instrument key, then start. Behind them one (`cause` = `judged`, no span) for each
+instrument that was looked at: from how long on its silences are seen, in the quietest of its hours that are judged. A
+grouped file is judged as one series for each object that is
 published of it: its key is then venue, instrument type and stem.
 """
 
@@ -45,17 +47,20 @@ def digest_of(texts: Iterable[str]) -> str:
     return content_id_of_bytes("\n".join(texts).encode())
 
 
+JUDGED = "judged"
 # A span of these causes lacks nothing: there was nothing to record, or nothing was traded.
 _NOTHING_LACKS = (Cause.NOT_TRADING.value, Cause.THIN_MARKET.value)
 
 
-def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, *, series: int, days_before: int) -> JudgedGaps:
-    """Write the gaps of a unit of so many series under the name of their content; return what its receipt says of them.
+def save_gaps(
+    lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, looked_at: pl.DataFrame, days_before: int
+) -> JudgedGaps:
+    """Write the gaps of a unit, and what was looked at, under the name of their content; return what its receipt says.
 
     What the receipt names already is left as it is; what is there and not named may be about to be deleted.
     """
     assert receipt.committed_at is not None  # noqa: S101  what is judged is published
-    data = _bytes_of(gaps)
+    data = _bytes_of(pl.concat([gaps, looked_at]))
     content_id = content_id_of_bytes(data)
     key = gaps_key(receipt.unit, content_id)
     former = receipt.gaps_in_force
@@ -63,26 +68,29 @@ def save_gaps(lake: TickLake, receipt: Receipt, gaps: pl.DataFrame, *, series: i
     crc32c = _crc32c_of(data)
     if stat is None or (stat.size_bytes, stat.crc32c) != (len(data), crc32c):
         lake.put_bytes(data, key, content_type=PARQUET_CONTENT)
-    not_judged = gaps.filter(pl.col("cause") == Cause.NOT_JUDGED.value).height
     seconds = seconds_by_cause(gaps)
-    missing = {cause: value for cause, value in seconds.items() if cause not in _NOTHING_LACKS}
+    nothing = seconds.get(Cause.NOT_TRADING.value, 0) + float(
+        gaps.filter(pl.col("cause") == Cause.NOT_JUDGED.value)["seconds"].sum()
+    )
     return JudgedGaps(
         of=receipt.committed_at,
         content_id=content_id,
         size_bytes=len(data),
         crc32c=crc32c,
-        gaps=gaps.height - not_judged,
-        not_judged=not_judged,
+        gaps=gaps.filter(pl.col("cause") != Cause.NOT_JUDGED.value).height,
+        not_judged=looked_at["visible_from_seconds"].null_count(),
         days_before=days_before,
-        judged_seconds=round((series - not_judged) * DAY_US / 1e6 - seconds.get(Cause.NOT_TRADING.value, 0), 6),
-        missing_seconds=round(sum(missing.values()), 6),
-        worst_cause=max(sorted(missing), key=missing.__getitem__, default=None),
+        judged_seconds=round(looked_at.height * DAY_US / 1e6 - nothing, 6),
+        missing={cause: round(value, 6) for cause, value in sorted(seconds.items()) if cause not in _NOTHING_LACKS},
         verifiable=former.verifiable if former else None,
     )
 
 
 def seconds_by_cause(gaps: pl.DataFrame) -> dict[str, float]:
-    """Return how long all spans of each cause are, of all instruments; a moment of one instrument counts once."""
+    """Return how long all spans of each cause are, of all instruments; a moment of one instrument counts once.
+
+    What is not judged is left out.
+    """
     spans = gaps.filter(pl.col("cause") != Cause.NOT_JUDGED.value).sort("instrument_key", "start", "end")
     counted_until = pl.col("end").cum_max().shift(1).over("instrument_key")
     added = pl.col("end") - pl.max_horizontal("start", counted_until)
@@ -92,6 +100,11 @@ def seconds_by_cause(gaps: pl.DataFrame) -> dict[str, float]:
 
 def load_gaps(lake: TickLake, unit: DataTypeDay, judged: JudgedGaps) -> pl.DataFrame:
     """Return the gaps that a receipt names; raises LakeError (permanent) where they are missing or damaged."""
+    return load_judged(lake, unit, judged).filter(pl.col("cause") != JUDGED)
+
+
+def load_judged(lake: TickLake, unit: DataTypeDay, judged: JudgedGaps) -> pl.DataFrame:
+    """Return the whole table, with a row for each series that was looked at; raises as `load_gaps`."""
     key = gaps_key(unit, judged.content_id)
     try:
         data, _ = lake.get_bytes(key)

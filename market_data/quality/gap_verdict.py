@@ -13,6 +13,7 @@ from market_data.quality.judge_gaps import JudgedUnit
 from market_data.ticks.rules import Rule
 
 _WORST = 20
+_DAY_SECONDS = 86_400
 _TOLD = tuple(cause for cause in Cause if cause is not Cause.NOT_JUDGED)
 
 
@@ -23,7 +24,8 @@ def verdict_of_gaps(judged: JudgedUnit, rules: Iterable[Rule]) -> Verdict:
     severity = {rule.name.removeprefix("gap_"): rule.severity for rule in rules}
     gaps = judged.gaps.filter(pl.col("cause") != Cause.NOT_JUDGED.value)
     concern = gaps.filter(pl.col("cause").is_in(list(severity)))
-    not_judged = judged.gaps.height - gaps.height
+    is_whole_day = (pl.col("cause") == Cause.NOT_JUDGED.value) & (pl.col("seconds") >= _DAY_SECONDS)
+    not_judged = judged.gaps.filter(is_whole_day)["instrument_key"].n_unique()
     counts = {
         f"gaps {cause.value.replace('_', ' ')}": gaps.filter(pl.col("cause") == cause.value).height for cause in _TOLD
     }

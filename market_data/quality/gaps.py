@@ -3,11 +3,12 @@
 The model. How long an instrument's longest silence of an hour usually is, is taken from the first of these that has
 enough hours: the same hour of the week and its neighbours over the four weeks before; the same hour of every day of
 these weeks; as a cold start, all hours of the day itself. Its logarithm has a median and a spread (1.4826 times the
-median absolute deviation, never less than that of arrivals at random). A silence is measured in such usual silences,
+median absolute deviation, never less than that of arrivals at random; of one day alone never less than its quiet hours
+differ from the median one, so that nights are no gaps). A silence is measured in such usual silences,
 hour by hour of those that it covers, each scaled by how active the venue was. The robust z of that number is its score;
 from `GAP_SCORE` on, and where `_FEWEST_EXPECTED` rows or more are missing, it is a gap. A jump of contiguous ids is one
-however short: it is no matter of probability. An instrument so quiet that hours without rows would be no gap is *not
-judged*: it is never called free of gaps.
+however short: it is no matter of probability. Hours so quiet that more of them without rows would be no gap are *not
+judged*: they are never called free of gaps.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ BASELINE_DAYS = 28
 GAP_SCORE = 5.0
 _LEAST_SPREAD = 0.22
 _MAD_TO_SPREAD = 1.4826
+# Of one day alone the quiet hours tell how much its rhythm changes, where they are more than a few.
+_TAIL, _TAIL_TO_SPREAD = 0.85, 1.0364
 _FEWEST_EXPECTED = 10.0
 # Three weeks of an hour and its two neighbours; three days of them.
 _FEWEST_SAMPLES = 9
@@ -102,25 +105,19 @@ def _cut(silences: pl.DataFrame, cuts: Mapping[str, Collection[int]] | None) -> 
 
 
 def visible_from(rhythm: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
-    """Return one row for each instrument, sorted: how long a silence must be in its median hour to be seen as a gap.
+    """Return one row for each instrument and hour, sorted: how long a silence must be then to be seen as a gap.
 
-    `visible_from_seconds` is null where there is nothing to judge by, or where it would be hours.
+    `visible_from_seconds` is null where there is nothing to judge by, or where it would be hours; in all hours of an
+    instrument of which it is so in most.
     """
     by_score = (pl.col("middle") + GAP_SCORE * pl.col("spread")).exp() / pl.col("activity") / 1e6
     by_rows = 3600 * _FEWEST_EXPECTED / (pl.col("usual_rows") * pl.col("activity"))
-    seconds = (
-        usual.with_columns(seconds=pl.max_horizontal(by_score, by_rows))
-        .group_by("instrument_key")
-        .agg(pl.col("seconds").median().alias("visible_from_seconds"), pl.col("basis").first())
-        .with_columns(
-            visible_from_seconds=pl.when(pl.col("visible_from_seconds") <= _LONGEST_VISIBLE_SECONDS).then(
-                "visible_from_seconds"
-            )
-        )
-    )
-    return (
-        rhythm.select("instrument_key").unique().join(seconds, on="instrument_key", how="left").sort("instrument_key")
-    )
+    seconds = pl.max_horizontal(by_score, by_rows)
+    is_seen = seconds <= _LONGEST_VISIBLE_SECONDS
+    known = usual.select(*_KEYS, "basis", pl.when(is_seen).then(seconds).alias("visible_from_seconds"))
+    hours = rhythm.select(_KEYS).unique().join(known, on=_KEYS, how="left")
+    is_judged = pl.col("visible_from_seconds").count().over("instrument_key") * 2 > HOURS
+    return hours.with_columns(pl.when(is_judged).then("visible_from_seconds")).sort(_KEYS)
 
 
 def usual_silences(rhythm: pl.DataFrame, before: pl.DataFrame, day: date) -> pl.DataFrame:
@@ -150,21 +147,24 @@ def _with_neighbours(before: pl.DataFrame) -> pl.DataFrame:
 def _every_hour(rhythm: pl.DataFrame) -> pl.DataFrame:
     """Return, for each hour, the samples of all hours of the day, of instruments that were active in enough of them."""
     is_active = (pl.col("rows") > 0).sum().over("instrument_key") >= _FEWEST_HOURS_OF_DAY
-    samples = rhythm.filter(is_active).select("instrument_key", "rows", "longest_us")
+    # an hour without rows is no sample of how they come, and what changes over the day cannot be told by one day
+    samples = rhythm.filter(is_active, pl.col("rows") > 0).select("instrument_key", "rows", "longest_us")
     hours = pl.DataFrame({"hour": list(range(HOURS))}, schema={"hour": pl.Int8()})
     return samples.join(hours, how="cross").select("instrument_key", "hour", "rows", "longest_us")
 
 
 def _usual_of(samples: pl.DataFrame, activity: pl.DataFrame, basis: str) -> pl.DataFrame:
     logarithm = pl.col("longest_us").cast(pl.Float64).log()
-    spread = (pl.col("logarithm") - pl.col("logarithm").median()).abs().median() * _MAD_TO_SPREAD
+    middle = pl.col("logarithm").median()
+    spread = (pl.col("logarithm") - middle).abs().median() * _MAD_TO_SPREAD
+    tail = (pl.col("logarithm").quantile(_TAIL, "linear") - middle) / _TAIL_TO_SPREAD
     return (
         samples.with_columns(logarithm=logarithm)
         .group_by(_KEYS)
         .agg(
             pl.len().alias("samples"),
             pl.col("logarithm").median().alias("middle"),
-            spread.clip(lower_bound=_LEAST_SPREAD).alias("spread"),
+            pl.max_horizontal(spread, tail if basis == BY_DAY else spread).clip(_LEAST_SPREAD).alias("spread"),
             pl.col("rows").cast(pl.Float64).median().alias("usual_rows"),
         )
         .filter(pl.col("samples") >= _FEWEST_SAMPLES)

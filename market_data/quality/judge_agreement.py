@@ -51,7 +51,8 @@ from market_data.receipts.receipt import EVIDENCE, IDS, NONE, SECOND_STREAM, Pub
 from market_data.receipts.store import load_receipt
 from market_data.ticks.rules import Finding, Rule
 
-_LIQUID_ROWS = 1_000
+_LIQUID_ROWS, _FEWEST_COMPARED = 1_000, 100
+_OF_BOOKS = {L2, TICKER, DataType.QUOTES, DataType.BOOK_SNAPSHOT_5, DataType.BOOK_SNAPSHOT_25}
 _FEW_DAYS = "too few of the days before were compared, or no rule asks for it"
 _FEW_WEEKDAYS = "too few of the same weekdays before were compared"
 _RULES = dict.fromkeys(DataType, AGREEMENT_RULES)
@@ -93,7 +94,7 @@ def judge_agreement(
         )
     for data_type, receipt in receipts.items():
         own = {symbol: found for (kind, symbol), found in findings.items() if kind is data_type}
-        _keep(lake, held[data_type], _with_findings(_with_evidence(receipt, table), own))
+        _keep(lake, held[data_type], _with_findings(_with_evidence(receipt, table, with_ids), own))
     return JudgedAgreement(venue, day, table, alone)
 
 
@@ -141,7 +142,7 @@ class _InstrumentLook:
         if end is not None:
             last = {"last_bid": end.bid, "last_ask": end.ask, "last_us": end.time_us}
             rows.append(_row(self.key, BOOK_END) | last)
-        has_stream = any(it.compared and it.data_types == (L2, TICKER) for it in compared)
+        has_stream = any(it.compared >= _FEWEST_COMPARED and it.data_types == (L2, TICKER) for it in compared)
         told = SECOND_STREAM if has_stream else IDS if self.has_ids else NONE
         return [*rows, _row(self.key, VERIFIABILITY) | {"told": told}]
 
@@ -236,15 +237,22 @@ def _keep(lake: TickLake, held: tuple[Receipt | None, int], judged: Receipt) -> 
         save_judged(lake, judged, generation, "it was judged")
 
 
-def _with_evidence(receipt: Receipt, table: pl.DataFrame) -> Receipt:
-    """Say in a receipt by what its instruments can be verified; what lies in grouped files by nothing."""
+def _with_evidence(receipt: Receipt, table: pl.DataFrame, with_ids: set[str]) -> Receipt:
+    """Say in a receipt by what its instruments' rows can be verified; what lies in grouped files by nothing.
+
+    Ids are those of trades, and say nothing of books; a second stream of best prices nothing of trades.
+    """
     gaps = receipt.gaps_in_force
     if gaps is None:
         return receipt
-    rows = table.filter(pl.col("comparison") == VERIFIABILITY).select("instrument_key", "told").iter_rows()
-    told: dict[str | None, str] = dict(rows)
-    found = Counter(told.get(item.instrument_key, NONE) for item in receipt.objects)
-    return receipt.changed(gaps=gaps.changed(verifiable={kind: found[kind] for kind in EVIDENCE}))
+    with_stream = table.filter(pl.col("comparison") == VERIFIABILITY, pl.col("told") == SECOND_STREAM)
+    kind, keys = NONE, set[str]()
+    if receipt.data_type is TRADES:
+        kind, keys = IDS, with_ids
+    elif receipt.data_type in _OF_BOOKS:
+        kind, keys = SECOND_STREAM, set(with_stream["instrument_key"])
+    found = Counter(kind if item.instrument_key in keys else NONE for item in receipt.objects)
+    return receipt.changed(gaps=gaps.changed(verifiable={it: found[it] for it in EVIDENCE}))
 
 
 def _with_findings(receipt: Receipt, findings: Mapping[str, list[Finding]]) -> Receipt:

@@ -68,8 +68,7 @@ def judge_gaps(
         gaps = look.gaps_of(data_type)
         receipt, generation = held[data_type]
         ensure_writable(receipt, lake.uri(receipt_key(unit)))
-        counts = {"series": look.series[data_type], "days_before": look.days_before[data_type]}
-        named = save_gaps(lake, receipt, gaps, **counts)
+        named = save_gaps(lake, receipt, gaps, look.visible_of(data_type), look.days_before[data_type])
         changed = _with_findings(receipt, gaps, tuple(rules[data_type])).changed(gaps=named)
         _keep(lake, receipt, generation, changed)
         judged.append(JudgedUnit(unit, gaps, look.days_before[data_type]))

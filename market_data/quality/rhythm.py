@@ -16,8 +16,9 @@ import polars as pl
 from market_data.quality.hours import DAY_US, HOUR_US, HOURS, LEAST_SILENCE_US, RHYTHM_SCHEMA, midnight_us
 from market_data.quality.ids import CONTIGUOUS_SHARE, FEWEST_IDS
 
-# The longest of an hour, by its start; gaps are among them, for they are long.
-KEPT_SILENCES = 16
+# The longest of an hour, by its start, and all that are long: an outage may come and go.
+KEPT_SILENCES, KEPT_LONG = 16, 120
+_LONG_US = 30_000_000
 # What lost rows however short, as long as so few jumps are among the steps that ids may be contiguous.
 KEPT_JUMPS = 256
 _FEW_JUMPS, _SHARE_OF_JUMPS = 100, 0.002
@@ -61,8 +62,11 @@ class RhythmMeter:
         hours = np.clip((times - self._start_us) // HOUR_US, 0, HOURS - 1)
         self._rows += np.bincount(hours, minlength=HOURS)
         jumps = self._jumps_of(batch["id"]) if "id" in batch.columns else np.full(len(times), _UNKNOWN)
+        if (np.diff(times) < 0).any():  # an error of its own, which makes no silence of rows that are there
+            order = np.argsort(times, kind="stable")
+            times, jumps = times[order], jumps[order]
         self._keep(np.concatenate(([self._last_us], times)), jumps)
-        self._last_us = int(times[-1])
+        self._last_us = max(self._last_us, int(times[-1]))
 
     def _jumps_of(self, ids: pl.Series) -> _Ints:
         """Return how many ids are missing before each row, `_UNKNOWN` where that cannot be told."""
@@ -116,7 +120,9 @@ class RhythmMeter:
 
 def _worst_of_each(hours: _Ints, lengths: _Ints, ids_missing: _Ints) -> _Ints:
     """Return where the longest silences of each hour are, and those that lost the most rows, in the order of time."""
-    longest = _largest_of_each(hours, lengths, KEPT_SILENCES)
+    longest = _largest_of_each(hours, lengths, KEPT_LONG)
+    shortest = _largest_of_each(hours, lengths, KEPT_SILENCES)
+    longest = np.union1d(longest[lengths[longest] >= _LONG_US], shortest)
     jumps = np.nonzero(ids_missing > 0)[0]
     return np.union1d(longest, jumps[_largest_of_each(hours[jumps], ids_missing[jumps], KEPT_JUMPS)])
 

@@ -5,7 +5,7 @@ scan_ticks("trades", venues="binance", base="BTC", start="2024-08-08", end="2024
 """
 
 from market_data.read.find import find_instruments
-from market_data.read.gaps import clean_intervals, gaps, verifiability
+from market_data.read.gaps import clean_intervals, gaps, verifiability, visible_from
 from market_data.read.scan import (
     IncompleteTicksWarning,
     NothingMatchesWarning,
@@ -27,5 +27,6 @@ __all__ = [
     "gaps",
     "scan_ticks",
     "verifiability",
+    "visible_from",
     "with_turnover",
 ]

@@ -17,7 +17,7 @@ from market_data.receipts.receipt import State
 
 NOT_RUN = "not run"
 _NOT_TAKEN = "not taken: "
-_NOT_REQUESTED = "not requested: "
+NOT_REQUESTED = "not requested: "
 _DELETED = "deleted on "
 _NAMED_FILES = 3  # fit a line
 _KNOWN_SEVERITIES = {"warn", "error"}
@@ -183,7 +183,7 @@ def describe_remedy(causes: Mapping[DataTypeDay, str]) -> str:
     """Return what can help: a run gives the same ticks again, so it heals no day whose ticks break a rule."""
     judged = [cause for cause in causes.values() if cause.startswith(_BROKEN)]
     choice = 'pass on_incomplete="skip" (leave them out) or "include"'
-    if all(cause.startswith(_NOT_REQUESTED) for cause in causes.values()):
+    if all(cause.startswith(NOT_REQUESTED) for cause in causes.values()):
         return (
             "Name what the venue lists (`find_instruments` knows), or, where the venues file leaves it out, take it in "
             f"there and run those days; or {choice}"
@@ -294,7 +294,7 @@ def _cause_of_instruments(
     groups = {file.instrument_type: file.outcome for file in relevant if file.is_group}
     held = {key: outcomes.get(key, groups.get(parse_instrument_key(key)[1])) for key in own}
     if missing := sorted(key for key, outcome in held.items() if outcome is None):
-        return f"{_NOT_REQUESTED}{', '.join(missing)} (not among the {unit.head.expected} files of the day)"
+        return f"{NOT_REQUESTED}{', '.join(missing)} (not among the {unit.head.expected} files of the day)"
     if absent := sorted(key for key, outcome in held.items() if outcome is Outcome.NOT_OFFERED):
         return f"not offered: {', '.join(absent)}"
     if relevant and all(file.outcome is Outcome.NOT_OFFERED for file in relevant):

@@ -39,6 +39,12 @@ def read_listed(
     return listed
 
 
+def read_listed_keys(lake: TickLake, venue: str, day: date) -> list[str]:
+    """Return what a venue listed on a day whose universe is in the lake."""
+    held = _list_held(lake, [(venue, day)])
+    return [key for frame in read_universes(lake, held, ("instrument_key",)) for key in frame["instrument_key"]]
+
+
 def _list_held(lake: TickLake, pairs: Iterable[tuple[str, date]]) -> dict[tuple[str, date], int]:
     wanted = set(pairs)
     if not wanted:

@@ -142,8 +142,8 @@ class JudgedGaps(Document):
     """The table of a unit's gaps in force; `of` is when what it is of was published: of another publication it is void.
 
     `days_before` is how many of the four weeks before were held to judge by. `judged_seconds` is the time that was
-    looked at, of all instruments together, `missing_seconds` the part of it that has no rows for a cause other than the
-    market's own, and `worst_cause` the one that most of that is of; None where an earlier version looked.
+    looked at, of all instruments together, `missing` the seconds without rows by their cause, other than the market's
+    own; None where an earlier version looked.
     `verifiable` counts instruments by `EVIDENCE`, once the data types were compared.
     """
 
@@ -155,8 +155,7 @@ class JudgedGaps(Document):
     not_judged: Count
     days_before: Count
     judged_seconds: float | None = None
-    missing_seconds: float | None = None
-    worst_cause: str | None = None
+    missing: Mapping[str, float] | None = None
     verifiable: Mapping[str, Count] | None = None
 
 

@@ -33,8 +33,7 @@ from market_data.model.tick_file import DataTypeDay, TickFile
 from market_data.quality.agreement import compare_day
 from market_data.quality.agreement_rules import AGREEMENT_RULES, RISE, SHIFT, judge_numbers, rise_over, shift_from
 from market_data.quality.gaps import find_gaps, usual_silences
-from market_data.quality.hours import DAY_US, midnight_us
-from market_data.quality.ids import missing_ids
+from market_data.quality.hours import DAY_US, midnight_us, with_learned_ids
 from market_data.quality.rhythm import RhythmMeter
 from market_data.ticks.decode import decode_tick_file
 from market_data.ticks.gzip import TickText
@@ -133,6 +132,7 @@ def _of_samples(rounds: int) -> Results:
                 PERPETUAL if symbol.endswith("PERP") else SPOT_PAIR,
                 {kind: _delay(frame) for kind, frame in sample.items()},
                 compared_numbers(sample),
+                _as_days_before(rhythm_of(sample[TRADES], date.fromisoformat(day)), date.fromisoformat(day)),
             )
             usual_finders = finders(sample, usual)
             alarms.append(usual_finders)
@@ -163,6 +163,7 @@ class Usual:
     instrument_type: str = SPOT_PAIR
     delays: Mapping[DataType, float] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
+    before: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def finders(frames: Frames, usual: Usual, *, has_ids: bool = True) -> set[str]:
@@ -175,12 +176,9 @@ def finders(frames: Frames, usual: Usual, *, has_ids: bool = True) -> set[str]:
         meter = TickMeter(kind)
         meter.add(frame)
         found |= {it.rule for it in judge_ticks(meter.stats(), usual.instrument_type, rules_for(kind, {}))}
-        if usual.messages is not None and _has_gap(kind, frame, usual.messages):
-            found.add("gap")
+        found |= _gaps(kind, frame, usual, has_ids=has_ids)
         shift = shift_from(_delay(frame), [usual.delays.get(kind, _DELAY_SECONDS)] * _DAYS_BEFORE) or 0.0
         found |= {it.rule for it in judge_numbers({f"median_delay_seconds{SHIFT}": shift}, {}, AGREEMENT_RULES)}
-    if has_ids and missing_ids(whole[TRADES]["id"]).height:
-        found.add("missing ids")
     for name, value in compared_numbers(whole).items():
         rise = rise_over(value, [usual.numbers.get(name, 0.0)] * _DAYS_BEFORE) or 0.0
         found |= {it.rule for it in judge_numbers({name: value, name + RISE: rise}, {}, AGREEMENT_RULES)}
@@ -240,24 +238,44 @@ def _is_refused(kind: DataType, frame: pl.DataFrame, day: date) -> bool:
     return False
 
 
-def _has_gap(kind: DataType, frame: pl.DataFrame, messages: int) -> bool:
-    meter = RhythmMeter(DAY)
+def _gaps(kind: DataType, frame: pl.DataFrame, usual: Usual, *, has_ids: bool) -> set[str]:
+    """Return what the look for gaps says, as the product looks: also jumps of ids that were contiguous before."""
+    rhythm = rhythm_of(frame, usual.day)
+    before = usual.before if usual.messages is None else _before(kind, usual.messages, has_ids=has_ids)
+    if kind is not TRADES and usual.messages is None:
+        return set()
+    rhythm = with_learned_ids(rhythm, before)
+    found = find_gaps(rhythm, usual_silences(rhythm, before, usual.day), usual.day)
+    nightly = (pl.col("start_us") == midnight_us(usual.day)) & (pl.col("end_us") - pl.col("start_us") <= _ROLLOVER_US)
+    has_jump = pl.col("ids_missing").fill_null(0) > 0
+    told = {"missing ids"} if not found.filter(has_jump).is_empty() else set()
+    if usual.messages is not None and not found.filter(~nightly & ~has_jump).is_empty():
+        told.add("gap")
+    return told
+
+
+def rhythm_of(frame: pl.DataFrame, day: date) -> pl.DataFrame:
+    """Return the rhythm of a day's rows."""
+    meter = RhythmMeter(day)
     meter.add(frame)
-    rhythm = meter.hours(KEY)
-    found = find_gaps(rhythm, usual_silences(rhythm, _before(kind, messages), DAY), DAY)
-    nightly = (pl.col("start_us") == midnight_us(DAY)) & (pl.col("end_us") - pl.col("start_us") <= _ROLLOVER_US)
-    return not found.filter(~nightly).is_empty()
+    return meter.hours(KEY)
+
+
+def _as_days_before(rhythm: pl.DataFrame, day: date) -> pl.DataFrame:
+    days = [day - timedelta(days=back) for back in range(1, _DAYS_BEFORE + 1)]
+    return pl.concat([rhythm.with_columns(pl.lit(it).alias("day")) for it in days])
 
 
 @cache
-def _before(kind: DataType, messages: int) -> pl.DataFrame:
+def _before(kind: DataType, messages: int, *, has_ids: bool) -> pl.DataFrame:
     """Return the rhythm of days before, whose rows come at random as often as on the day."""
     frames = []
     rows = messages // 2 if kind is TRADES else messages
     for back in range(1, _DAYS_BEFORE + 1):
         day = DAY - timedelta(days=back)
         times = np.sort(np.random.default_rng([back, rows]).integers(0, DAY_US, rows)) + midnight_us(day)
-        meter = RhythmMeter(day)
-        meter.add(pl.DataFrame({"local_timestamp": times.view("datetime64[us]")}))
-        frames.append(meter.hours(KEY).with_columns(pl.lit(day).alias("day")))
+        columns = {"local_timestamp": times.view("datetime64[us]")}
+        if kind is TRADES:
+            columns["id"] = (np.arange(rows) * (1 if has_ids else 7)).astype(str)
+        frames.append(rhythm_of(pl.DataFrame(columns), day).with_columns(pl.lit(day).alias("day")))
     return pl.concat(frames)

@@ -8,7 +8,7 @@ import pytest
 
 from market_data.quality import gaps
 from market_data.quality.gaps import BY_DAY, BY_WEEK, usual_silences
-from market_data.quality.hours import DAY_US, RHYTHM_SCHEMA, midnight_us
+from market_data.quality.hours import DAY_US, RHYTHM_SCHEMA, midnight_us, silences_of, with_learned_ids
 from market_data.quality.rhythm import RhythmMeter
 
 DAY = date(2024, 8, 8)
@@ -108,10 +108,10 @@ def test_an_hour_in_which_the_whole_venue_is_calm_is_no_gap_and_an_outage_of_all
 
 def test_who_is_too_quiet_is_not_judged() -> None:
     judged = visible_from(rhythm_of(arrivals(DAY, 50_000, 1), DAY), before_of(1, 0), DAY)
-    assert 15 < judged["visible_from_seconds"][0] < 60
+    assert judged["visible_from_seconds"].is_between(15, 60).all()
     for rows in (0, 3, 40):
         quiet = rhythm_of(arrivals(DAY, rows, 1), DAY)
-        assert visible_from(quiet, before_of(rows, 8), DAY)["visible_from_seconds"].to_list() == [None]
+        assert visible_from(quiet, before_of(rows, 8), DAY)["visible_from_seconds"].to_list() == [None] * 24
         assert find_gaps(quiet, before_of(rows, 8), DAY).is_empty()
 
 
@@ -134,3 +134,94 @@ def test_ids_tell_how_many_rows_are_missing_only_where_they_are_contiguous() -> 
             meter.add(part)
         found = find_gaps(meter.hours(KEY), before_of(1, 0), DAY)
         assert found["ids_missing"].to_list() == [int((~kept).sum()) if expected else None]
+
+
+def by_hour(rates: list[float], seed: int, day: date = DAY) -> np.ndarray:
+    """Return instants of a day with so many rows in each hour."""
+    rng = np.random.default_rng([seed, day.toordinal()])
+    drawn = [hour + rng.random(rng.poisson(rate)) for hour, rate in enumerate(rates)]
+    return np.sort(midnight_us(day) + (np.concatenate(drawn) * 3600 * 1e6).astype(np.int64))
+
+
+NIGHTLY = [60.0] * 9 + [3600.0] * 15
+
+
+def test_at_night_an_instrument_sees_no_shorter_silences_than_its_nights_have() -> None:
+    before = pl.concat(
+        rhythm_of(by_hour(NIGHTLY, 3, DAY - timedelta(days=back)), DAY - timedelta(days=back)).with_columns(
+            day=pl.lit(DAY - timedelta(days=back))
+        )
+        for back in range(1, 8)
+    )
+    seen = visible_from(rhythm_of(by_hour(NIGHTLY, 4), DAY), before, DAY)["visible_from_seconds"]
+    assert seen[1:8].min() > 300  # type: ignore[operator]
+    assert seen[10:23].max() < 60  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("night", [4, 9, 14])
+@pytest.mark.parametrize("times", [10, 30, 60])
+def test_nights_are_no_gaps_on_the_first_day_of_a_lake(night: int, times: int) -> None:
+    rates = [3600.0 / times] * night + [3600.0] * (24 - night)
+    for seed in range(4):
+        assert find_gaps(rhythm_of(by_hour(rates, seed), DAY), before_of(1, 0), DAY).is_empty()
+
+
+def test_an_outage_that_comes_and_goes_is_found_in_all_its_parts() -> None:
+    times = arrivals(DAY, 80_000, 1)
+    for part in range(40):
+        times = without(times, 3600 * 10 + 90 * part, 60)
+    found = find_gaps(rhythm_of(times, DAY), before_of(80_000, 5), DAY)
+    assert found.height == 40
+    assert int((found["end_us"] - found["start_us"]).sum()) == pytest.approx(40 * 60e6, rel=0.05)
+
+
+def test_a_row_out_of_order_makes_no_silence() -> None:
+    times = arrivals(DAY, 50_000, 1)
+    times[20_000], times[40_000] = times[40_000], times[20_000]
+    meter = RhythmMeter(DAY)
+    meter.add(pl.DataFrame({"local_timestamp": times.view("datetime64[us]")}))
+    silences = silences_of(meter.hours(KEY))
+    assert all(times[(times > start) & (times < end)].size == 0 for _, start, end, _ in silences.iter_rows())
+
+
+def with_ids(times: np.ndarray, ids: np.ndarray, day: date = DAY) -> pl.DataFrame:
+    meter = RhythmMeter(day)
+    frame = pl.DataFrame({"local_timestamp": times.view("datetime64[us]"), "id": ids.astype(str)})
+    for at in range(0, frame.height, 997):
+        meter.add(frame[at : at + 997])
+    return meter.hours(KEY)
+
+
+@pytest.mark.parametrize("rows", [150, 500, 5_000])
+@pytest.mark.parametrize("lost", [1, 3, 30])
+def test_a_jump_of_contiguous_ids_is_a_gap_however_short_and_on_however_few_rows(rows: int, lost: int) -> None:
+    """What was contiguous on the days before is so on a day that lost rows one by one."""
+    earlier = [DAY - timedelta(days=back) for back in range(1, 5)]
+    before = pl.concat(
+        with_ids(arrivals(day, rows, 1), np.arange(rows), day).with_columns(day=pl.lit(day)) for day in earlier
+    )
+    times = arrivals(DAY, rows, 1)
+    gone = np.random.default_rng([rows, lost]).choice(np.arange(1, rows - 1, 2), lost, replace=False)
+    kept = np.setdiff1d(np.arange(rows), gone)
+    rhythm = with_learned_ids(with_ids(times[kept], kept), before)
+    found = find_gaps(rhythm, before, DAY).filter(pl.col("ids_missing") > 0)
+    assert found["ids_missing"].sum() == lost
+    whole = with_learned_ids(with_ids(times, np.arange(rows)), before)
+    assert find_gaps(whole, before, DAY).is_empty()
+    midnight = midnight_us(DAY)
+    at_edge = (pl.col("start_us") == midnight) | (pl.col("end_us") == midnight + DAY_US)
+    # of the days beside nothing is known
+    assert silences_of(whole).filter(at_edge)["ids_missing"].drop_nulls().is_empty()
+    assert silences_of(whole).filter(~at_edge)["ids_missing"].null_count() == 0
+
+
+def test_silences_are_cut_where_an_instrument_ended_to_trade() -> None:
+    at = midnight_us(DAY) + 8 * 3600 * 10**6
+    times = arrivals(DAY, 20_000, 1)
+    times = times[times < at - 100 * 10**6]
+    rhythm, usual = rhythm_of(times, DAY), usual_silences(rhythm_of(times, DAY), before_of(20_000, 8), DAY)
+    (whole,) = gaps.find_gaps(rhythm, usual, DAY).to_dicts()
+    before, after = gaps.find_gaps(rhythm, usual, DAY, {KEY: [at]}).to_dicts()
+    assert (before["start_us"], before["end_us"], after["end_us"]) == (whole["start_us"], at, whole["end_us"])
+    assert after["start_us"] == at
+    assert before["expected_rows"] < 60 < after["expected_rows"]

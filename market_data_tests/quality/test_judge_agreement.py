@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from market_data.errors import TicksIncomplete
+from market_data.errors import LakeError, TicksIncomplete
+from market_data.ingest.deletion import Deleter
 from market_data.lake.base import PARQUET_CONTENT, TickLake
 from market_data.lake.keys import agreement_key, object_key
 from market_data.lake.open import open_lake
@@ -21,7 +22,7 @@ from market_data.quality.agreement_rules import AGREEMENT_RULE_NAMES
 from market_data.quality.agreement_table import VERIFIABILITY, JudgedAgreement, load_agreement
 from market_data.quality.agreement_verdict import verdict_of_agreement
 from market_data.quality.judge_agreement import judge_agreement
-from market_data.read import scan_ticks
+from market_data.read import scan_ticks, verifiability
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.universe.rules import Selection
@@ -107,6 +108,39 @@ def test_prices_of_another_scale_keep_readers_away_until_they_are_right(
     judge_agreement(lake, "BINANCE", TYPES, FIRST)
     assert findings(lake, TRADES, FIRST) == set()
     assert scan_ticks("trades", instruments=BTC, start=FIRST, end=SECOND, lake=lake).collect().height
+
+
+def test_a_damaged_object_is_told_by_its_name(lake: TickLake) -> None:
+    receipt, _ = load_receipt(lake, DataTypeDay("BINANCE", L2, FIRST))
+    assert receipt is not None
+    key = object_key(receipt.layouts[0], receipt.objects[0].name(receipt.unit))
+    lake.put_bytes(lake.get_bytes(key)[0][:-9], key, content_type=PARQUET_CONTENT)
+    with pytest.raises(LakeError, match=f"{key.rpartition('/')[2]}.*cannot be read.*run the day again"):
+        judge_agreement(lake, "BINANCE", TYPES, FIRST)
+
+
+def test_a_gap_of_one_stream_keeps_nobody_from_another(lake: TickLake) -> None:
+    """It is told as a gap; the last word of a stream that is silent disagrees with nothing."""
+    for data_type in (QUOTES, DataType.BOOK_TICKER):
+        receipt, _ = load_receipt(lake, DataTypeDay("BINANCE", data_type, FIRST))
+        assert receipt is not None
+        item = next(it for it in receipt.objects if it.instrument_key == BTC)
+        key = object_key(receipt.layouts[0], item.name(receipt.unit))
+        rows, sink = pl.read_parquet(io.BytesIO(lake.get_bytes(key)[0])), io.BytesIO()
+        rows.filter(~pl.col("local_timestamp").dt.hour().is_between(5, 8)).write_parquet(sink)
+        lake.put_bytes(sink.getvalue(), key, content_type=PARQUET_CONTENT)
+    judge_agreement(lake, "BINANCE", TYPES, FIRST)
+    assert findings(lake, L2, FIRST) <= {"quotes_unlike_book", "book_ticker_apart"}
+    scan_ticks("incremental_book_L2", instruments=BTC, start=FIRST, end=SECOND, lake=lake)
+
+
+def test_of_a_day_that_was_published_anew_nothing_is_verified(lake: TickLake, vendor: RunningSimulator) -> None:
+    judge_agreement(lake, "BINANCE", TYPES, FIRST)
+    assert verifiability(BTC, FIRST, SECOND, lake=lake)["evidence"].to_list() == ["second stream"]
+    unit = DataTypeDay("BINANCE", TRADES, FIRST)
+    Deleter(lake, "ops", "wrong").delete(unit, datetime(2026, 1, 1, tzinfo=UTC))
+    ingest_day(lake, vendor, "BINANCE", FIRST, SPOT)
+    assert verifiability(BTC, FIRST, SECOND, lake=lake).is_empty()
 
 
 def test_what_is_not_whole_is_left_alone_and_said_so(lake: TickLake) -> None:

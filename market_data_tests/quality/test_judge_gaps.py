@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,18 +13,18 @@ import pytest
 from market_data.errors import ConfigurationError, LakeError, TicksIncomplete
 from market_data.index.compact import compact_index
 from market_data.lake.base import PARQUET_CONTENT, TickLake
-from market_data.lake.keys import gaps_key, object_key, rhythm_key
+from market_data.lake.keys import gaps_key, object_key, raw_key, rhythm_key
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay
-from market_data.operate.coverage import VERIFIABLE, measure_coverage
+from market_data.operate.coverage import COVERAGE_SCHEMA, VERIFIABLE, describe_quality, measure_coverage
 from market_data.quality.causes import Cause
 from market_data.quality.gap_rules import GAP_RULES
 from market_data.quality.gap_table import GAPS_SCHEMA, seconds_by_cause
 from market_data.quality.gap_verdict import verdict_of_gaps
 from market_data.quality.judge_agreement import judge_agreement
 from market_data.quality.judge_gaps import judge_gaps
-from market_data.read import clean_intervals, gaps, scan_ticks, verifiability
+from market_data.read import NothingMatchesWarning, clean_intervals, gaps, scan_ticks, verifiability, visible_from
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.universe.rules import Selection
@@ -52,13 +52,17 @@ def lake(vendor: RunningSimulator, tmp_path: Path) -> TickLake:
 
 def take_rows_out(lake: TickLake, since: datetime, until: datetime) -> None:
     """Take rows out of the published quotes of BTC, as nobody should; the receipt goes on saying what was sent."""
+    change_quotes(lake, lambda rows: rows.filter(~pl.col("local_timestamp").is_between(since, until)))
+
+
+def change_quotes(lake: TickLake, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
     receipt, _ = load_receipt(lake, QUOTES)
     assert receipt is not None
     (item,) = [it for it in receipt.objects if it.instrument_key == BTC]
     key = object_key(receipt.layouts[0], item.name(QUOTES))
     rows = pl.read_parquet(io.BytesIO(lake.get_bytes(key)[0]))
     sink = io.BytesIO()
-    rows.filter(~pl.col("local_timestamp").is_between(since, until)).write_parquet(sink)
+    change(rows).write_parquet(sink)
     lake.put_bytes(sink.getvalue(), key, content_type=PARQUET_CONTENT)
     if lake.stat(rhythm_key(QUOTES)):
         lake.delete(rhythm_key(QUOTES))  # it would be kept as long as nothing is published anew
@@ -106,13 +110,30 @@ def test_clean_intervals_are_what_no_gap_is_in(lake: TickLake) -> None:
     judge_gaps(lake, "BINANCE", TYPES, DAY)
     (whole,) = clean_intervals(BTC, TYPES, start, end, lake=lake, allow=["vendor_rollover"]).rows()
     midnight = datetime(2024, 8, 8, tzinfo=UTC)
-    assert whole == (midnight, midnight + timedelta(days=1), 86_400.0)
+    assert whole[:3] == (midnight, midnight + timedelta(days=1), 86_400.0)
+    assert 0 < whole[3] < 3600  # shorter ones are not told from usual ones
+    assert whole[3] == visible_from(BTC, start, end, data_types=TYPES, lake=lake)["visible_from_seconds"].max()
     since = datetime(2024, 8, 8, 10, tzinfo=UTC)
     take_rows_out(lake, since, since + timedelta(hours=1))
     judge_gaps(lake, "BINANCE", TYPES, DAY)
     before, after = clean_intervals(BTC, TYPES, start, end, lake=lake, allow=["vendor_rollover"]).rows()
     assert before[1] <= since < since + timedelta(hours=1) <= after[0]
     assert clean_intervals(BTC, TYPES, start, end, min_length="20h", lake=lake, allow=["vendor_rollover"]).is_empty()
+    for cut in (since + timedelta(minutes=40), since + timedelta(minutes=20)):
+        # how long the gap is does not depend on where the question begins or ends
+        for window in ((cut, end), (start, cut)):
+            (found, *_) = clean_intervals(
+                BTC, TYPES, *window, lake=lake, allow=["vendor_rollover"], max_gap="30min", min_length="1s"
+            ).rows()
+            assert found[0] >= since + timedelta(hours=1) or found[1] <= since
+    nothing: list[str] = []
+    for keys, types in ((nothing, TYPES), ([BTC], nothing)):
+        with pytest.raises(ConfigurationError, match="at least one"):
+            clean_intervals(keys, types, start, end, lake=lake)
+        assert gaps(keys, start, end, data_types=types, lake=lake).is_empty()
+    with pytest.raises(ConfigurationError, match="longer than all days"):
+        clean_intervals(BTC, TYPES, start, end, min_length="9999999999999d", lake=lake)
+    assert gaps(BTC, "9999-12-30", datetime.max.replace(tzinfo=UTC), lake=lake)["cause"].to_list() == ["ours", "ours"]
     with pytest.raises(ConfigurationError, match="Known causes: ours"):
         clean_intervals(BTC, TYPES, start, end, lake=lake, allow=["weather"])
     with pytest.raises(ConfigurationError, match="max_gap is 'long'"):
@@ -133,7 +154,8 @@ def test_what_the_receipt_names_and_is_gone_is_told_with_the_remedy(lake: TickLa
 
 def test_of_days_and_instruments_that_are_not_held_the_reason_is_told(lake: TickLake) -> None:
     judge_gaps(lake, "BINANCE", TYPES, DAY)
-    found = gaps([BTC, "BINANCE:SPOT_PAIR:NOT-THERE"], DAY, DAY + timedelta(days=2), data_types="trades", lake=lake)
+    with pytest.warns(NothingMatchesWarning, match="NOT-THERE .near: "):
+        found = gaps([BTC, "BINANCE:SPOT_PAIR:NOT-THERE"], DAY, DAY + timedelta(days=2), data_types="trades", lake=lake)
     told = {(row["instrument_key"], row["start"].day): (row["cause"], row["evidence"]) for row in found.to_dicts()}
     assert told[BTC, 9] == ("ours", "not run")
     assert told["BINANCE:SPOT_PAIR:NOT-THERE", 8][0] == "not_trading"
@@ -153,17 +175,80 @@ def test_coverage_counts_the_same_seconds_and_evidence_as_the_tables(lake: TickL
             lacking = own.filter(~pl.col("cause").is_in(["not_trading", "thin_market"]))
             assert row["missing_seconds"] == pytest.approx(lacking["seconds"].sum())
             worst = lacking.group_by("cause").agg(pl.col("seconds").sum()).sort("seconds", descending=True)
-            assert row["worst_cause"] == next(iter(worst["cause"]), None)
+            assert describe_quality(pl.DataFrame([row], schema=COVERAGE_SCHEMA))[1] == next(iter(worst["cause"]), "")
             assert row["verifiable_by_none"] is None
-        assert rows[0]["worst_cause"] == "ours"
+        assert max(rows[0]["missing"], key=lambda it: it["seconds"])["cause"] == "ours"
         if not index_is_read:
             list(compact_index(lake))
     judge_agreement(lake, "BINANCE", TYPES, DAY)
     judge_gaps(lake, "BINANCE", TYPES, DAY)  # keeps what was found since
-    told = verifiability(keys, DAY, end, lake=lake)["evidence"].value_counts()
-    for row in measure_coverage(lake, wanted, [DAY]).to_dicts():
-        found = {kind: row[column] for kind, column in VERIFIABLE.items() if row[column]}
-        assert found == dict(told.iter_rows())
+    assert verifiability(keys, DAY, end, lake=lake)["evidence"].to_list() == ["ids", "ids"]
+    found = {row["data_type"]: row for row in measure_coverage(lake, wanted, [DAY]).to_dicts()}
+    for data_type, kind in (("trades", "ids"), ("quotes", "none")):  # ids of trades say nothing of quotes
+        assert {it: found[data_type][column] for it, column in VERIFIABLE.items() if found[data_type][column]} == {
+            kind: 2
+        }
+
+
+@pytest.mark.parametrize("step", [7, 97])
+def test_rows_lost_one_by_one_are_ours_too(lake: TickLake, step: int) -> None:
+    change_quotes(lake, lambda rows: rows.filter(pl.int_range(pl.len()) % step != 3))
+    (_, quotes) = judge_gaps(lake, "BINANCE", TYPES, DAY)
+    assert quotes.gaps is not None
+    assert BTC in set(quotes.gaps.filter(pl.col("cause") == "ours")["instrument_key"])
+    with pytest.raises(TicksIncomplete, match="are in the lake"):
+        scan_ticks("quotes", instruments=BTC, start=DAY, end=DAY + timedelta(days=1), lake=lake)
+
+
+def test_rows_too_many_are_ours_too(lake: TickLake) -> None:
+    change_quotes(lake, lambda rows: pl.concat([rows[:100], rows[50:]]))
+    (_, quotes) = judge_gaps(lake, "BINANCE", TYPES, DAY)
+    assert quotes.gaps is not None
+    assert "ours" in set(quotes.gaps["cause"])
+
+
+@pytest.mark.parametrize("spoil", ["cut", "gone"])
+def test_that_rows_are_ours_to_lack_is_said_though_the_vendors_bytes_are_spoilt_as_well(
+    lake: TickLake, spoil: str
+) -> None:
+    change_quotes(lake, lambda rows: rows[200:])
+    key = raw_key(QUOTES, "BTCUSDT")
+    data, _ = lake.get_bytes(key)
+    if spoil == "gone":
+        lake.delete(key)
+    else:
+        lake.put_bytes(data[: len(data) // 2], key)
+    (_, quotes) = judge_gaps(lake, "BINANCE", TYPES, DAY)
+    assert quotes.gaps is not None
+    ours = quotes.gaps.filter(pl.col("cause") == "ours").sort("seconds").to_dicts()[-1]
+    assert ours["seconds"] == 86_400
+    assert "cannot be told" in ours["evidence"]
+
+
+def test_a_published_object_that_is_damaged_is_told_by_its_name(lake: TickLake) -> None:
+    receipt, _ = load_receipt(lake, QUOTES)
+    assert receipt is not None
+    key = object_key(receipt.layouts[0], receipt.objects[0].name(QUOTES))
+    lake.put_bytes(lake.get_bytes(key)[0][:-9], key, content_type=PARQUET_CONTENT)
+    with pytest.raises(LakeError, match=f"{key.rpartition('/')[2]}.*cannot be read.*run the day again"):
+        judge_gaps(lake, "BINANCE", TYPES, DAY)
+
+
+def test_a_table_of_gaps_that_is_damaged_is_made_again_by_the_next_look(lake: TickLake) -> None:
+    """One of the same size is no better."""
+    judge_gaps(lake, "BINANCE", TYPES, DAY)
+    receipt, _ = load_receipt(lake, QUOTES)
+    assert receipt is not None
+    assert receipt.gaps is not None
+    key = gaps_key(QUOTES, receipt.gaps.content_id)
+    data, _ = lake.get_bytes(key)
+    lake.put_bytes(data[:40] + bytes(40) + data[80:], key)
+    with pytest.raises(LakeError, match="run the job `recheck`"):
+        gaps(BTC, DAY, DAY + timedelta(days=1), lake=lake)
+    judge_gaps(lake, "BINANCE", TYPES, DAY)
+    assert lake.get_bytes(key)[0] == data
+    assert load_receipt(lake, QUOTES)[0] == receipt
+    gaps(BTC, DAY, DAY + timedelta(days=1), lake=lake)
 
 
 def test_a_moment_of_two_causes_counts_once() -> None:
