@@ -46,7 +46,7 @@ def _stretches(first: date, last: date) -> Iterator[tuple[str, str]]:
         yield universe_day_prefix(first), end
         return
     while first <= last:
-        following = min(first + timedelta(days=_DAYS_A_STRETCH), last + timedelta(days=1))
+        following = first + timedelta(days=min(_DAYS_A_STRETCH, (last - first).days + 1))
         yield universe_day_prefix(first), universe_day_prefix(following)
         first = following
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import time
 
 import polars as pl
 
@@ -51,7 +52,9 @@ def describe_spans(gaps: pl.DataFrame) -> str:
     many = "1 gap"
     if gaps.height > 1:
         many = f"{gaps.height} gaps, {describe_seconds(float(gaps['seconds'].sum()))} in all, longest"
-    span = f"{longest['start']:%H:%M:%S} to {longest['end']:%H:%M:%S}"
+    end = longest["end"]
+    until = "24:00:00" if end.date() > longest["start"].date() and end.time() == time() else f"{end:%H:%M:%S}"
+    span = f"{longest['start']:%H:%M:%S} to {until}"
     return f"{many} {span} ({describe_seconds(longest['seconds'])}): {longest['evidence']}"
 
 
