@@ -15,8 +15,16 @@ from market_data.model.data_types import DataType
 from market_data.model.tick_file import DataTypeDay, Outcome
 from market_data.quality.causes import Attributor, Cause, DayFacts, Gap, InstrumentFacts
 from market_data.quality.gap_table import GAPS_SCHEMA, JUDGED
-from market_data.quality.gaps import BASELINE_DAYS, find_gaps, usual_silences, visible_from
-from market_data.quality.hours import DAY_US, HOUR_US, epoch_us, midnight_us, silences_of, with_learned_ids
+from market_data.quality.gaps import BASELINE_DAYS, Edges, find_gaps, usual_silences, visible_from
+from market_data.quality.hours import (
+    DAY_US,
+    HOUR_US,
+    RHYTHM_SCHEMA,
+    epoch_us,
+    midnight_us,
+    silences_of,
+    with_learned_ids,
+)
 from market_data.quality.measure import find_lost, measure_rhythm, series_of
 from market_data.quality.rhythm_table import load_rhythm, load_rhythms, save_rhythm
 from market_data.receipts.receipt import Receipt
@@ -56,6 +64,7 @@ class GapLook:
         self._visible = {
             data_type: visible_from(frame, self._usual[data_type]) for data_type, frame in self._rhythm.items()
         }
+        self._edges = {data_type: _edges_of(lake, receipt.unit) for data_type, receipt in receipts.items()}
         self._facts = DayFacts(
             venue=venue,
             midnight_us=midnight_us(day),
@@ -74,7 +83,8 @@ class GapLook:
             key: [epoch_us(it) for it in (own.trades_from, own.trades_until) if it is not None]
             for key, own in facts.instruments.items()
         }
-        found = find_gaps(rhythm, self._usual[data_type], self._day, {key: at for key, at in cuts.items() if at})
+        edges = replace(self._edges[data_type], cuts={key: at for key, at in cuts.items() if at})
+        found = find_gaps(rhythm, self._usual[data_type], self._day, edges)
         attributor = Attributor(facts, data_type)
         told = [attributor.attribute(Gap(*row[:6])) for row in found.iter_rows()]
         gaps = found.with_columns(
@@ -210,6 +220,25 @@ def _rhythm_of(lake: TickLake, receipt: Receipt) -> pl.DataFrame:
     measured = measure_rhythm(lake, receipt)
     save_rhythm(lake, receipt.unit, receipt.committed_at, measured)
     return measured
+
+
+def _edges_of(lake: TickLake, unit: DataTypeDay) -> Edges:
+    """Return for how long instruments were silent at both midnights, where the days beside are held and measured."""
+    start = midnight_us(unit.day)
+    end = start + DAY_US
+    before = _silences_on(lake, unit, -1).filter(pl.col("end_us") == start)
+    after = _silences_on(lake, unit, 1).filter(pl.col("start_us") == end)
+    return Edges(
+        silent_before={key: start - since for key, since in before.select("instrument_key", "start_us").iter_rows()},
+        silent_after={key: until - end for key, until in after.select("instrument_key", "end_us").iter_rows()},
+    )
+
+
+def _silences_on(lake: TickLake, unit: DataTypeDay, days_later: int) -> pl.DataFrame:
+    is_held = date.min < unit.day < date.max
+    day = unit.day + timedelta(days=days_later) if is_held else unit.day
+    rhythm = load_rhythm(lake, DataTypeDay(unit.venue, unit.data_type, day), None) if is_held else None
+    return silences_of(pl.DataFrame(schema=RHYTHM_SCHEMA) if rhythm is None else rhythm)
 
 
 def _incidents(lake: TickLake, venue: str) -> tuple[Incident, ...]:

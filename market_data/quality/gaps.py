@@ -14,12 +14,13 @@ judged*: they are never called free of gaps.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 
 import polars as pl
 
-from market_data.quality.hours import HOUR_US, HOURS, midnight_us, silences_of
+from market_data.quality.hours import DAY_US, HOUR_US, HOURS, midnight_us, silences_of
 
 BASELINE_DAYS = 28
 GAP_SCORE = 5.0
@@ -57,16 +58,26 @@ FOUND_SCHEMA = pl.Schema(
 _USUAL = ["instrument_key", "hour", "middle", "spread", "usual_rows", "activity", "basis"]
 
 
-def find_gaps(
-    rhythm: pl.DataFrame, usual: pl.DataFrame, day: date, cuts: Mapping[str, Collection[int]] | None = None
-) -> pl.DataFrame:
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What is known besides a day's silences, by instrument key.
+
+    `cuts`: instants (us) at which it began or ended to trade; what lies before and after is judged for itself.
+    `silent_before`, `silent_after`: for how long (us) it was silent up to midnight, and from the next one on.
+    """
+
+    cuts: Mapping[str, Collection[int]] = field(default_factory=dict)
+    silent_before: Mapping[str, int] = field(default_factory=dict)
+    silent_after: Mapping[str, int] = field(default_factory=dict)
+
+
+def find_gaps(rhythm: pl.DataFrame, usual: pl.DataFrame, day: date, edges: Edges | None = None) -> pl.DataFrame:
     """Return the gaps of a day as `FOUND_SCHEMA`, by what is usual (`usual_silences`).
 
-    Silences are cut at the instants of `cuts` (us, by instrument key), at which it began or ended to trade: what lies
-    before and after is judged for itself.
+    A silence over midnight is as improbable as the whole of it; its part of this day is returned.
     """
-    start_us = midnight_us(day)
-    silences = _cut(silences_of(rhythm), cuts)
+    start_us, edges = midnight_us(day), edges or Edges()
+    silences = _beyond(_cut(silences_of(rhythm), edges.cuts), edges, start_us)
     first, last = ((pl.col(name) - start_us) // HOUR_US for name in ("start_us", "until"))
     covered = (
         silences.with_columns(until=pl.col("end_us") - 1)
@@ -77,23 +88,45 @@ def find_gaps(
     )
     hour_start = start_us + pl.col("hour").cast(pl.Int64) * HOUR_US
     overlap = pl.min_horizontal("end_us", hour_start + HOUR_US) - pl.max_horizontal("start_us", hour_start)
-    active = overlap * pl.col("activity")  # of who is not known nothing is to be expected
+    activity = pl.col("activity")  # of who is not known nothing is to be expected
+    is_first, is_last = pl.col("hour") == 0, pl.col("hour") == HOURS - 1
+    beyond = pl.when(is_first).then("before_us").otherwise(0) + pl.when(is_last).then("after_us").otherwise(0)
+    expected = pl.col("usual_rows") / HOUR_US * activity
     scored = (
-        covered.with_columns(times=active / pl.col("middle").exp(), expected=active * pl.col("usual_rows") / HOUR_US)
+        covered.with_columns(
+            times=(overlap + beyond) * activity / pl.col("middle").exp(),
+            expected=overlap * expected,
+            expected_in_all=(overlap + beyond) * expected,
+        )
         .group_by("instrument_key", "start_us", "end_us")
         .agg(
             pl.col("ids_missing").first(),
             pl.col("expected").sum().alias("expected_rows"),
+            pl.col("expected_in_all").sum(),
             (pl.col("times").sum().log() / pl.col("spread").mean()).fill_null(0.0).clip(0.0).alias("score"),
             pl.col("basis").first().fill_null(BY_IDS),
         )
     )
-    is_improbable = (pl.col("score") >= GAP_SCORE) & (pl.col("expected_rows") >= _FEWEST_EXPECTED)
+    is_improbable = (pl.col("score") >= GAP_SCORE) & (pl.col("expected_in_all") >= _FEWEST_EXPECTED)
     gaps = scored.filter(is_improbable | (pl.col("ids_missing") > 0))
     return gaps.select(FOUND_SCHEMA.names()).cast(FOUND_SCHEMA).sort("instrument_key", "start_us")
 
 
-def _cut(silences: pl.DataFrame, cuts: Mapping[str, Collection[int]] | None) -> pl.DataFrame:
+def _beyond(silences: pl.DataFrame, edges: Edges, start_us: int) -> pl.DataFrame:
+    """Add for how long each silence had begun before the day, and goes on after it."""
+    key = pl.col("instrument_key")
+
+    def of(known: Mapping[str, int], is_at_edge: pl.Expr) -> pl.Expr:
+        told = key.replace_strict(dict(known), default=0, return_dtype=pl.Int64()) if known else pl.lit(0, pl.Int64())
+        return pl.when(is_at_edge).then(told).otherwise(0)
+
+    return silences.with_columns(
+        before_us=of(edges.silent_before, pl.col("start_us") == start_us),
+        after_us=of(edges.silent_after, pl.col("end_us") == start_us + DAY_US),
+    )
+
+
+def _cut(silences: pl.DataFrame, cuts: Mapping[str, Collection[int]]) -> pl.DataFrame:
     if not cuts:
         return silences
     rows = []

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from market_data.quality import gaps
-from market_data.quality.gaps import BY_DAY, BY_WEEK, usual_silences
+from market_data.quality.gaps import BY_DAY, BY_WEEK, Edges, usual_silences
 from market_data.quality.hours import DAY_US, RHYTHM_SCHEMA, midnight_us, silences_of, with_learned_ids
 from market_data.quality.rhythm import RhythmMeter
 
@@ -221,7 +221,22 @@ def test_silences_are_cut_where_an_instrument_ended_to_trade() -> None:
     times = times[times < at - 100 * 10**6]
     rhythm, usual = rhythm_of(times, DAY), usual_silences(rhythm_of(times, DAY), before_of(20_000, 8), DAY)
     (whole,) = gaps.find_gaps(rhythm, usual, DAY).to_dicts()
-    before, after = gaps.find_gaps(rhythm, usual, DAY, {KEY: [at]}).to_dicts()
+    before, after = gaps.find_gaps(rhythm, usual, DAY, Edges(cuts={KEY: [at]})).to_dicts()
     assert (before["start_us"], before["end_us"], after["end_us"]) == (whole["start_us"], at, whole["end_us"])
     assert after["start_us"] == at
     assert before["expected_rows"] < 60 < after["expected_rows"]
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_silence_over_midnight_is_judged_as_a_whole(*, at_end: bool) -> None:
+    times, before = arrivals(DAY, 20_000, 2), before_of(20_000, 8)
+    half = 60 * 10**6  # too short for itself
+    start, end = midnight_us(DAY), midnight_us(DAY) + DAY_US
+    kept = times[times < end - half] if at_end else times[times > start + half]
+    rhythm = rhythm_of(kept, DAY)
+    usual = usual_silences(rhythm, before, DAY)
+    assert gaps.find_gaps(rhythm, usual, DAY).is_empty()
+    edges = Edges(silent_after={KEY: half}) if at_end else Edges(silent_before={KEY: half})
+    (found,) = gaps.find_gaps(rhythm, usual, DAY, edges).to_dicts()
+    assert (found["end_us"] == end) if at_end else (found["start_us"] == start)
+    assert 60 <= (found["end_us"] - found["start_us"]) / 1e6 < 90
