@@ -58,6 +58,7 @@ from market_data.vendor.client import TardisClient
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
+NOTHING_RUN = "None of this was run in this lake. Is it the one you mean (MARKET_DATA_LAKE_URL)?"
 _NEWEST = " [default: yesterday (UTC), or the venues file's end_date]"
 
 
@@ -109,7 +110,7 @@ def coverage_command(
     console.print(describe_coverage_totals(summary), highlight=False)
     console.print(describe_lacking(frame), highlight=False)
     if (frame["state"] == NOT_RUN).all():
-        console.print("None of this was run in this lake. Is it the one you mean (MARKET_DATA_LAKE_URL)?")
+        console.print(NOTHING_RUN)
     print_some(console, list(describe_gaps(frame)), "Not complete:")
     print_some(console, list(describe_waivers(frame)), "Waived files:")
 

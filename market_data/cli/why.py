@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 import click
 import polars as pl
 
-from market_data.cli.commands import choose_days, json_option, range_options
+from market_data.cli.commands import NOTHING_RUN, choose_days, json_option, range_options
 from market_data.cli.fitted_table import Column, FittedTable
 from market_data.cli.tables import make_console
 from market_data.lake.open import open_lake
@@ -17,6 +17,7 @@ from market_data.quality.causes import Cause
 from market_data.quality.gap_rules import describe_seconds
 from market_data.read import NothingMatchesWarning, gaps, verifiability, visible_from
 from market_data.read.arguments import to_instrument_key
+from market_data.read.completeness import NOT_RUN
 from market_data.settings.environment import load_settings
 
 _SHOWN = 200
@@ -59,6 +60,8 @@ def why_command(
         console.print(spans_table(shown.head(_SHOWN)))
     if shown.height > _SHOWN:
         console.print(f"... and {shown.height - _SHOWN:,} more: fewer days, or --json", highlight=False)
+    if not found.is_empty() and (found["evidence"] == NOT_RUN).all():
+        console.print(NOTHING_RUN)
     seen = visible_from(*asked, data_types=data_types or None, lake=lake)
     told = describe_spans(found, shown, len(days))
     known = verifiability(*asked, lake=lake)

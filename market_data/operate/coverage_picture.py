@@ -36,7 +36,8 @@ _COLOURS = {
 _INK, _QUIET_INK, _PAPER = "#1d2330", "#6b7280", "#ffffff"
 _INK_SHADES = 12
 _MARGIN, _LINE, _INDENT, _VENUE_GAP, _GAP = 12, 16, 12, 8, 12
-_CHART_WIDTH, _WIDEST_CELL, _NARROWEST_CELL_WITH_GAP = 720, 24, 4
+# with its texts it fits the dialog in which Dagster shows it; a month is 31 of the widest cells
+_CHART_WIDTH, _WIDEST_CELL, _NARROWEST_CELL_WITH_GAP = 434, 14, 4
 _NARROWEST_PICTURE = 720
 _MOST_ROWS = 240
 

@@ -21,7 +21,7 @@ from market_data.operate.coverage_picture import LARGEST_PICTURE_BYTES, draw_cov
 from market_data.operate.coverage_sketch import sketch_coverage
 
 COMPLETE, IDLE, INCOMPLETE, REPLACING, NOT_RUN = "#2a8c82", "#b9ded9", "#d1495b", "#edae49", "#d9dce1"
-CELL_PIXELS = 23 * 13  # one of the widest cells
+CELL_PIXELS = 13 * 13  # one of the widest cells
 LEGEND_PIXELS = 11 * 11
 FIRST = date(2024, 8, 8)
 
@@ -85,7 +85,7 @@ def test_the_picture_is_a_png_below_100_kb_however_much_there_is(venues: int, da
     assert len(picture) < LARGEST_PICTURE_BYTES == 100_000
     image = Image.open(io.BytesIO(picture))
     assert image.format == "PNG"
-    assert image.width <= 1200
+    assert image.width <= 1000
 
 
 def test_where_days_share_a_column_the_worst_of_them_shows() -> None:
