@@ -43,8 +43,9 @@ def compare_command(
 ) -> None:
     """Hold the trades of the lake against the exchange's own public files, or against their own ids.
 
-    Exit code 0: they agree, or cannot be compared (it says so); 1: they differ by more than one in 100,000, or more
-    than 50 in a row; 2: asked for wrongly.
+    Exit code 0: they agree, or cannot be compared (it says so); 1: one of both lacks more than one trade in 100,000, or
+    more than 50 in a row, or has other values, or ids are missing, or our day may not be read; 2: asked for wrongly, or
+    a file is damaged.
     """
     if by_ids == (source is not None) or (source is not None) != (files is not None):
         raise click.UsageError("give --with binance-public --files DIRECTORY, or --ids")
@@ -55,7 +56,7 @@ def compare_command(
     if as_json:
         click.echo(found.write_json())
     else:
-        _print(found, by_ids=by_ids)
+        _print(found, parse_venue(venue), by_ids=by_ids)
     raise SystemExit(1 if (found["verdict"] == DIFFER).any() else 0)
 
 
@@ -75,16 +76,19 @@ def _compare(
     return compare_with_binance(lake, files, venue, days=days, keys=keys)
 
 
-def _print(found: pl.DataFrame, *, by_ids: bool) -> None:
+def _print(found: pl.DataFrame, venue: str, *, by_ids: bool) -> None:
     console = make_console()
     if found.is_empty():
-        console.print("Nothing to compare: the lake holds no trades of this venue on these days.")
+        who = "the lake holds no" if by_ids else "neither the files nor the lake hold"
+        console.print(f"Nothing to compare: {who} trades of {venue} on these days.", highlight=False)
         return
     console.print(_ids_table(found) if by_ids else _compared_table(found))
     for row in found.filter(pl.col("verdict") == DIFFER).iter_rows(named=True):
-        lines = row["ranges"] if by_ids else row["spans"]
-        subject = row["instrument_key"] or row["symbol"]
-        print_some(console, lines, f"{subject} {row['day']} lacks:")
+        subject = f"{row['instrument_key'] or row['symbol']} {row['day']}"
+        if by_ids:
+            print_some(console, row["ranges"], f"{subject} lacks the ids:")
+        else:
+            print_some(console, row["spans"], f"{subject}, held against {row['source']}:")
     for line in _conclude(found, by_ids=by_ids):
         console.print(line, highlight=False, markup=False)
 
@@ -115,17 +119,19 @@ def _ids_table(found: pl.DataFrame) -> FittedTable:
             Column("instrument", is_kept=True),
             Column("day", is_kept=True),
             Column("verdict", is_kept=True),
-            Column("missing", "right", is_kept=True),
+            Column("what", is_prose=True, is_kept=True),
+            Column("missing", "right"),
             Column("trades", "right"),
             Column("steps of one", "right"),
         ]
     )
     for row in found.iter_rows(named=True):
         share = "" if row["contiguous_share"] is None else f"{row['contiguous_share']:.3%}"
-        words = {AGREE: "complete", DIFFER: "ids are missing"}
+        words = {AGREE: "complete" if row["edges_known"] else "complete within", DIFFER: "ids are missing"}
         missing = "" if row["missing"] is None else f"{row['missing']:,}"
         verdict = words.get(row["verdict"], "not judged")
-        table.add_row(row["instrument_key"], str(row["day"]), verdict, missing, f"{row['trades']:,}", share)
+        trades = f"{row['trades']:,}"
+        table.add_row(row["instrument_key"], str(row["day"]), verdict, row["told"], missing, trades, share)
     return table
 
 
@@ -133,7 +139,15 @@ def _conclude(found: pl.DataFrame, *, by_ids: bool) -> list[str]:
     many = {word: (found["verdict"] == word).sum() for word in (AGREE, DIFFER)}
     rest = found.height - sum(many.values())
     if by_ids:
-        lines = [f"{many[AGREE]} proven complete by their ids, {many[DIFFER]} with missing ids, {rest} not judged."]
+        within = found.filter(pl.col("verdict") == AGREE, ~pl.col("edges_known")).height
+        told = f"{many[AGREE] - within} proven complete by their ids, "
+        told += f"{within} between their first and last trade alone, " if within else ""
+        lines = [f"{told}{many[DIFFER]} with missing ids, {rest} not judged."]
+        if within:
+            lines.append(
+                "What was before the first trade, or after the last, is not known where the day beside is not held, or "
+                "its ids are another count."
+            )
         return lines + (["Ids that do not rise by one prove nothing: compare with a second source."] if rest else [])
     lines = [f"{many[AGREE]} agree, {many[DIFFER]} differ, {rest} not compared."]
     if many[DIFFER]:
