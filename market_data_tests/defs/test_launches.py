@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.scheduler.instigation import InstigatorTick
+from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
 from market_data.lake.keys import object_key
 from market_data.lake.open import open_lake
@@ -64,6 +64,13 @@ class Deployment:
         wait_until(
             lambda: sum(tick.timestamp > since for tick in self.ticks(sensor)) >= count,
             f"{sensor} has looked {count} more times",
+        )
+
+    def wait_for_its_last_look(self, sensor: str) -> None:
+        """Wait until a sensor that was switched off does not look any more: it may be about to launch."""
+        wait_until(
+            lambda: all(tick.status is not TickStatus.STARTED for tick in self.ticks(sensor)),
+            f"{sensor} does not look any more",
         )
 
     def ticks(self, sensor: str) -> list[InstigatorTick]:
@@ -249,6 +256,7 @@ def test_a_backfill_of_several_days_is_one_run_that_shows_each_of_them_and_the_s
     faults = {"match": BTC.format(day=HISTORY[1]), "attempts": "1-5", "action": "status", "code": 503}
     deployment.simulator.set_faults([faults])
     house.switch("Sensor", "failed_venue_days", is_on=False)
+    deployment.wait_for_its_last_look("failed_venue_days")
     assert house.backfill([*(f"binance/{key}" for key in keys), "universe"], days) == "COMPLETED_FAILED"
     own = frozenset(dg.AssetKey(["binance", *key.split("/")]) for key in keys)
     runs = house.instance.get_runs()
@@ -261,7 +269,9 @@ def test_a_backfill_of_several_days_is_one_run_that_shows_each_of_them_and_the_s
     done = "MATERIALIZED"
     for key in keys:
         expected = [done, done if key == "instruments" else "FAILED", done]
-        assert house.asset_statuses_in_ui(f"binance/{key}", days) == expected
+        assert house.asset_statuses_in_ui(f"binance/{key}", days) == expected, [
+            (it.status, dict(it.tags)) for it in house.instance.get_runs()
+        ]
     assert house.asset_statuses_in_ui("universe", days) == [done] * 3
     shown = [[found["evaluation"]["success"] for found in told] for told in executions(house, days)]
     assert shown == [[True], [False], [True]]
