@@ -126,6 +126,7 @@ class Attributor:
     def __init__(self, facts: DayFacts, data_type: DataType) -> None:
         self._facts = facts
         self._data_type = data_type
+        self._missed: dict[tuple[DataType, int, int], frozenset[str]] = {}
         self._by_span: dict[tuple[int, int], Attribution | None] = {}
         self._visible = {kind: _by_hour(frame) for kind, frame in facts.visible.items()}
 
@@ -191,7 +192,7 @@ class Attributor:
         silent = self._silent_in(self._data_type, gap)
         missed = self._missed_in(self._data_type, gap)
         together = missed & set(silent["instrument_key"]) | {gap.instrument_key}
-        missed |= {gap.instrument_key}
+        missed = missed | {gap.instrument_key}
         at_once = silent.filter(
             (pl.col("start_us") - gap.start_us).abs() <= _SAME_MOMENT_US,
             (pl.col("end_us") - gap.end_us).abs() <= _SAME_MOMENT_US,
@@ -249,8 +250,14 @@ class Attributor:
             return Attribution(Cause.THIN_MARKET, f"about {gap.expected_rows:.0f} rows were to be expected")
         return None
 
-    def _missed_in(self, data_type: DataType, gap: Gap) -> set[str]:
+    def _missed_in(self, data_type: DataType, gap: Gap) -> frozenset[str]:
         """Return the instruments that would be missed in a gap, by how they usually come in the hours it covers."""
+        asked = data_type, gap.start_us, gap.end_us
+        if asked not in self._missed:
+            self._missed[asked] = self._find_missed_in(data_type, gap)
+        return self._missed[asked]
+
+    def _find_missed_in(self, data_type: DataType, gap: Gap) -> frozenset[str]:
         start_us = self._facts.midnight_us
         hours = range(max(0, (gap.start_us - start_us) // HOUR_US), min(HOURS, -(-(gap.end_us - start_us) // HOUR_US)))
         missed = set()
@@ -262,7 +269,7 @@ class Attributor:
                 times += overlap / 1e6 / visible[hour] if hour in visible else 0.0
             if times >= 1:
                 missed.add(key)
-        return missed
+        return frozenset(missed)
 
     def _silent_in(self, data_type: DataType, gap: Gap) -> pl.DataFrame:
         """Return the silences of a data type that cover most of a gap."""
