@@ -208,7 +208,7 @@ class Attributor:
             return None
         return Attribution(Cause.VENUE_OR_RECORDER, f"{told}; {self._tell_by_ids(gap, together)}")
 
-    def _tell_by_ids(self, gap: Gap, instruments: set[str]) -> str:
+    def _tell_by_ids(self, gap: Gap, instruments: frozenset[str]) -> str:
         """Return what contiguous ids of the venue's trades say of a span that was silent for many."""
         trades = self._facts.silences.get(DataType.TRADES)
         if trades is None:
