@@ -31,11 +31,11 @@ def verdict_of_agreement(judged: JudgedAgreement) -> Verdict:
 
 
 def _rows(concern: pl.DataFrame) -> list[dict[str, str]]:
+    """Return the worst as a table that fits a page; a finding begins with the name of its rule."""
     worst = concern.sort(pl.col("verdict") == "error", "value", descending=True).head(_WORST)
     return [
         {
             "instrument": row["instrument_key"],
-            "comparison": row["comparison"],
             "accused": ", ".join(row["accused"] or ()),
             "verdict": row["verdict"],
             "finding": row["told"],
