@@ -110,3 +110,26 @@ def test_the_nightly_rollover_is_no_fault() -> None:
     span = Span(KEYS, TYPES, MIDNIGHT - 1, MIDNIGHT + 3 * 10**6)
     day.spans.append(span)
     assert {cause for cause, _ in told_of(day, span)} <= {Cause.VENDOR_ROLLOVER}
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"from": "2024-08-08T10:00:00Z", "to": "2024-08-08T10:02:00Z", "details": "x"},
+        {"from": "2020-01-01T00:00:00Z", "to": None, "status": "resolved", "details": "old"},
+    ],
+    ids=["touches the end of six hours", "resolved years ago, no end told"],
+)
+def test_an_incident_explains_what_it_covers(report: dict[str, str | None]) -> None:
+    day = MadeDay(6, incidents=(Incident.model_validate(report),))
+    span = Span((KEYS[1],), (QUOTES,), MIDNIGHT + 4 * 3600 * 10**6, MIDNIGHT + 10 * 3600 * 10**6)
+    day.spans.append(span)
+    assert {cause for cause, _ in told_of(day, span)} == {Cause.TYPE_SILENT}
+
+
+def test_unbroken_ids_prove_that_no_trade_is_lost() -> None:
+    day = MadeDay(7)
+    span = Span((KEYS[1],), (DataType.TRADES,), MIDNIGHT + 4 * 3600 * 10**6, MIDNIGHT + 5 * 3600 * 10**6, is_lost=False)
+    day.spans.append(span)
+    ((cause, evidence),) = told_of(day, span)
+    assert (cause, "unbroken" in evidence) == (Cause.THIN_MARKET, True)

@@ -24,10 +24,19 @@ from market_data.quality.gap_table import GAPS_SCHEMA, seconds_by_cause
 from market_data.quality.gap_verdict import verdict_of_gaps
 from market_data.quality.judge_agreement import judge_agreement
 from market_data.quality.judge_gaps import judge_gaps
-from market_data.read import NothingMatchesWarning, clean_intervals, gaps, scan_ticks, verifiability, visible_from
+from market_data.read import (
+    NothingMatchesWarning,
+    clean_intervals,
+    find_instruments,
+    gaps,
+    scan_ticks,
+    verifiability,
+    visible_from,
+)
 from market_data.receipts.store import load_receipt
 from market_data.simulator.http.server import RunningSimulator, SimulatorOptions, run_simulator
 from market_data.universe.rules import Selection
+from market_data.universe.waivers import Waiver
 from market_data_tests.filled_lake import CLOCK, ingest_day
 
 DAY = date(2024, 8, 8)
@@ -265,3 +274,24 @@ def test_a_moment_of_two_causes_counts_once() -> None:
         for key, since, until, cause in spans
     ]
     assert seconds_by_cause(pl.DataFrame(rows, schema=GAPS_SCHEMA)) == {"unknown": 100, "ours": 30}
+
+
+def test_what_lies_in_a_grouped_file_is_not_called_clean(vendor: RunningSimulator, tmp_path: Path) -> None:
+    store = open_lake((tmp_path / "groups").as_uri())
+    options = Selection(data_types=(DataType.TRADES,), instrument_types=("OPTION",))
+    ingest_day(store, vendor, "DERIBIT", DAY, options)
+    judge_gaps(store, "DERIBIT", options.data_types, DAY)
+    (symbol, *_) = find_instruments(venues="deribit", types="option", on=DAY, lake=store)["instrument_key"]
+    found = gaps(symbol, DAY, DAY + timedelta(days=1), lake=store)
+    assert (Cause.NOT_JUDGED.value, 86_400.0) in set(found.select("cause", "seconds").iter_rows())
+    assert clean_intervals(symbol, "trades", DAY, DAY + timedelta(days=1), lake=store).is_empty()
+
+
+def test_a_waived_file_is_not_called_clean(vendor: RunningSimulator, tmp_path: Path) -> None:
+    store = open_lake((tmp_path / "waived").as_uri())
+    waiver = Waiver(DataType.QUOTES, "BTCUSDT", DAY, DAY, "the vendor will not mend it")
+    ingest_day(store, vendor, "BINANCE", DAY, SPOT, waivers=(waiver,))
+    judge_gaps(store, "BINANCE", TYPES, DAY)
+    assert clean_intervals(BTC, "quotes", DAY, DAY + timedelta(days=1), lake=store).is_empty()
+    (row,) = measure_coverage(store, {"BINANCE": (DataType.QUOTES,)}, [DAY]).to_dicts()
+    assert row["missing_seconds"] >= 86_400
