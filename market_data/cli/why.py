@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 
@@ -15,9 +14,10 @@ from market_data.cli.tables import make_console
 from market_data.lake.open import open_lake
 from market_data.quality.causes import Cause
 from market_data.quality.gap_rules import describe_seconds
-from market_data.read import NothingMatchesWarning, gaps, verifiability, visible_from
-from market_data.read.arguments import to_instrument_key
+from market_data.read import verifiability
+from market_data.read.arguments import to_instant, to_instrument_key
 from market_data.read.completeness import NOT_RUN
+from market_data.read.gaps import ask_for_gaps, gaps_of
 from market_data.settings.environment import load_settings
 
 _SHOWN = 200
@@ -43,12 +43,11 @@ def why_command(
     settings = load_settings()
     days = choose_days(settings, first, last)
     lake = open_lake(settings.lake_url)
-    asked = instruments, days[0], days[-1] + timedelta(days=1)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", NothingMatchesWarning)
-        found = gaps(*asked, data_types=data_types or None, lake=lake)
-    for warning in caught:
-        click.echo(f"Warning: {warning.message}", err=True)
+    since, until = to_instant(days[0]), to_instant(days[-1] + timedelta(days=1))
+    question = ask_for_gaps(instruments, data_types or None, since, until, lake)
+    found = gaps_of(question)
+    if unknown := question.describe_unknown():
+        click.echo(f"Warning: {unknown}", err=True)
     if as_json:
         click.echo(found.write_json())
         return
@@ -62,10 +61,9 @@ def why_command(
         console.print(f"... and {shown.height - _SHOWN:,} more: fewer days, or --json", highlight=False)
     if not found.is_empty() and (found["evidence"] == NOT_RUN).all():
         console.print(NOTHING_RUN)
-    seen = visible_from(*asked, data_types=data_types or None, lake=lake)
     told = describe_spans(found, shown, len(days))
-    known = verifiability(*asked, lake=lake)
-    for line in [*told, *describe_visible(seen), *describe_evidence(known, instruments, len(days))]:
+    known = verifiability(instruments, since, until, lake=lake)
+    for line in [*told, *describe_visible(question.visible()), *describe_evidence(known, instruments, len(days))]:
         console.print(line, highlight=False, markup=False)
 
 

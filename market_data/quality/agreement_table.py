@@ -76,19 +76,32 @@ def save_agreement(lake: TickLake, venue: str, day: date, table: pl.DataFrame, b
 
 def load_agreement(lake: TickLake, venue: str, day: date) -> pl.DataFrame | None:
     """Return the table of a day, None where there is none that can be read."""
+    found = _load_with_basis(lake, venue, day)
+    return found[0] if found else None
+
+
+def _load_with_basis(lake: TickLake, venue: str, day: date) -> tuple[pl.DataFrame, str] | None:
     data = _read(lake, venue, day)
-    if data is None or _basis_in(data) is None:
+    basis = None if data is None else _basis_in(data)
+    if data is None or basis is None:
         return None
     try:
         frame = pl.read_parquet(io.BytesIO(data))
     except pl.exceptions.PolarsError:
         return None
-    return frame if frame.schema == AGREEMENT_SCHEMA else None
+    return (frame, basis) if frame.schema == AGREEMENT_SCHEMA else None
 
 
 def load_agreements(lake: TickLake, venue: str, days: Iterable[date]) -> dict[date, pl.DataFrame]:
     """Return the tables of several days, those that are there."""
     return _of_days(lambda day: load_agreement(lake, venue, day), days)
+
+
+def load_agreements_with_bases(
+    lake: TickLake, venue: str, days: Iterable[date]
+) -> dict[date, tuple[pl.DataFrame, str]]:
+    """Return the tables of several days, those that are there, each with what it was made by."""
+    return _of_days(lambda day: _load_with_basis(lake, venue, day), days)
 
 
 def load_agreement_bases(lake: TickLake, venue: str, days: Iterable[date]) -> dict[date, str]:

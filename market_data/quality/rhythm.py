@@ -120,15 +120,15 @@ class RhythmMeter:
 
 def _worst_of_each(hours: _Ints, lengths: _Ints, ids_missing: _Ints) -> _Ints:
     """Return where the longest silences of each hour are, and those that lost the most rows, in the order of time."""
-    longest = _largest_of_each(hours, lengths, KEPT_LONG)
-    shortest = _largest_of_each(hours, lengths, KEPT_SILENCES)
-    longest = np.union1d(longest[lengths[longest] >= _LONG_US], shortest)
+    by_length, rank = _ranked_in_each(hours, lengths)
+    is_long = (rank < KEPT_LONG) & (lengths[by_length] >= _LONG_US)
     jumps = np.nonzero(ids_missing > 0)[0]
-    return np.union1d(longest, jumps[_largest_of_each(hours[jumps], ids_missing[jumps], KEPT_JUMPS)])
+    by_loss, rank_of_loss = _ranked_in_each(hours[jumps], ids_missing[jumps])
+    return np.union1d(by_length[(rank < KEPT_SILENCES) | is_long], jumps[by_loss[rank_of_loss < KEPT_JUMPS]])
 
 
-def _largest_of_each(hours: _Ints, sizes: _Ints, most: int) -> _Ints:
+def _ranked_in_each(hours: _Ints, sizes: _Ints) -> tuple[_Ints, _Ints]:
+    """Return places by hour, the largest first, and which in its hour each is."""
     order = np.lexsort((-sizes, hours))
     begins = np.searchsorted(hours[order], np.arange(HOURS))
-    rank = np.arange(len(order)) - begins[hours[order]]
-    return order[rank < most]
+    return order, np.arange(len(order)) - begins[hours[order]]

@@ -89,6 +89,10 @@ class GapQuestion:
         """Return, once spans were asked for, from how long on silences are seen, sorted by series and day."""
         return pl.DataFrame(self._looked_at, schema=VISIBLE_SCHEMA, orient="row").sort(VISIBLE_SCHEMA.names()[:3])
 
+    def describe_unknown(self) -> str | None:
+        """Return, once spans were asked for, the words for instruments that no day lists; None where there are none."""
+        return f"listed on none of these days: {'; '.join(self.unknown)}" if self.unknown else None
+
     def _frames(self) -> Iterator[pl.DataFrame]:
         """Yield the spans of each unit."""
         venues: dict[str, list[str]] = {}
@@ -123,11 +127,12 @@ class GapQuestion:
         known = set[str]().union(
             *listed.values(), *({file.instrument_key for file in it.files} for it in units.values())
         )
-        held = [day for of, day in listed if of == venue]
-        for key in keys if held else ():
-            if key not in known:
-                near = get_close_matches(key, read_listed_keys(self.lake, venue, max(held)), 3, 0.6)
-                self.unknown.append(f"{key} (near: {', '.join(near) or 'nothing'})")
+        unknown = [key for key in keys if key not in known]
+        if unknown and listed:  # of days whose universe is not held nothing is known
+            every = read_listed_keys(self.lake, venue, max(day for _, day in listed))
+            for key in unknown:
+                near = ", ".join(get_close_matches(key, every, 3, 0.6)) or "nothing"
+                self.unknown.append(f"{key} (near: {near})")
 
     def _of_unit(
         self,

@@ -18,8 +18,7 @@ from market_data.model.instruments import parse_instrument_key
 from market_data.quality.agreement_table import (
     VERIFIABILITY,
     basis_of_agreement,
-    load_agreement_bases,
-    load_agreements,
+    load_agreements_with_bases,
 )
 from market_data.quality.causes import Cause
 from market_data.read.arguments import names_of, to_instant, to_instrument_key
@@ -65,25 +64,32 @@ def gaps(
 
     Raises ConfigurationError (permanent) for an argument that cannot be meant, LakeUnavailable (transient), LakeError.
     """
-    since, until = to_instant(start), to_instant(end)
-    question = _ask(instruments, data_types, since, until, lake)
+    question = ask_for_gaps(instruments, data_types, to_instant(start), to_instant(end), lake)
+    found = gaps_of(question)
+    _warn_of_unknown(question)
+    return found
+
+
+def gaps_of(question: GapQuestion) -> pl.DataFrame:
+    """Return what `gaps` returns; whoever asks may have more to ask of the question."""
+    since, until = question.since, question.until
     clipped = (
         question.spans()
         .filter(pl.col("start") < until, pl.col("end") > since)
         .with_columns(pl.col("start").clip(lower_bound=since), pl.col("end").clip(upper_bound=until))
     )
-    _warn_of_unknown(question)
     seconds = (pl.col("end") - pl.col("start")).dt.total_microseconds() / 1e6
     return clipped.with_columns(seconds=seconds).sort("instrument_key", "data_type", "start")
 
 
-def _ask(
+def ask_for_gaps(
     instruments: str | Iterable[str],
     data_types: str | Iterable[str] | None,
     since: datetime,
     until: datetime,
     lake: str | TickLake | None,
 ) -> GapQuestion:
+    """Return the question, understood; raises ConfigurationError (permanent) for an argument that cannot be meant."""
     keys = sorted({to_instrument_key(name) for name in names_of(instruments)})
     if since >= until:
         raise ConfigurationError(f"start {since} is not before end {until}")
@@ -92,9 +98,8 @@ def _ask(
 
 
 def _warn_of_unknown(question: GapQuestion) -> None:
-    if question.unknown:
-        told = "; ".join(question.unknown)
-        warnings.warn(f"listed on none of these days: {told}", NothingMatchesWarning, stacklevel=3)
+    if told := question.describe_unknown():
+        warnings.warn(told, NothingMatchesWarning, stacklevel=3)
 
 
 def clean_intervals(
@@ -124,7 +129,7 @@ def clean_intervals(
     if not names_of(instruments) or not names_of(data_types):
         raise ConfigurationError("name at least one instrument and one data type: of nothing no interval is clean")
     since, until = to_instant(start), to_instant(end)
-    question = _ask(instruments, data_types, since, until, lake)
+    question = ask_for_gaps(instruments, data_types, since, until, lake)
     # whole spans: how long a gap is does not depend on where the question begins or ends
     barred = _joined(question.spans().filter(~pl.col("cause").is_in(sorted(allowed))))
     _warn_of_unknown(question)
@@ -156,7 +161,7 @@ def visible_from(
     `visible_from_seconds` is that of the quietest hour that is judged: shorter silences are not told from usual ones;
     null where no hour is (too few rows, or in a grouped file). Arguments and errors are those of `gaps`.
     """
-    question = _ask(instruments, data_types, to_instant(start), to_instant(end), lake)
+    question = ask_for_gaps(instruments, data_types, to_instant(start), to_instant(end), lake)
     question.spans()
     return question.visible()
 
@@ -189,18 +194,17 @@ def verifiability(
 
 def _agreements_in_force(lake: TickLake, venue: str, days: Sequence[date]) -> dict[date, pl.DataFrame]:
     """Return the tables of days, those that are of what is published now."""
-    tables = load_agreements(lake, venue, days)
+    tables = load_agreements_with_bases(lake, venue, days)
     if not tables:
         return {}
-    bases = load_agreement_bases(lake, venue, tables)
     types = [held for _, held in data_types_with_receipts(lake, [venue])]
     heads: dict[date, list[UnitHead]] = {day: [] for day in tables}
     for unit, head in read_heads(lake, {venue: types}, list(tables)).items():
         heads[unit.day].append(head)
     return {
         day: table
-        for day, table in tables.items()
-        if bases.get(day) in {basis_of_agreement(heads[day], has_day_before=it) for it in (False, True)}
+        for day, (table, basis) in tables.items()
+        if basis in {basis_of_agreement(heads[day], has_day_before=it) for it in (False, True)}
     }
 
 
