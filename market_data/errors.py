@@ -17,6 +17,7 @@
     │   │   └── VendorKeyInUse                  403 / 274: the key is in use from another address
     │   └── VendorAccessDenied      permanent   401 / 403: key missing, wrong or expired
     ├── ScratchError                transient   the local disk is full or fails: no verdict on the vendor's bytes
+    │   └── DecoderLost                         the process that decoded a file was ended, mostly for its memory
     ├── TickFileInvalid             permanent   the bytes of one tick file are not what the format says
     ├── RefreshFailed               permanent   a held file could not be replaced by what the vendor sends now
     ├── TicksIncomplete             permanent   a read was asked for days that the lake does not hold whole
@@ -112,9 +113,13 @@ class VendorAccessDenied(VendorError):
 
 
 class ScratchError(MarketDataError):
-    """The disk that a run writes to while it works is full, or fails; the bytes themselves may be right (transient)."""
+    """The machine that a run works on fails it, mostly by a full disk: no verdict on the bytes (transient)."""
 
     is_transient = True
+
+
+class DecoderLost(ScratchError):
+    """The process that decoded a tick file ended in the midst of it; the bytes themselves may be right (transient)."""
 
 
 class TickFileInvalid(MarketDataError):

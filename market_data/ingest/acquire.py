@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from market_data.errors import RefreshFailed, TickFileInvalid, VendorError
+from market_data.ingest.decoders import DecodeJob, Decoders, count_decoders
 from market_data.ingest.publish import Attempt
 from market_data.ingest.scratch import Budget, Parked
 from market_data.lake.base import GZIP_CONTENT, ObjectStat, TickLake
@@ -30,8 +30,7 @@ from market_data.model.data_types import DataType
 from market_data.model.limits import SizeLimits
 from market_data.model.tick_file import Outcome, TickFile
 from market_data.receipts.evidence import FileEvidence
-from market_data.ticks.decode import LARGE_BYTES, DecodedFile, DecodedObject, decode_tick_file
-from market_data.ticks.gzip import TickText
+from market_data.ticks.decode import DecodedFile, DecodedObject
 from market_data.ticks.rules import Rule, judge_ticks
 from market_data.vendor.client import TardisClient
 from market_data.vendor.downloads import Downloaded, HeldFile, NotOffered, Unchanged
@@ -40,8 +39,6 @@ from market_data.vendor.downloads import Downloaded, HeldFile, NotOffered, Uncha
 _FILE_SHARE = 3
 _UNKNOWN_BYTES = 64 * 2**20
 _STAGED_FROM_SHARE = 4
-# More would only push each other out of the cache: with two more than cores a venue-day took a third longer.
-DECODERS = os.cpu_count() or 2
 _LONGEST_NAME_BYTES = 255
 _T = TypeVar("_T")
 
@@ -71,7 +68,7 @@ def open_pools(files_at_once: int) -> Iterator[Pools]:
         # units wait for their objects' writers, so they need threads apart from them
         ThreadPoolExecutor(len(DataType), "unit") as units,
         ThreadPoolExecutor(files_at_once, "lake") as io,
-        ThreadPoolExecutor(DECODERS, "decode") as cpu,
+        ThreadPoolExecutor(count_decoders(), "decode") as cpu,
     ):
         yield Pools(io, cpu, units)
 
@@ -90,7 +87,7 @@ class Acquirer:
     sizes: Mapping[DataType, SizeLimits]
     rules: Mapping[DataType, tuple[Rule, ...]]
     is_near_bound: bool
-    _large: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _decoders: Decoders = field(default_factory=Decoders)
     # oldest first, as far as they lie on scratch
     _parked: dict[Parked, Attempt] = field(default_factory=dict)
     _parked_bytes: int = 0
@@ -159,7 +156,7 @@ class Acquirer:
         try:
             with attempt.reading(stat.key):
                 path = await self._on(self.pools.io, self.lake.fetch_file, stat.key, folder)
-                decoded = await self._decode(tick_file, path, stat.size_bytes)
+                decoded = await self._decode(tick_file, path)
                 if attempt.work.is_takeover:  # as with published objects: void what the other writer may still write
                     put = partial(self._put_raw, path)
                     stat = await self._on(self.pools.io, attempt.put_raw, file, put, file.raw_id)
@@ -206,7 +203,7 @@ class Acquirer:
         if is_refresh and answer.crc32c == file.crc32c:
             return Acquired(_answered(file, answer), downloaded_bytes=answer.size_bytes)
         try:
-            decoded = await self._decode(tick_file, fetch.body, answer.size_bytes)
+            decoded = await self._decode(tick_file, fetch.body)
         except TickFileInvalid as error:
             raise _BadBody(error, answer.crc32c) from error
         # beside what is held, so that a run that dies here leaves the day as it was
@@ -257,19 +254,16 @@ class Acquirer:
         self._parked_bytes += size_bytes
         return Acquired(evidence, parked)
 
-    async def _decode(self, tick_file: TickFile, body: Path, gzip_bytes: int) -> DecodedFile | None:
-        """Prove a body and decode it, a large one alone."""
-        async with self._lane(gzip_bytes):
-            return await self._on(self.pools.cpu, self._decode_now, tick_file, body)
-
-    def _lane(self, gzip_bytes: int) -> AbstractAsyncContextManager[None]:
-        return self._large if gzip_bytes > LARGE_BYTES else nullcontext()
+    async def _decode(self, tick_file: TickFile, body: Path) -> DecodedFile | None:
+        """Prove a body and decode it."""
+        return await self._on(self.pools.cpu, self._decode_now, tick_file, body)
 
     def _decode_now(self, tick_file: TickFile, body: Path) -> DecodedFile | None:
         target = self._new_path(".parquet")
-        look, sizes = self.client.refuse_key(str(tick_file)), self.sizes[tick_file.unit.data_type]
+        look, sizes = self.client.watch_for_key(str(tick_file)), self.sizes[tick_file.unit.data_type]
+        known_keys = self.known_keys if tick_file.is_group else {}
         with _gone_on_failure(target):
-            return decode_tick_file(TickText(body, tick_file, sizes, look), self.known_keys, target)
+            return self._decoders.decode(DecodeJob(body, tick_file, sizes, look, known_keys, target))
 
     def _stored(
         self,

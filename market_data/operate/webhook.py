@@ -9,8 +9,8 @@ import httpx
 import stamina
 
 from market_data.errors import AlertUndelivered
+from market_data.vendor.secret import Secret
 from market_data.vendor.transport import USER_AGENT
-from market_data.vendor.wire import Secret
 
 _ATTEMPTS = 3
 _PATIENCE_SECONDS = 5.0

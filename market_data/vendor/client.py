@@ -35,6 +35,7 @@ from market_data.model.limits import DEFAULT_FILES_AT_ONCE
 from market_data.model.tick_file import TickFile
 from market_data.model.venues import exchange_id_of
 from market_data.vendor.downloads import Downloaded, HeldFile, NotOffered, Unchanged
+from market_data.vendor.secret import KeyWatch, Secret
 from market_data.vendor.transport import USER_AGENT, EnvironmentTransport
 from market_data.vendor.wire import (
     ABSENT_STATUSES,
@@ -42,7 +43,6 @@ from market_data.vendor.wire import (
     EXCERPT_CHARACTERS,
     PASSING_BAD_REQUEST,
     AnswerTooLarge,
-    Secret,
     parse_json,
     plain_number,
     read_beginning,
@@ -334,20 +334,14 @@ class TardisClient:
         text = response.headers.get(name)
         return None if text is None else self._secret.hide(text)[:EXCERPT_CHARACTERS]
 
-    def refuse_key(self, what: str) -> Callable[[bytes], None]:
+    def watch_for_key(self, what: str) -> KeyWatch:
         """Return what looks at a body piece by piece, and raises VendorError (permanent) where it repeats the key."""
-        sees = self._secret.watch()
-
-        def look(piece: bytes) -> None:
-            if sees(piece):
-                raise VendorError(f"{what}: the answer repeats the key. Nothing of it is kept; tell the vendor")
-
-        return look
+        return self._secret.watch(what)
 
     async def _store_body(
         self, response: httpx.Response, url: str, destination: Path, attempts: int, most_bytes: int | None
     ) -> Downloaded:
-        declared, look = _declared_bytes(response, url), self.refuse_key(url)
+        declared, look = _declared_bytes(response, url), self.watch_for_key(url)
         crc32c, size_bytes = 0, 0
         window_ends, window_bytes = time.monotonic() + self._patience_seconds, 0
         with scratch_errors(url, destination):

@@ -1,11 +1,11 @@
-"""What an HTTP answer says, read without belief: it may be too large, lie about itself, or repeat the key."""
+"""What an HTTP answer says, read without belief: it may be too large, or lie about itself."""
 
 from __future__ import annotations
 
 import json
 import re
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -30,47 +30,6 @@ _MOST_RATIO, _RATIO_COUNTS_FROM_BYTES = 200, 16 * 2**20
 
 class AnswerTooLarge(Exception):
     """A body that is longer than it may be; the text says by what measure."""
-
-
-class Secret:
-    """The key, as something that must not be found: in an answer's text, headers or body."""
-
-    _SHORTEST = 8  # what is shorter may stand anywhere by chance
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._bytes = key.encode() if len(key) >= self._SHORTEST else b""
-
-    def hide(self, text: str) -> str:
-        """Return text of the vendor's that may go anywhere: without the key, and without what a terminal obeys."""
-        hidden = text.replace(self._key, "***") if self._key else text
-        return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in hidden)
-
-    def is_in(self, data: bytes) -> bool:
-        """Whether some bytes repeat the key."""
-        return bool(self._bytes) and self._bytes in data
-
-    def hide_cause(self, error: BaseException) -> BaseException | None:
-        """Return an error that may be told as a cause; None for one that repeats the key, or whose cause does."""
-        cause: BaseException | None = error
-        while cause is not None:
-            if self._key and self._key in str(cause):
-                return None
-            cause = cause.__cause__ or cause.__context__
-        return error
-
-    def watch(self) -> Callable[[bytes], bool]:
-        """Return what tells, piece by piece, whether a body repeats the key, over the seams of pieces too."""
-        seam_bytes = max(len(self._bytes) - 1, 0)
-        before = b""
-
-        def sees(piece: bytes) -> bool:
-            nonlocal before
-            seam = before + piece[:seam_bytes]
-            before = (before + piece[-seam_bytes:])[-seam_bytes:] if seam_bytes else b""
-            return self.is_in(piece) or self.is_in(seam)
-
-        return sees
 
 
 async def read_body(response: httpx.Response, most_bytes: int) -> bytes:

@@ -27,8 +27,8 @@ from market_data.simulator.vendor.generated import GeneratedSource
 from market_data.universe.learn import learn_universes
 from market_data.universe.rules import Selection
 from market_data.vendor.client import TardisClient
-from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, status_kb
-from market_data_tests.benchmarks.memory import run_alone
+from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder
+from market_data_tests.benchmarks.memory import own_peak_kb, run_alone
 from market_data_tests.benchmarks.tick_files import BENCH_HOME, to_csv
 
 _DAY, _CLOCK = date(2024, 8, 8), "2024-08-11T07:00:00Z"
@@ -141,4 +141,4 @@ def _ingest(api_url: str, datasets_url: str, folder: str) -> None:
 
 if __name__ == "__main__":
     _ingest(*sys.argv[1:])
-    print(status_kb("self", "VmHWM"))  # noqa: T201  the answer to the parent
+    print(own_peak_kb())  # noqa: T201  the answer to the parent

@@ -3,6 +3,7 @@
 2 GB of CSV, and 10 GB with --full; what counts is that it does not grow with the file. The file is made as it is served
 (`endless_vendor.py`), the use case runs in a process of its own, and its own peak is read when it is done. Resident
 memory counts pages of files that are mapped too, which the kernel takes back at will; `anonymous` is sampled without.
+What the processes that decode take is added, as if all had their peaks at once.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from market_data.lake.open import open_lake
+from market_data_tests.benchmarks.decoder_processes import decoder_pids
 from market_data_tests.benchmarks.measured import Measured, Options, Results, disk_folder, status_kb
 from market_data_tests.benchmarks.static_vendor import run_vendor
 from market_data_tests.benchmarks.venue_days import ingest, plan_day
@@ -51,7 +53,8 @@ def run_alone(module: str, arguments: Sequence[str]) -> tuple[float, float, floa
     with subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while process.poll() is None:
-            anonymous_kb = max(anonymous_kb, status_kb(process.pid, "RssAnon"))
+            pids = [process.pid, *decoder_pids(process.pid)]
+            anonymous_kb = max(anonymous_kb, sum(status_kb(pid, "RssAnon") for pid in pids))
             if time.perf_counter() - started > _LONGEST_SECONDS:
                 process.kill()
             time.sleep(_POLL_SECONDS)
@@ -60,6 +63,11 @@ def run_alone(module: str, arguments: Sequence[str]) -> tuple[float, float, floa
         return time.perf_counter() - started, int(process.stdout.read()) / 1e3, anonymous_kb / 1e3
 
 
+def own_peak_kb() -> int:
+    """Return the peak of this process and of those that decode for it."""
+    return status_kb("self", "VmHWM") + sum(status_kb(pid, "VmHWM") for pid in decoder_pids())
+
+
 if __name__ == "__main__":
     ingest(open_lake(Path(sys.argv[2], "lake").as_uri()), sys.argv[1], plan_day(sys.argv[1]))
-    print(status_kb("self", "VmHWM"))  # noqa: T201  the answer to the parent
+    print(own_peak_kb())  # noqa: T201  the answer to the parent

@@ -1,0 +1,175 @@
+"""Decoding in processes of their own: what Python, Polars and pyarrow cannot share is not shared.
+
+On threads of one process two decoders wait for each other and for the event loop, and with them a fifth of the machine.
+A process takes some 100 MB and a CPU second to start, so the first files of a venue-day are decoded on threads, and
+processes stay for the next ones once they are there. They end with the process that started them, however it ends, and
+touch nothing but the body and the target that a job names.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TypeAlias
+
+from market_data.errors import DecoderLost
+from market_data.model.limits import SizeLimits
+from market_data.model.tick_file import TickFile
+from market_data.ticks.decode import DecodedFile, decode_tick_file
+from market_data.ticks.gzip import TickText
+from market_data.vendor.secret import KeyWatch
+
+# So many inflate and parse what a line of one gigabit a second brings.
+_MOST_DECODERS = 8
+# Gzip of a venue-day from which on processes are started: to decode as much takes about what their start costs.
+_WORTH_BYTES = 32 * 2**20
+_LEAST_WEIGHT = 2**16  # a file costs as much as one of this size, however short it is
+# One thread by process: they are as many as cores.
+_ENVIRONMENT = {
+    "POLARS_MAX_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+_Answer: TypeAlias = tuple[DecodedFile | None, None] | tuple[BaseException, str]
+
+
+def count_decoders() -> int:
+    """Return how many files are decoded at once on this machine."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(usable or 2, _MOST_DECODERS)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeJob:
+    """One body on local disk, what it is to be, and where its Parquet goes; see `decode_tick_file`."""
+
+    body: Path
+    file: TickFile
+    sizes: SizeLimits
+    look: KeyWatch
+    known_keys: Mapping[str, str]
+    target: Path
+
+    def run(self) -> DecodedFile | None:
+        """Decode it here."""
+        return decode_tick_file(TickText(self.body, self.file, self.sizes, self.look), self.known_keys, self.target)
+
+
+class Decoders:
+    """What decodes the files of one venue-day, on as many threads as there are decoders; for any of them."""
+
+    def __init__(self) -> None:
+        self._weight = 0
+
+    def decode(self, job: DecodeJob) -> DecodedFile | None:
+        """Decode a file on this thread, or wait here for a process that does.
+
+        Raises as `decode_tick_file`, and DecoderLost (transient) when the process ended in the midst of it.
+        """
+        self._weight += max(job.body.stat().st_size, _LEAST_WEIGHT)
+        process = _take_idle() or (_Process() if self._weight > _WORTH_BYTES else None)
+        if process is None:
+            return job.run()
+        try:
+            result, told = process.ask(job)
+        except BaseException:
+            process.end()
+            raise
+        _IDLE.append(process)
+        if isinstance(result, BaseException):
+            raise result from _ToldByProcess(told)
+        return result
+
+
+class _ToldByProcess(Exception):
+    """The traceback of an error that was raised in a decoder's process."""
+
+
+class _Process:
+    """A decoder's process, as the one that started it sees it."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
+                env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        self._connection = Connection(ours.detach())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be asked; it may have been ended for the memory that others need."""
+        return self._process.poll() is None
+
+    def ask(self, job: DecodeJob) -> _Answer:
+        """Send a job and wait for what becomes of it."""
+        try:
+            self._connection.send(job)
+            answer: _Answer = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise DecoderLost(
+                f"{job.file}: the process that decoded it ended with {self._process.wait()}; where that is -9, the "
+                "machine has too little memory for so many at once: give it more, or lower limits.files_at_once"
+            ) from error
+        return answer
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+
+
+# Idle processes of this one, whichever venue-day started them.
+_IDLE: list[_Process] = []
+if hasattr(os, "register_at_fork"):  # a child of ours has sockets of its own to make
+    os.register_at_fork(after_in_child=_IDLE.clear)
+
+
+def _take_idle() -> _Process | None:
+    with suppress(IndexError):
+        while True:
+            process = _IDLE.pop()
+            if process.is_alive:
+                return process
+            process.end()
+    return None
+
+
+def serve(socket_number: int) -> None:
+    """Be such a process: do the jobs that come over an open socket, one by one, until its other end is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it is meant for the one that started this
+    jobs: queue.SimpleQueue[DecodeJob] = queue.SimpleQueue()
+    with Connection(socket_number) as connection:
+        threading.Thread(target=_receive, args=(connection, jobs), daemon=True).start()
+        while True:
+            connection.send(_answer(jobs.get()))
+
+
+def _receive(connection: Connection, jobs: queue.SimpleQueue[DecodeJob]) -> None:
+    try:
+        while True:
+            jobs.put(connection.recv())
+    except (EOFError, OSError):
+        os._exit(0)  # nobody waits for what is decoded now
+
+
+def _answer(job: DecodeJob) -> _Answer:
+    try:
+        return job.run(), None
+    except BaseException as error:  # noqa: BLE001  handed to the one that waits, which raises it
+        return error, traceback.format_exc()

@@ -1,0 +1,181 @@
+"""Decoders in processes of their own: they say what threads say, and whoever ends, nothing is lost or left behind."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from market_data.errors import DecoderLost, ScratchError, TickFileInvalid, VendorError
+from market_data.ingest import decoders
+from market_data.ingest.decoders import DecodeJob, Decoders
+from market_data.model.data_types import DataType
+from market_data.model.limits import RunLimits
+from market_data.model.tick_file import DataTypeDay, TickFile
+from market_data.ticks.decode import DecodedFile
+from market_data.vendor.secret import Secret
+from market_data_tests.benchmarks.decoder_processes import decoder_pids
+from market_data_tests.lying_vendor import DAY, KEY, tick_text
+from market_data_tests.patience import wait_until
+
+UNIT = DataTypeDay("BINANCE", DataType.TRADES, date.fromisoformat(DAY))
+FILE = TickFile(UNIT, "BTCUSDT", "SPOT_PAIR", "BINANCE:SPOT_PAIR:BTC-USDT")
+GROUP = TickFile(UNIT, "SPOT", "SPOT_PAIR", None)
+TEXT = tick_text("trades", "BTCUSDT")
+BODIES = {
+    "rows": gzip.compress(TEXT, mtime=0),
+    "no rows": gzip.compress(TEXT.partition(b"\n")[0] + b"\n"),
+    "cut short": gzip.compress(TEXT)[:-9],
+    "a foreign cell": gzip.compress(TEXT.replace(b",buy,", b",buy,x", 1)),
+    "another symbol": gzip.compress(TEXT.replace(b"BTCUSDT", b"ETHUSDT")),
+    "the key": gzip.compress(TEXT.replace(b"buy", KEY.encode(), 1)),
+    "no gzip": TEXT,
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the first file be worth a process, and leave none behind."""
+    monkeypatch.setattr(decoders, "_WORTH_BYTES", 0)
+    yield
+    for pid in decoder_pids():
+        os.kill(pid, signal.SIGKILL)
+    decoders._IDLE.clear()
+
+
+def job(folder: Path, body: bytes, file: TickFile = FILE) -> DecodeJob:
+    path = folder / "body.csv.gz"
+    path.write_bytes(body)
+    sizes = RunLimits().sizes[DataType.TRADES]
+    known = {"BTCUSDT": "BINANCE:SPOT_PAIR:BTC-USDT"} if file.is_group else {}
+    return DecodeJob(path, file, sizes, Secret(KEY).watch(str(file)), known, folder / "decoded")
+
+
+def told_by(decode: Callable[[DecodeJob], DecodedFile | None], given: DecodeJob) -> object:
+    """Give what is decoded, but for where it lies, or the error's kind and text."""
+    try:
+        decoded = decode(given)
+    except (TickFileInvalid, VendorError, ScratchError) as error:
+        return type(error), str(error).replace(str(given.body.parent), "")
+    if decoded is None:
+        return None
+    assert all(item.path.stat().st_size == item.size_bytes for item in decoded.objects)
+    return (
+        decoded.stats,
+        decoded.unknown_symbols,
+        [(item.stem, item.content_id, item.crc32c) for item in decoded.objects],
+    )
+
+
+@pytest.mark.parametrize("file", [FILE, GROUP], ids=["one instrument", "a group"])
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_process_says_what_a_thread_says(tmp_path: Path, body: bytes, file: TickFile) -> None:
+    (tmp_path / "thread").mkdir()
+    (tmp_path / "process").mkdir()
+    told = told_by(Decoders().decode, job(tmp_path / "process", body, file))
+    assert decoder_pids()
+    assert told == told_by(DecodeJob.run, job(tmp_path / "thread", body, file))
+
+
+def test_what_a_full_disk_says_comes_through(tmp_path: Path) -> None:
+    given = job(tmp_path, BODIES["rows"])
+    given.target.mkdir()  # what cannot be written for whatever reason
+    with pytest.raises(
+        ScratchError, match=r"trades 2024-08-08 .*: its Parquet cannot be written at .*decoded"
+    ) as caught:
+        Decoders().decode(given)
+    assert "Traceback" in str(caught.value.__cause__)
+
+
+def test_a_process_stays_for_the_next_venue_day_and_its_death_while_idle_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert Decoders().decode(job(tmp_path / "a", BODIES["rows"]))
+    (first,) = decoder_pids()
+    (tmp_path / "b").mkdir()
+    assert Decoders().decode(job(tmp_path / "b", BODIES["rows"]))
+    assert decoder_pids() == [first]
+    os.kill(first, signal.SIGKILL)
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    (tmp_path / "c").mkdir()
+    assert Decoders().decode(job(tmp_path / "c", BODIES["rows"]))
+    (second,) = decoder_pids()
+    assert second != first
+
+
+def test_a_process_that_is_killed_at_work_fails_that_file_for_now(tmp_path: Path) -> None:
+    given = job(tmp_path, b"")
+    given.body.unlink()
+    os.mkfifo(given.body)  # whoever reads it waits
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(Decoders().decode, given)
+        wait_until(lambda: len(decoder_pids()) == 1, "a decoder is there")
+        os.kill(decoder_pids()[0], signal.SIGKILL)
+        error = answer.exception()
+    assert isinstance(error, DecoderLost)
+    assert error.is_transient
+    assert f"{FILE}: the process that decoded it ended with -9; where that is -9, the machine has too little" in str(
+        error
+    )
+    (tmp_path / "next").mkdir()
+    assert Decoders().decode(job(tmp_path / "next", BODIES["rows"]))
+
+
+ORPHANS = """
+import threading
+import time
+from pathlib import Path
+from market_data_tests.ingest.test_decoders import *
+decoders._WORTH_BYTES = 0
+given = job(Path(sys.argv[1]), b"")
+given.body.unlink()
+os.mkfifo(given.body)
+threading.Thread(target=Decoders().decode, args=(given,), daemon=True).start()
+wait_until(lambda: len(decoder_pids()) == 1, "a decoder is there")
+print(decoder_pids()[0], flush=True)
+time.sleep(600)
+"""
+
+
+def test_who_started_a_process_takes_it_along_also_in_the_midst_of_a_file(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ORPHANS, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    wait_until(lambda: not _is_running(pid), "the decoder has ended with its parent")
+
+
+def test_a_fork_leaves_the_processes_to_its_parent(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert Decoders().decode(job(tmp_path / "a", BODIES["rows"]))
+    child = os.fork()
+    if not child:
+        os._exit(len(decoders._IDLE))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    (tmp_path / "b").mkdir()
+    assert Decoders().decode(job(tmp_path / "b", BODIES["rows"]))
+
+
+def test_small_venue_days_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "_WORTH_BYTES", 3 * decoders._LEAST_WEIGHT)
+    venue_day = Decoders()
+    for number in range(4):
+        (tmp_path / str(number)).mkdir()
+        assert decoder_pids() == []
+        assert venue_day.decode(job(tmp_path / str(number), BODIES["rows"]))
+    assert len(decoder_pids()) == 1
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
