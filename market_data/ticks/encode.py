@@ -84,9 +84,10 @@ class TickWriter:
             while change - start + self.waiting_rows > self._most:
                 start = self._take(table, start, start + self._most - self.waiting_rows)
                 self.flush()
-            start = self._take(table, start, change)
-            if change < rows.height and self.waiting_rows >= _ENOUGH_ROWS:
+            if change < rows.height and change - start + self.waiting_rows >= _ENOUGH_ROWS:
+                start = self._take(table, start, change)
                 self.flush()
+        self._take(table, start, rows.height)
 
     def flush(self) -> None:
         """Write the rows that wait as a row group, whatever their number."""
