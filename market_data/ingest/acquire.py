@@ -156,7 +156,7 @@ class Acquirer:
         try:
             with attempt.reading(stat.key):
                 path = await self._on(self.pools.io, self.lake.fetch_file, stat.key, folder)
-                decoded = await self._decode(tick_file, path)
+                decoded = await self._decode(tick_file, path, stat.size_bytes)
                 if attempt.work.is_takeover:  # as with published objects: void what the other writer may still write
                     put = partial(self._put_raw, path)
                     stat = await self._on(self.pools.io, attempt.put_raw, file, put, file.raw_id)
@@ -203,7 +203,7 @@ class Acquirer:
         if is_refresh and answer.crc32c == file.crc32c:
             return Acquired(_answered(file, answer), downloaded_bytes=answer.size_bytes)
         try:
-            decoded = await self._decode(tick_file, fetch.body)
+            decoded = await self._decode(tick_file, fetch.body, answer.size_bytes)
         except TickFileInvalid as error:
             raise _BadBody(error, answer.crc32c) from error
         # beside what is held, so that a run that dies here leaves the day as it was
@@ -254,16 +254,16 @@ class Acquirer:
         self._parked_bytes += size_bytes
         return Acquired(evidence, parked)
 
-    async def _decode(self, tick_file: TickFile, body: Path) -> DecodedFile | None:
+    async def _decode(self, tick_file: TickFile, body: Path, gzip_bytes: int) -> DecodedFile | None:
         """Prove a body and decode it."""
-        return await self._on(self.pools.cpu, self._decode_now, tick_file, body)
+        return await self._on(self.pools.cpu, self._decode_now, tick_file, body, gzip_bytes)
 
-    def _decode_now(self, tick_file: TickFile, body: Path) -> DecodedFile | None:
+    def _decode_now(self, tick_file: TickFile, body: Path, gzip_bytes: int) -> DecodedFile | None:
         target = self._new_path(".parquet")
         look, sizes = self.client.watch_for_key(str(tick_file)), self.sizes[tick_file.unit.data_type]
         known_keys = self.known_keys if tick_file.is_group else {}
         with _gone_on_failure(target):
-            return self._decoders.decode(DecodeJob(body, tick_file, sizes, look, known_keys, target))
+            return self._decoders.decode(DecodeJob(body, tick_file, sizes, look, known_keys, target), gzip_bytes)
 
     def _stored(
         self,

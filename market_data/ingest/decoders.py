@@ -72,12 +72,12 @@ class Decoders:
     def __init__(self) -> None:
         self._weight = 0
 
-    def decode(self, job: DecodeJob) -> DecodedFile | None:
-        """Decode a file on this thread, or wait here for a process that does.
+    def decode(self, job: DecodeJob, gzip_bytes: int) -> DecodedFile | None:
+        """Decode a file of so many bytes on this thread, or wait here for a process that does.
 
         Raises as `decode_tick_file`, and DecoderLost (transient) when the process ended in the midst of it.
         """
-        self._weight += max(job.body.stat().st_size, _LEAST_WEIGHT)
+        self._weight += max(gzip_bytes, _LEAST_WEIGHT)
         process = _take_idle() or (_Process() if self._weight > _WORTH_BYTES else None)
         if process is None:
             return job.run()

@@ -59,10 +59,15 @@ def job(folder: Path, body: bytes, file: TickFile = FILE) -> DecodeJob:
     return DecodeJob(path, file, sizes, Secret(KEY).watch(str(file)), known, folder / "decoded")
 
 
-def told_by(decode: Callable[[DecodeJob], DecodedFile | None], given: DecodeJob) -> object:
+def decode(given: DecodeJob) -> DecodedFile | None:
+    """Decode the first file of a venue-day."""
+    return Decoders().decode(given, 1)
+
+
+def told_by(decode_it: Callable[[DecodeJob], DecodedFile | None], given: DecodeJob) -> object:
     """Give what is decoded, but for where it lies, or the error's kind and text."""
     try:
-        decoded = decode(given)
+        decoded = decode_it(given)
     except (TickFileInvalid, VendorError, ScratchError) as error:
         return type(error), str(error).replace(str(given.body.parent), "")
     if decoded is None:
@@ -80,7 +85,7 @@ def told_by(decode: Callable[[DecodeJob], DecodedFile | None], given: DecodeJob)
 def test_a_process_says_what_a_thread_says(tmp_path: Path, body: bytes, file: TickFile) -> None:
     (tmp_path / "thread").mkdir()
     (tmp_path / "process").mkdir()
-    told = told_by(Decoders().decode, job(tmp_path / "process", body, file))
+    told = told_by(decode, job(tmp_path / "process", body, file))
     assert decoder_pids()
     assert told == told_by(DecodeJob.run, job(tmp_path / "thread", body, file))
 
@@ -91,21 +96,21 @@ def test_what_a_full_disk_says_comes_through(tmp_path: Path) -> None:
     with pytest.raises(
         ScratchError, match=r"trades 2024-08-08 .*: its Parquet cannot be written at .*decoded"
     ) as caught:
-        Decoders().decode(given)
+        decode(given)
     assert "Traceback" in str(caught.value.__cause__)
 
 
 def test_a_process_stays_for_the_next_venue_day_and_its_death_while_idle_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    assert Decoders().decode(job(tmp_path / "a", BODIES["rows"]))
+    assert decode(job(tmp_path / "a", BODIES["rows"]))
     (first,) = decoder_pids()
     (tmp_path / "b").mkdir()
-    assert Decoders().decode(job(tmp_path / "b", BODIES["rows"]))
+    assert decode(job(tmp_path / "b", BODIES["rows"]))
     assert decoder_pids() == [first]
     os.kill(first, signal.SIGKILL)
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
     (tmp_path / "c").mkdir()
-    assert Decoders().decode(job(tmp_path / "c", BODIES["rows"]))
+    assert decode(job(tmp_path / "c", BODIES["rows"]))
     (second,) = decoder_pids()
     assert second != first
 
@@ -115,7 +120,7 @@ def test_a_process_that_is_killed_at_work_fails_that_file_for_now(tmp_path: Path
     given.body.unlink()
     os.mkfifo(given.body)  # whoever reads it waits
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(Decoders().decode, given)
+        answer = pool.submit(decode, given)
         wait_until(lambda: len(decoder_pids()) == 1, "a decoder is there")
         os.kill(decoder_pids()[0], signal.SIGKILL)
         error = answer.exception()
@@ -125,7 +130,7 @@ def test_a_process_that_is_killed_at_work_fails_that_file_for_now(tmp_path: Path
         error
     )
     (tmp_path / "next").mkdir()
-    assert Decoders().decode(job(tmp_path / "next", BODIES["rows"]))
+    assert decode(job(tmp_path / "next", BODIES["rows"]))
 
 
 ORPHANS = """
@@ -137,7 +142,7 @@ decoders._WORTH_BYTES = 0
 given = job(Path(sys.argv[1]), b"")
 given.body.unlink()
 os.mkfifo(given.body)
-threading.Thread(target=Decoders().decode, args=(given,), daemon=True).start()
+threading.Thread(target=decode, args=(given,), daemon=True).start()
 wait_until(lambda: len(decoder_pids()) == 1, "a decoder is there")
 print(decoder_pids()[0], flush=True)
 time.sleep(600)
@@ -155,13 +160,13 @@ def test_who_started_a_process_takes_it_along_also_in_the_midst_of_a_file(tmp_pa
 
 def test_a_fork_leaves_the_processes_to_its_parent(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    assert Decoders().decode(job(tmp_path / "a", BODIES["rows"]))
+    assert decode(job(tmp_path / "a", BODIES["rows"]))
     child = os.fork()
     if not child:
         os._exit(len(decoders._IDLE))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     (tmp_path / "b").mkdir()
-    assert Decoders().decode(job(tmp_path / "b", BODIES["rows"]))
+    assert decode(job(tmp_path / "b", BODIES["rows"]))
 
 
 def test_small_venue_days_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +175,7 @@ def test_small_venue_days_start_no_process(tmp_path: Path, monkeypatch: pytest.M
     for number in range(4):
         (tmp_path / str(number)).mkdir()
         assert decoder_pids() == []
-        assert venue_day.decode(job(tmp_path / str(number), BODIES["rows"]))
+        assert venue_day.decode(job(tmp_path / str(number), BODIES["rows"]), 100)
     assert len(decoder_pids()) == 1
 
 
