@@ -8,6 +8,8 @@ touch nothing but the body and the target that a job names.
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import queue
 import signal
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -28,7 +30,6 @@ from market_data.model.limits import SizeLimits
 from market_data.model.tick_file import TickFile
 from market_data.ticks.decode import DecodedFile, decode_tick_file
 from market_data.ticks.gzip import TickText
-from market_data.vendor.secret import KeyWatch
 
 # So many inflate and parse what a line of one gigabit a second brings.
 _MOST_DECODERS = 8
@@ -41,6 +42,11 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
+_LOST = (
+    "{file}: the process that decoded it {how}, the machine has too little memory for so many at once: "
+    "give it more, or lower limits.files_at_once"
+)
+_LOG = logging.getLogger(__name__)
 _Answer: TypeAlias = tuple[DecodedFile | None, None] | tuple[BaseException, str]
 
 
@@ -57,7 +63,7 @@ class DecodeJob:
     body: Path
     file: TickFile
     sizes: SizeLimits
-    look: KeyWatch
+    look: Callable[[bytes], None]
     known_keys: Mapping[str, str]
     target: Path
 
@@ -70,7 +76,7 @@ class Decoders:
     """What decodes the files of one venue-day, on as many threads as there are decoders; for any of them."""
 
     def __init__(self) -> None:
-        self._weight = 0
+        self._weight = 0.0
 
     def decode(self, job: DecodeJob, gzip_bytes: int) -> DecodedFile | None:
         """Decode a file of so many bytes on this thread, or wait here for a process that does.
@@ -78,7 +84,7 @@ class Decoders:
         Raises as `decode_tick_file`, and DecoderLost (transient) when the process ended in the midst of it.
         """
         self._weight += max(gzip_bytes, _LEAST_WEIGHT)
-        process = _take_idle() or (_Process() if self._weight > _WORTH_BYTES else None)
+        process = _take_idle() or self._start()
         if process is None:
             return job.run()
         try:
@@ -90,6 +96,16 @@ class Decoders:
         if isinstance(result, BaseException):
             raise result from _ToldByProcess(told)
         return result
+
+    def _start(self) -> _Process | None:
+        if self._weight <= _WORTH_BYTES:
+            return None
+        try:
+            return _Process()
+        except OSError as error:  # of files, processes, memory, or a Python that is not where it was
+            self._weight = -math.inf
+            _LOG.warning("files are decoded on threads, which takes longer: no process can be started (%s)", error)
+            return None
 
 
 class _ToldByProcess(Exception):
@@ -103,8 +119,8 @@ class _Process:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
-                env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                [sys.executable or "", "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
+                env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
@@ -121,10 +137,8 @@ class _Process:
             self._connection.send(job)
             answer: _Answer = self._connection.recv()
         except (EOFError, OSError) as error:
-            raise DecoderLost(
-                f"{job.file}: the process that decoded it ended with {self._process.wait()}; where that is -9, the "
-                "machine has too little memory for so many at once: give it more, or lower limits.files_at_once"
-            ) from error
+            how = f"ended with {self._process.wait()}; where that is -9"
+            raise DecoderLost(_LOST.format(file=job.file, how=how)) from error
         return answer
 
     def end(self) -> None:
@@ -171,5 +185,7 @@ def _receive(connection: Connection, jobs: queue.SimpleQueue[DecodeJob]) -> None
 def _answer(job: DecodeJob) -> _Answer:
     try:
         return job.run(), None
+    except MemoryError as error:
+        return DecoderLost(_LOST.format(file=job.file, how=f"found no memory ({error or 'MemoryError'})")), ""
     except BaseException as error:  # noqa: BLE001  handed to the one that waits, which raises it
         return error, traceback.format_exc()

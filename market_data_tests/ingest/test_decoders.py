@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -156,6 +157,29 @@ def test_who_started_a_process_takes_it_along_also_in_the_midst_of_a_file(tmp_pa
         pid = int(parent.stdout.readline())
         parent.kill()
     wait_until(lambda: not _is_running(pid), "the decoder has ended with its parent")
+
+
+def test_where_no_process_can_be_started_threads_decode_and_say_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/gone/python")
+    venue_day = Decoders()
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        assert venue_day.decode(job(tmp_path / str(number), BODIES["rows"]), 100)
+    (told,) = caplog.messages
+    assert told.startswith("files are decoded on threads, which takes longer: no process can be started")
+    assert "/gone/python" in told
+
+
+def find_no_memory(_: bytes) -> None:
+    """Look at text as a machine does that has no memory left."""
+    raise MemoryError
+
+
+def test_a_process_that_finds_no_memory_fails_that_file_for_now(tmp_path: Path) -> None:
+    with pytest.raises(DecoderLost, match=r"found no memory .*, the machine has too little memory for so many at once"):
+        decode(replace(job(tmp_path, BODIES["rows"]), look=find_no_memory))
 
 
 def test_a_fork_leaves_the_processes_to_its_parent(tmp_path: Path) -> None:
