@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -18,12 +20,22 @@ import pytest
 from market_data.errors import DecoderLost, ScratchError, TickFileInvalid, VendorError
 from market_data.ingest import decoders
 from market_data.ingest.decoders import DecodeJob, Decoders
+from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.limits import RunLimits
 from market_data.model.tick_file import DataTypeDay, TickFile
 from market_data.ticks.decode import DecodedFile
 from market_data.vendor.secret import Secret
 from market_data_tests.benchmarks.decoder_processes import decoder_pids
+from market_data_tests.ingesting import (
+    ALL_THREE,
+    TRADES,
+    Vendor,
+    contents_of,
+    is_proven,
+    plan_day,
+    run_day,
+)
 from market_data_tests.lying_vendor import DAY, KEY, tick_text
 from market_data_tests.patience import wait_until
 
@@ -132,6 +144,49 @@ def test_a_process_that_is_killed_at_work_fails_that_file_for_now(tmp_path: Path
     )
     (tmp_path / "next").mkdir()
     assert decode(job(tmp_path / "next", BODIES["rows"]))
+
+
+def test_a_venue_day_in_processes_leaves_the_lake_of_one_on_threads(
+    tmp_path: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor.spoil("truncate", match="*/trades/*/ETHBTC.csv.gz")
+    lakes = [open_lake((tmp_path / name).as_uri()) for name in ("threads", "processes")]
+    for lake, worth_bytes in zip(lakes, (2**60, 0), strict=True):
+        monkeypatch.setattr(decoders, "_WORTH_BYTES", worth_bytes)
+        assert decoder_pids() == []
+        results = run_day(lake, vendor, plan_day(lake, vendor, ALL_THREE))
+        assert results[TRADES].receipt.state == "open"
+    assert decoder_pids()
+    assert contents_of(lakes[0]) == contents_of(lakes[1])
+
+
+def test_decoders_killed_in_the_midst_of_a_venue_day_cost_files_that_the_next_run_brings(
+    tmp_path: Path, vendor: Vendor
+) -> None:
+    lake, undisturbed = open_lake((tmp_path / "lake").as_uri()), open_lake((tmp_path / "undisturbed").as_uri())
+    plan = plan_day(lake, vendor, ALL_THREE)
+    kills, is_over = 0, threading.Event()
+
+    def kill() -> None:
+        nonlocal kills
+        while kills < 3 and not is_over.wait(0.002):
+            for pid in decoder_pids():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    kills += 1
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    results = run_day(lake, vendor, plan)
+    is_over.set()
+    killer.join()
+    assert kills
+    failed = [file for result in results.values() for file in result.receipt.files if file.error_class]
+    assert {(file.error_class, file.is_transient) for file in failed} <= {("DecoderLost", True)}
+    run_day(lake, vendor, plan)
+    run_day(undisturbed, vendor, plan_day(undisturbed, vendor, ALL_THREE))
+    assert is_proven(lake, plan)
+    assert contents_of(lake) == contents_of(undisturbed)
 
 
 ORPHANS = """
