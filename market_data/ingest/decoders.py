@@ -12,7 +12,6 @@ import logging
 import math
 import os
 import queue
-import signal
 import socket
 import subprocess
 import sys
@@ -84,22 +83,23 @@ class Decoders:
         Raises as `decode_tick_file`, and DecoderLost (transient) when the process ended in the midst of it.
         """
         self._weight += max(gzip_bytes, _LEAST_WEIGHT)
-        process = _take_idle() or self._start()
-        if process is None:
+        if not _IDLE and self._weight <= _WORTH_BYTES:
             return job.run()
-        try:
-            result, told = process.ask(job)
-        except BaseException:
-            process.end()
-            raise
-        _IDLE.append(process)
+        with _PLACES:
+            process = _take_idle() or self._start()
+            if process is None:
+                return job.run()
+            try:
+                result, told = process.ask(job)
+            except BaseException:
+                process.end()
+                raise
+            _IDLE.append(process)
         if isinstance(result, BaseException):
             raise result from _ToldByProcess(told)
         return result
 
     def _start(self) -> _Process | None:
-        if self._weight <= _WORTH_BYTES:
-            return None
         try:
             return _Process()
         except OSError as error:  # of files, processes, memory, or a Python that is not where it was
@@ -122,9 +122,11 @@ class _Process:
                 [sys.executable or "", "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
                 env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))},
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # a terminal's Ctrl-C is meant for the one that starts this
                 pass_fds=[theirs.fileno()],
             )
         self._connection = Connection(ours.detach())
+        _PROCESSES.add(self)
 
     @property
     def is_alive(self) -> bool:
@@ -145,13 +147,30 @@ class _Process:
         """End the process, whatever it does."""
         self._process.kill()
         self._process.wait()
+        self.leave()
+
+    def leave(self) -> None:
+        """Have nothing to do with it any more; it ends when nobody has."""
         self._connection.close()
+        _PROCESSES.discard(self)
 
 
-# Idle processes of this one, whichever venue-day started them.
+# Those of this process, whichever venue-day started them; the idle ones; and how many there may be.
+_PROCESSES: set[_Process] = set()
 _IDLE: list[_Process] = []
-if hasattr(os, "register_at_fork"):  # a child of ours has sockets of its own to make
-    os.register_at_fork(after_in_child=_IDLE.clear)
+_PLACES = threading.BoundedSemaphore(count_decoders())
+
+
+def _leave_all() -> None:
+    global _PLACES  # noqa: PLW0603  those who held a place are not here
+    _IDLE.clear()
+    _PLACES = threading.BoundedSemaphore(count_decoders())
+    for process in list(_PROCESSES):
+        process.leave()
+
+
+if hasattr(os, "register_at_fork"):  # else a fork would keep them when its parent has gone
+    os.register_at_fork(after_in_child=_leave_all)
 
 
 def _take_idle() -> _Process | None:
@@ -166,7 +185,6 @@ def _take_idle() -> _Process | None:
 
 def serve(socket_number: int) -> None:
     """Be such a process: do the jobs that come over an open socket, one by one, until its other end is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it is meant for the one that started this
     jobs: queue.SimpleQueue[DecodeJob] = queue.SimpleQueue()
     with Connection(socket_number) as connection:
         threading.Thread(target=_receive, args=(connection, jobs), daemon=True).start()
@@ -180,6 +198,10 @@ def _receive(connection: Connection, jobs: queue.SimpleQueue[DecodeJob]) -> None
             jobs.put(connection.recv())
     except (EOFError, OSError):
         os._exit(0)  # nobody waits for what is decoded now
+    except BaseException:  # noqa: BLE001  a job that is none here, where another version was installed meanwhile
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def _answer(job: DecodeJob) -> _Answer:

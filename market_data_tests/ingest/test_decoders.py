@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -200,18 +201,55 @@ given.body.unlink()
 os.mkfifo(given.body)
 threading.Thread(target=decode, args=(given,), daemon=True).start()
 wait_until(lambda: len(decoder_pids()) == 1, "a decoder is there")
-print(decoder_pids()[0], flush=True)
+pid = decoder_pids()[0]
+fork = os.fork()
+if fork:
+    print(pid, fork, flush=True)
 time.sleep(600)
 """
 
 
-def test_who_started_a_process_takes_it_along_also_in_the_midst_of_a_file(tmp_path: Path) -> None:
+def test_who_started_a_process_takes_it_along_also_in_the_midst_of_a_file_and_though_a_fork_lives_on(
+    tmp_path: Path,
+) -> None:
     command = [sys.executable, "-c", ORPHANS, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
+        pid, fork = map(int, parent.stdout.readline().split())
         parent.kill()
-    wait_until(lambda: not _is_running(pid), "the decoder has ended with its parent")
+    try:
+        wait_until(lambda: not _is_running(pid), "the decoder has ended with its parent")
+        assert _is_running(fork)
+    finally:
+        os.kill(fork, signal.SIGKILL)
+
+
+def test_ctrl_c_does_not_reach_a_process(tmp_path: Path) -> None:
+    assert decode(job(tmp_path, BODIES["rows"]))
+    (pid,) = decoder_pids()
+    assert os.getpgid(pid) != os.getpgid(0)
+
+
+def test_what_a_process_cannot_read_ends_it_and_nobody_waits_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as where another version was installed under a run
+    monkeypatch.setitem(sys.modules, "gone", ModuleType("gone"))
+    look = FunctionType(find_no_memory.__code__, {}, "look")
+    look.__module__ = look.__qualname__ = "gone"
+    sys.modules["gone"].gone = look  # type: ignore[attr-defined]
+    with pytest.raises(DecoderLost, match="ended with 1;"):
+        decode(replace(job(tmp_path, BODIES["rows"]), look=look))
+
+
+def test_there_are_no_more_processes_than_decoders_however_many_venue_days_are_at_work(tmp_path: Path) -> None:
+    at_once = 3 * decoders.count_decoders()
+    folders = [tmp_path / str(number) for number in range(at_once)]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(at_once) as pool:
+        assert all(pool.map(decode, [job(folder, BODIES["rows"]) for folder in folders]))
+    assert 0 < len(decoder_pids()) <= decoders.count_decoders()
 
 
 def test_where_no_process_can_be_started_threads_decode_and_say_so_once(
