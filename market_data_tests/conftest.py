@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -14,6 +15,7 @@ import hypothesis
 import pytest
 import stamina
 
+from market_data.ingest import decoders
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
 from market_data.simulator.http.server import RunningSimulator, run_simulator
@@ -57,6 +59,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"Dagster is {installed}, and what it does was last looked at with {DAGSTER_SEEN}: the tests marked "
             f"`dagster` run too. When they pass, write {installed} as DAGSTER_SEEN into {__file__}."
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _decoded_on_threads() -> Iterator[None]:
+    """Let no test decode in other processes because of how much those before it decoded; who wants them asks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoders, "_WORTH_BYTES", math.inf)
+        yield
 
 
 @pytest.fixture(scope="session")

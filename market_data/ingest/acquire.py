@@ -12,15 +12,15 @@ import itertools
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from market_data.errors import RefreshFailed, TickFileInvalid, VendorError
-from market_data.ingest.decoders import DecodeJob, Decoders, count_decoders
+from market_data.errors import DecoderLost, RefreshFailed, TickFileInvalid, VendorError
+from market_data.ingest.decoders import DecodeJob, Decoders, count_decoders, shared_decoders
 from market_data.ingest.publish import Attempt
 from market_data.ingest.scratch import Budget, Parked
 from market_data.lake.base import GZIP_CONTENT, ObjectStat, TickLake
@@ -87,7 +87,7 @@ class Acquirer:
     sizes: Mapping[DataType, SizeLimits]
     rules: Mapping[DataType, tuple[Rule, ...]]
     is_near_bound: bool
-    _decoders: Decoders = field(default_factory=Decoders)
+    _decoders: Decoders = field(default_factory=shared_decoders)
     # oldest first, as far as they lie on scratch
     _parked: dict[Parked, Attempt] = field(default_factory=dict)
     _parked_bytes: int = 0
@@ -262,8 +262,12 @@ class Acquirer:
         target = self._new_path(".parquet")
         look, sizes = self.client.watch_for_key(str(tick_file)), self.sizes[tick_file.unit.data_type]
         known_keys = self.known_keys if tick_file.is_group else {}
+        job = DecodeJob(body, tick_file, sizes, look, known_keys, target)
+        with suppress(DecoderLost), _gone_on_failure(target):
+            return self._decoders.decode(job, gzip_bytes)
+        # once more by another process: the body lies here, and to fetch it again costs more
         with _gone_on_failure(target):
-            return self._decoders.decode(DecodeJob(body, tick_file, sizes, look, known_keys, target), gzip_bytes)
+            return self._decoders.decode(job, gzip_bytes)
 
     def _stored(
         self,

@@ -1,7 +1,7 @@
 """Decoding in processes of their own: what Python, Polars and pyarrow cannot share is not shared.
 
 On threads of one process two decoders wait for each other and for the event loop, and with them a fifth of the machine.
-A process takes some 100 MB and a CPU second to start, so the first files of a venue-day are decoded on threads, and
+A process takes some 100 MB, and a CPU second to start, so files are decoded on threads until there were enough of them;
 processes stay for the next ones once they are there. They end with the process that started them, however it ends, and
 touch nothing but the body and the target that a job names.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import pickle
 import queue
 import socket
 import subprocess
@@ -20,6 +21,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
@@ -27,13 +30,14 @@ from typing import TypeAlias
 from market_data.errors import DecoderLost
 from market_data.model.limits import SizeLimits
 from market_data.model.tick_file import TickFile
-from market_data.ticks.decode import DecodedFile, decode_tick_file
+from market_data.ticks.decode import DECODER_VERSION, DecodedFile, decode_tick_file
+from market_data.ticks.encode import ENCODING_VERSION
 from market_data.ticks.gzip import TickText
 
 # So many inflate and parse what a line of one gigabit a second brings.
 _MOST_DECODERS = 8
-# Gzip of a venue-day from which on processes are started: to decode as much takes about what their start costs.
-_WORTH_BYTES = 32 * 2**20
+# Gzip decoded from which on processes are started: by then they would have won about what their start costs.
+_WORTH_BYTES = 128 * 2**20
 _LEAST_WEIGHT = 2**16  # a file costs as much as one of this size, however short it is
 # One thread by process: they are as many as cores.
 _ENVIRONMENT = {
@@ -41,23 +45,29 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-_LOST = (
-    "{file}: the process that decoded it {how}, the machine has too little memory for so many at once: "
-    "give it more, or lower limits.files_at_once"
-)
+# What a process must be of, to do what its parent would: another version may be installed under a run.
+_CODE = (version("market-data"), DECODER_VERSION, ENCODING_VERSION)
 _LOG = logging.getLogger(__name__)
+_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 _Answer: TypeAlias = tuple[DecodedFile | None, None] | tuple[BaseException, str]
 
 
+@cache
 def count_decoders() -> int:
-    """Return how many files are decoded at once on this machine."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 2, _MOST_DECODERS)
+    """Return how many files are decoded at once on this machine, or in this container."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+    with suppress(OSError, ValueError):  # not a container, or one without a limit ("max")
+        quota, period = map(int, _CPU_LIMIT.read_text(encoding="ascii").split())
+        usable = min(usable, math.ceil(quota / period))
+    return min(usable, _MOST_DECODERS)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeJob:
-    """One body on local disk, what it is to be, and where its Parquet goes; see `decode_tick_file`."""
+    """One body on local disk, what it is to be, and where its Parquet goes; see `decode_tick_file`.
+
+    All of it can be sent to another process.
+    """
 
     body: Path
     file: TickFile
@@ -72,10 +82,15 @@ class DecodeJob:
 
 
 class Decoders:
-    """What decodes the files of one venue-day, on as many threads as there are decoders; for any of them."""
+    """The decoders of this process, for any of its threads, whichever venue-day the files are of."""
 
     def __init__(self) -> None:
         self._weight = 0.0
+        self._places = threading.BoundedSemaphore(count_decoders())
+        self._processes: set[_Process] = set()
+        self._idle: list[_Process] = []
+        if hasattr(os, "register_at_fork"):  # else a fork would keep them when its parent has gone
+            os.register_at_fork(after_in_child=self._leave_all)
 
     def decode(self, job: DecodeJob, gzip_bytes: int) -> DecodedFile | None:
         """Decode a file of so many bytes on this thread, or wait here for a process that does.
@@ -83,29 +98,70 @@ class Decoders:
         Raises as `decode_tick_file`, and DecoderLost (transient) when the process ended in the midst of it.
         """
         self._weight += max(gzip_bytes, _LEAST_WEIGHT)
-        if not _IDLE and self._weight <= _WORTH_BYTES:
+        if not self._idle and self._weight <= _WORTH_BYTES:
             return job.run()
-        with _PLACES:
-            process = _take_idle() or self._start()
+        with self._places:
+            process = self._take_idle() or self._start()
             if process is None:
                 return job.run()
             try:
                 result, told = process.ask(job)
             except BaseException:
-                process.end()
+                self._end(process)
                 raise
-            _IDLE.append(process)
+            self._idle.append(process)
         if isinstance(result, BaseException):
             raise result from _ToldByProcess(told)
         return result
 
+    def close(self) -> None:
+        """End all processes; those at work are lost."""
+        self._idle.clear()
+        for process in list(self._processes):
+            self._end(process)
+
+    def _take_idle(self) -> _Process | None:
+        with suppress(IndexError):
+            while True:
+                process = self._idle.pop()
+                if process.is_alive:
+                    return process
+                self._end(process)
+        return None
+
     def _start(self) -> _Process | None:
         try:
-            return _Process()
-        except OSError as error:  # of files, processes, memory, or a Python that is not where it was
-            self._weight = -math.inf
-            _LOG.warning("files are decoded on threads, which takes longer: no process can be started (%s)", error)
+            process = _Process()
+        except (OSError, EOFError) as error:  # of files, processes, memory, or a Python that is not where it was
+            self._go_without(str(error) or "it ended at once")
             return None
+        self._processes.add(process)
+        if process.code == _CODE:
+            return process
+        self._end(process)
+        self._go_without(f"{process.code} is installed now where this run is of {_CODE}")
+        return None
+
+    def _go_without(self, why: str) -> None:
+        self._weight = -math.inf
+        _LOG.warning("files are decoded on threads, which takes longer: no process can be started (%s)", why)
+
+    def _end(self, process: _Process) -> None:
+        process.end()
+        self._processes.discard(process)
+
+    def _leave_all(self) -> None:
+        self._idle.clear()
+        self._places = threading.BoundedSemaphore(count_decoders())  # those who held one are not here
+        for process in self._processes:
+            process.leave()
+        self._processes.clear()
+
+
+@cache
+def shared_decoders() -> Decoders:
+    """Return the decoders of this process."""
+    return Decoders()
 
 
 class _ToldByProcess(Exception):
@@ -113,20 +169,28 @@ class _ToldByProcess(Exception):
 
 
 class _Process:
-    """A decoder's process, as the one that started it sees it."""
+    """A decoder's process, as the one that started it sees it; raises OSError or EOFError where there is none."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable or "", "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
-                env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))},
-                stdin=subprocess.DEVNULL,
-                process_group=0,  # a terminal's Ctrl-C is meant for the one that starts this
-                pass_fds=[theirs.fileno()],
-            )
         self._connection = Connection(ours.detach())
-        _PROCESSES.add(self)
+        try:
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                    [sys.executable or "", "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
+                    env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))},
+                    stdin=subprocess.DEVNULL,
+                    process_group=0,  # a terminal's Ctrl-C is meant for the one that starts this
+                    pass_fds=[theirs.fileno()],
+                )
+        except OSError:
+            self._connection.close()
+            raise
+        try:
+            self.code: object = self._connection.recv()
+        except (EOFError, OSError):
+            self.end()
+            raise
 
     @property
     def is_alive(self) -> bool:
@@ -139,8 +203,7 @@ class _Process:
             self._connection.send(job)
             answer: _Answer = self._connection.recv()
         except (EOFError, OSError) as error:
-            how = f"ended with {self._process.wait()}; where that is -9"
-            raise DecoderLost(_LOST.format(file=job.file, how=how)) from error
+            raise _lost(job.file, self._process.wait()) from error
         return answer
 
     def end(self) -> None:
@@ -152,41 +215,21 @@ class _Process:
     def leave(self) -> None:
         """Have nothing to do with it any more; it ends when nobody has."""
         self._connection.close()
-        _PROCESSES.discard(self)
 
 
-# Those of this process, whichever venue-day started them; the idle ones; and how many there may be.
-_PROCESSES: set[_Process] = set()
-_IDLE: list[_Process] = []
-_PLACES = threading.BoundedSemaphore(count_decoders())
-
-
-def _leave_all() -> None:
-    global _PLACES  # noqa: PLW0603  those who held a place are not here
-    _IDLE.clear()
-    _PLACES = threading.BoundedSemaphore(count_decoders())
-    for process in list(_PROCESSES):
-        process.leave()
-
-
-if hasattr(os, "register_at_fork"):  # else a fork would keep them when its parent has gone
-    os.register_at_fork(after_in_child=_leave_all)
-
-
-def _take_idle() -> _Process | None:
-    with suppress(IndexError):
-        while True:
-            process = _IDLE.pop()
-            if process.is_alive:
-                return process
-            process.end()
-    return None
+def _lost(file: TickFile, status: int | None) -> DecoderLost:
+    """Return what to say of a process that ended with a status, or that found no memory."""
+    how = {None: "found no memory", -9: "was killed, as where memory is short"}.get(status)
+    remedy = "give the machine more memory, or lower limits.files_at_once"
+    told = f"{how}: {remedy}" if how else f"ended with {status}; what it said stands in the output of this run"
+    return DecoderLost(f"{file}: the process that decoded it {told}")
 
 
 def serve(socket_number: int) -> None:
     """Be such a process: do the jobs that come over an open socket, one by one, until its other end is gone."""
     jobs: queue.SimpleQueue[DecodeJob] = queue.SimpleQueue()
     with Connection(socket_number) as connection:
+        connection.send(_CODE)
         threading.Thread(target=_receive, args=(connection, jobs), daemon=True).start()
         while True:
             connection.send(_answer(jobs.get()))
@@ -198,7 +241,7 @@ def _receive(connection: Connection, jobs: queue.SimpleQueue[DecodeJob]) -> None
             jobs.put(connection.recv())
     except (EOFError, OSError):
         os._exit(0)  # nobody waits for what is decoded now
-    except BaseException:  # noqa: BLE001  a job that is none here, where another version was installed meanwhile
+    except BaseException:  # noqa: BLE001  a job that is none here: whoever waits for it is told
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
@@ -207,7 +250,12 @@ def _receive(connection: Connection, jobs: queue.SimpleQueue[DecodeJob]) -> None
 def _answer(job: DecodeJob) -> _Answer:
     try:
         return job.run(), None
-    except MemoryError as error:
-        return DecoderLost(_LOST.format(file=job.file, how=f"found no memory ({error or 'MemoryError'})")), ""
+    except MemoryError:
+        return _lost(job.file, None), traceback.format_exc()
     except BaseException as error:  # noqa: BLE001  handed to the one that waits, which raises it
-        return error, traceback.format_exc()
+        told = traceback.format_exc()
+        try:
+            pickle.loads(pickle.dumps(error))  # noqa: S301  our own
+        except Exception:  # noqa: BLE001  an error of any kind can be told, if not be sent
+            return RuntimeError(f"{type(error).__name__}: {error}"), told
+        return error, told

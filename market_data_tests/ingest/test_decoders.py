@@ -20,7 +20,7 @@ import pytest
 
 from market_data.errors import DecoderLost, ScratchError, TickFileInvalid, VendorError
 from market_data.ingest import decoders
-from market_data.ingest.decoders import DecodeJob, Decoders
+from market_data.ingest.decoders import DecodeJob, Decoders, shared_decoders
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
 from market_data.model.limits import RunLimits
@@ -60,9 +60,17 @@ def _in_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the first file be worth a process, and leave none behind."""
     monkeypatch.setattr(decoders, "_WORTH_BYTES", 0)
     yield
-    for pid in decoder_pids():
-        os.kill(pid, signal.SIGKILL)
-    decoders._IDLE.clear()
+    shared_decoders().close()
+    shared_decoders.cache_clear()  # these may have given up on processes
+    assert decoder_pids() == []
+
+
+@pytest.fixture
+def own_decoders() -> Iterator[Decoders]:
+    """Decoders that no other test sees."""
+    own = Decoders()
+    yield own
+    own.close()
 
 
 def job(folder: Path, body: bytes, file: TickFile = FILE) -> DecodeJob:
@@ -73,9 +81,27 @@ def job(folder: Path, body: bytes, file: TickFile = FILE) -> DecodeJob:
     return DecodeJob(path, file, sizes, Secret(KEY).watch(str(file)), known, folder / "decoded")
 
 
+def endless_job(folder: Path) -> DecodeJob:
+    """Give a job that does not end, and start the process that will do it."""
+    (folder / "first").mkdir()
+    decode(job(folder / "first", BODIES["rows"]))
+    given = job(folder, b"")
+    given.body.unlink()
+    os.mkfifo(given.body)
+    os.open(given.body, os.O_RDWR)  # whoever reads it waits
+    return given
+
+
+def has_open(pid: int, path: Path) -> bool:
+    """Whether a process has a file open."""
+    with suppress(FileNotFoundError):
+        return any(link.readlink() == path for link in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
 def decode(given: DecodeJob) -> DecodedFile | None:
-    """Decode the first file of a venue-day."""
-    return Decoders().decode(given, 1)
+    """Decode as runs do."""
+    return shared_decoders().decode(given, 1)
 
 
 def told_by(decode_it: Callable[[DecodeJob], DecodedFile | None], given: DecodeJob) -> object:
@@ -130,19 +156,16 @@ def test_a_process_stays_for_the_next_venue_day_and_its_death_while_idle_costs_n
 
 
 def test_a_process_that_is_killed_at_work_fails_that_file_for_now(tmp_path: Path) -> None:
-    given = job(tmp_path, b"")
-    given.body.unlink()
-    os.mkfifo(given.body)  # whoever reads it waits
+    given = endless_job(tmp_path)
+    (pid,) = decoder_pids()
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(decode, given)
-        wait_until(lambda: len(decoder_pids()) == 1, "a decoder is there")
-        os.kill(decoder_pids()[0], signal.SIGKILL)
+        wait_until(lambda: has_open(pid, given.body), "the decoder is at work")
+        os.kill(pid, signal.SIGKILL)
         error = answer.exception()
     assert isinstance(error, DecoderLost)
     assert error.is_transient
-    assert f"{FILE}: the process that decoded it ended with -9; where that is -9, the machine has too little" in str(
-        error
-    )
+    assert str(error).startswith(f"{FILE}: the process that decoded it was killed, as where memory is short: give ")
     (tmp_path / "next").mkdir()
     assert decode(job(tmp_path / "next", BODIES["rows"]))
 
@@ -196,12 +219,10 @@ import time
 from pathlib import Path
 from market_data_tests.ingest.test_decoders import *
 decoders._WORTH_BYTES = 0
-given = job(Path(sys.argv[1]), b"")
-given.body.unlink()
-os.mkfifo(given.body)
+given = endless_job(Path(sys.argv[1]))
+(pid,) = decoder_pids()
 threading.Thread(target=decode, args=(given,), daemon=True).start()
-wait_until(lambda: len(decoder_pids()) == 1, "a decoder is there")
-pid = decoder_pids()[0]
+wait_until(lambda: has_open(pid, given.body), "the decoder is at work")
 fork = os.fork()
 if fork:
     print(pid, fork, flush=True)
@@ -230,6 +251,23 @@ def test_ctrl_c_does_not_reach_a_process(tmp_path: Path) -> None:
     assert os.getpgid(pid) != os.getpgid(0)
 
 
+class LastWord(Exception):
+    """An error that cannot be sent: it takes more than its text."""
+
+    def __init__(self, *, word: str) -> None:
+        super().__init__(word)
+
+
+def say_last_word(_: bytes) -> None:
+    """Look at text and fail."""
+    raise LastWord(word="no more")
+
+
+def test_an_error_that_cannot_be_sent_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="LastWord: no more"):
+        decode(replace(job(tmp_path, BODIES["rows"]), look=say_last_word))
+
+
 def test_what_a_process_cannot_read_ends_it_and_nobody_waits_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,7 +276,7 @@ def test_what_a_process_cannot_read_ends_it_and_nobody_waits_for_ever(
     look = FunctionType(find_no_memory.__code__, {}, "look")
     look.__module__ = look.__qualname__ = "gone"
     sys.modules["gone"].gone = look  # type: ignore[attr-defined]
-    with pytest.raises(DecoderLost, match="ended with 1;"):
+    with pytest.raises(DecoderLost, match="the process that decoded it ended with 1; what it said stands"):
         decode(replace(job(tmp_path, BODIES["rows"]), look=look))
 
 
@@ -253,16 +291,40 @@ def test_there_are_no_more_processes_than_decoders_however_many_venue_days_are_a
 
 
 def test_where_no_process_can_be_started_threads_decode_and_say_so_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, own_decoders: Decoders
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/gone/python")
-    venue_day = Decoders()
     for number in range(3):
         (tmp_path / str(number)).mkdir()
-        assert venue_day.decode(job(tmp_path / str(number), BODIES["rows"]), 100)
+        assert own_decoders.decode(job(tmp_path / str(number), BODIES["rows"]), 100)
     (told,) = caplog.messages
     assert told.startswith("files are decoded on threads, which takes longer: no process can be started")
     assert "/gone/python" in told
+
+
+def test_where_another_version_was_installed_under_a_run_threads_decode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, own_decoders: Decoders
+) -> None:
+    monkeypatch.setattr(decoders, "_CODE", ("0.1.0", "2", "2"))
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        assert own_decoders.decode(job(tmp_path / str(number), BODIES["rows"]), 100)
+        assert decoder_pids() == []
+    (told,) = caplog.messages
+    assert "is installed now where this run is of ('0.1.0', '2', '2')" in told
+
+
+@pytest.mark.parametrize(
+    ("limit", "decoders_there"),
+    [("max 100000", None), ("150000 100000", 2), ("100000 100000", 1), ("50000 100000", 1), ("no limit", None)],
+)
+def test_a_container_has_as_many_decoders_as_it_may_use_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, decoders_there: int | None
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    monkeypatch.setattr(decoders, "_CPU_LIMIT", tmp_path / "cpu.max")
+    (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    assert decoders.count_decoders.__wrapped__() == (decoders_there or 6)
 
 
 def find_no_memory(_: bytes) -> None:
@@ -271,7 +333,7 @@ def find_no_memory(_: bytes) -> None:
 
 
 def test_a_process_that_finds_no_memory_fails_that_file_for_now(tmp_path: Path) -> None:
-    with pytest.raises(DecoderLost, match=r"found no memory .*, the machine has too little memory for so many at once"):
+    with pytest.raises(DecoderLost, match="the process that decoded it found no memory: give the machine more"):
         decode(replace(job(tmp_path, BODIES["rows"]), look=find_no_memory))
 
 
@@ -280,19 +342,18 @@ def test_a_fork_leaves_the_processes_to_its_parent(tmp_path: Path) -> None:
     assert decode(job(tmp_path / "a", BODIES["rows"]))
     child = os.fork()
     if not child:
-        os._exit(len(decoders._IDLE))
+        os._exit(len(shared_decoders()._processes))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     (tmp_path / "b").mkdir()
     assert decode(job(tmp_path / "b", BODIES["rows"]))
 
 
-def test_small_venue_days_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_files_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_decoders: Decoders) -> None:
     monkeypatch.setattr(decoders, "_WORTH_BYTES", 3 * decoders._LEAST_WEIGHT)
-    venue_day = Decoders()
     for number in range(4):
         (tmp_path / str(number)).mkdir()
         assert decoder_pids() == []
-        assert venue_day.decode(job(tmp_path / str(number), BODIES["rows"]), 100)
+        assert own_decoders.decode(job(tmp_path / str(number), BODIES["rows"]), 100)
     assert len(decoder_pids()) == 1
 
 
