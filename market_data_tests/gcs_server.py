@@ -319,9 +319,13 @@ class _ProxyServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def gcs_server(root: Path) -> Iterator[GcsServer]:
-    """Serve the objects below `root` (made when missing) until the block ends or this process does."""
-    root.mkdir(parents=True, exist_ok=True)
+def gcs_server(root: Path | None = None) -> Iterator[GcsServer]:
+    """Serve the objects below `root` (made when missing), else in memory, until the block ends or this process does.
+
+    Memory costs a fraction of the CPU, which small objects are all about; what is large belongs on a disk.
+    """
+    if root is not None:
+        root.mkdir(parents=True, exist_ok=True)
     proxy = _ProxyServer(("127.0.0.1", 0), _Proxy, bind_and_activate=True)
     url = f"http://127.0.0.1:{proxy.server_address[1]}"
     emulator, port = _start_emulator(root, url)
@@ -337,13 +341,14 @@ def gcs_server(root: Path) -> Iterator[GcsServer]:
         _end_emulator(emulator)
 
 
-def _start_emulator(root: Path, public_url: str) -> tuple[subprocess.Popen[bytes], int]:
+def _start_emulator(root: Path | None, public_url: str) -> tuple[subprocess.Popen[bytes], int]:
+    backend = ["-backend", "filesystem", "-filesystem-root", str(root)] if root else ["-backend", "memory"]
     for _ in range(5):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         host = urlsplit(public_url).netloc
-        options = f"-scheme http -backend filesystem -host 127.0.0.1 -port {port} -public-host {host} -log-level error"
-        command = [*options.split(), "-filesystem-root", str(root), "-external-url", public_url]
+        options = f"-scheme http -host 127.0.0.1 -port {port} -public-host {host} -log-level error"
+        command = [*options.split(), *backend, "-external-url", public_url]
         emulator = subprocess.Popen(
             ["sh", "-c", _END_WITH_PARENT, "sh", str(_find_binary()), *command], stdin=subprocess.PIPE
         )
