@@ -24,6 +24,8 @@ _LONGEST_RETRY_AFTER_SECONDS = 7 * 86_400
 _PLAIN_NUMBER = re.compile(r"[0-9]{1,15}")
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _PIECE_BYTES = 2**20
+# Any sign that a terminal may obey, and others: those of ASCII that are printed, and the line's end, are none.
+_SUSPECT = re.compile(r"[^\n -~]")
 # JSON of metadata compresses 20 to 40 times.
 _MOST_RATIO, _RATIO_COUNTS_FROM_BYTES = 200, 16 * 2**20
 
@@ -44,7 +46,7 @@ class Secret:
     def hide(self, text: str) -> str:
         """Return text of the vendor's that may go anywhere: without the key, and without what a terminal obeys."""
         hidden = text.replace(self._key, "***") if self._key else text
-        return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in hidden)
+        return _SUSPECT.sub(lambda sign: sign[0] if sign[0].isprintable() else ascii(sign[0])[1:-1], hidden)
 
     def is_in(self, data: bytes) -> bool:
         """Whether some bytes repeat the key."""
