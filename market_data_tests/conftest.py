@@ -13,6 +13,8 @@ from typing import Any
 import hypothesis
 import pytest
 import stamina
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from market_data.lake.base import TickLake
 from market_data.lake.open import open_lake
@@ -57,6 +59,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"Dagster is {installed}, and what it does was last looked at with {DAGSTER_SEEN}: the tests marked "
             f"`dagster` run too. When they pass, write {installed} as DAGSTER_SEEN into {__file__}."
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """Each new instance of Dagster is stamped with its newest migration, for which alembic reads some hundred files."""
+    read = ScriptDirectory.from_config
+    kept: dict[str | None, ScriptDirectory] = {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        location = config.get_main_option("script_location")
+        if location not in kept:
+            kept[location] = read(config)
+        return kept[location]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
 
 
 @pytest.fixture(scope="session")
