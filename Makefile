@@ -54,8 +54,9 @@ dev: $(STAMP) ## the UI of Dagster on what the settings name (after a demo: on t
 # the files, since small ones at the end keep all busy. A single file is faster without.
 PARALLEL = $(if $(filter market_data_tests,$(T)),-n 3 --dist loadfile --no-loadscope-reorder)
 
+# Its many processes keep what they compile for the next ones, also where the environment says otherwise.
 test: $(STAMP) ## everything but what is long (T=path for one file)
-	@$(PYTHON) -m pytest $(PARALLEL) $(T)
+	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest $(PARALLEL) $(T)
 
 # The lines and branches of the product that the suite goes through; below the floor in pyproject.toml it fails.
 coverage: $(STAMP) ## the suite again, with what it covers of the product

@@ -14,6 +14,8 @@ from typing import Any
 import hypothesis
 import pytest
 import stamina
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from market_data.ingest import decoders
 from market_data.lake.base import TickLake
@@ -69,10 +71,27 @@ def _decoded_on_threads() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """Each new instance of Dagster is stamped with its newest migration, for which alembic reads some hundred files."""
+    read = ScriptDirectory.from_config
+    kept: dict[str | None, ScriptDirectory] = {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        location = config.get_main_option("script_location")
+        if location not in kept:
+            kept[location] = read(config)
+        return kept[location]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
+
+
 @pytest.fixture(scope="session")
-def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
+def gcs_server() -> Iterator[GcsServer]:
     """A GCS server for the whole session; every Google client of this process and its children finds it."""
-    with start_gcs_server(tmp_path_factory.mktemp("gcs")) as server, pytest.MonkeyPatch.context() as patch:
+    with start_gcs_server() as server, pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
         yield server

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import platform
 import re
 import socket
@@ -109,11 +110,16 @@ class GcsServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What google-cloud-storage and gcsfs need to find this server; set it before gcsfs is imported."""
+        """What google-cloud-storage and gcsfs need to find this server; set it before gcsfs is imported.
+
+        Hosts without a proxy are named since requests else goes through the whole environment twice at each request.
+        """
         return {
             "STORAGE_EMULATOR_HOST": self.url,
             "NO_GCE_CHECK": "true",
             "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+            "no_proxy": "127.0.0.1,localhost",
+            "NO_PROXY": "127.0.0.1,localhost",
         }
 
     def create_bucket(self, name: str) -> None:
@@ -319,9 +325,13 @@ class _ProxyServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def gcs_server(root: Path) -> Iterator[GcsServer]:
-    """Serve the objects below `root` (made when missing) until the block ends or this process does."""
-    root.mkdir(parents=True, exist_ok=True)
+def gcs_server(root: Path | None = None) -> Iterator[GcsServer]:
+    """Serve the objects below `root` (made when missing), else in memory, until the block ends or this process does.
+
+    Memory costs a fraction of the CPU, which small objects are all about; what is large belongs on a disk.
+    """
+    if root is not None:
+        root.mkdir(parents=True, exist_ok=True)
     proxy = _ProxyServer(("127.0.0.1", 0), _Proxy, bind_and_activate=True)
     url = f"http://127.0.0.1:{proxy.server_address[1]}"
     emulator, port = _start_emulator(root, url)
@@ -337,15 +347,18 @@ def gcs_server(root: Path) -> Iterator[GcsServer]:
         _end_emulator(emulator)
 
 
-def _start_emulator(root: Path, public_url: str) -> tuple[subprocess.Popen[bytes], int]:
+def _start_emulator(root: Path | None, public_url: str) -> tuple[subprocess.Popen[bytes], int]:
+    backend = ["-backend", "filesystem", "-filesystem-root", str(root)] if root else ["-backend", "memory"]
     for _ in range(5):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         host = urlsplit(public_url).netloc
-        options = f"-scheme http -backend filesystem -host 127.0.0.1 -port {port} -public-host {host} -log-level error"
-        command = [*options.split(), "-filesystem-root", str(root), "-external-url", public_url]
+        options = f"-scheme http -host 127.0.0.1 -port {port} -public-host {host} -log-level error"
+        command = [*options.split(), *backend, "-external-url", public_url]
         emulator = subprocess.Popen(
-            ["sh", "-c", _END_WITH_PARENT, "sh", str(_find_binary()), *command], stdin=subprocess.PIPE
+            ["sh", "-c", _END_WITH_PARENT, "sh", str(_find_binary()), *command],
+            stdin=subprocess.PIPE,
+            env={**os.environ, "GOMAXPROCS": "1", "GOGC": "400"},  # it answers one client: less CPU, more memory
         )
         if _is_answering(port):
             return emulator, port

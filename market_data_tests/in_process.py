@@ -42,6 +42,7 @@ class Project:
     venues: dict[str, dict[str, Any]]
     automation: dict[str, Any]
     limits: dict[str, Any] = field(default_factory=dict)
+    _built: tuple[Settings, dg.Definitions] | None = None
 
     @property
     def lake(self) -> TickLake:
@@ -53,9 +54,16 @@ class Project:
         venues_file.write_text(yaml.safe_dump(document))
         return load_settings(simulated_environment(self.directory, self.simulator))
 
+    def definitions(self) -> dg.Definitions:
+        """Build what Dagster loads; as long as the settings stay the same, it stays loaded, as in a code server."""
+        settings = self.settings()
+        if self._built is None or self._built[0] != settings:
+            self._built = settings, build_definitions(settings)
+        return self._built[1]
+
     def run(self, job: str, day: date, tags: Mapping[str, str] | None = None) -> dg.ExecuteInProcessResult:
         """Run a whole job for a day."""
-        definition = build_definitions(self.settings()).resolve_job_def(job)
+        definition = self.definitions().resolve_job_def(job)
         return definition.execute_in_process(
             partition_key=str(day), instance=self.instance, raise_on_error=False, tags=dict(tags or {})
         )
@@ -64,7 +72,7 @@ class Project:
         self, job: str, first: date, last: date, tags: Mapping[str, str] | None = None
     ) -> dg.ExecuteInProcessResult:
         """Run a whole job for several days in one run, as a backfill does."""
-        definition = build_definitions(self.settings()).resolve_job_def(job)
+        definition = self.definitions().resolve_job_def(job)
         bounds = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
         return definition.execute_in_process(
             instance=self.instance, raise_on_error=False, tags={**bounds, **(tags or {})}
@@ -75,7 +83,7 @@ class Project:
         settings = self.settings()
         bounds = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
         return (
-            build_definitions(settings)
+            self.definitions()
             .resolve_implicit_global_asset_job_def()
             .execute_in_process(
                 instance=self.instance,
@@ -88,7 +96,7 @@ class Project:
     def execute_checks(self, day: date, *checks: tuple[str, str]) -> None:
         """Do what "Execute" on checks (asset key, check name) does in the UI: the run's record names them."""
         wanted = frozenset(dg.AssetCheckKey(dg.AssetKey(key.split("/")), name) for key, name in checks)
-        job = build_definitions(self.settings()).resolve_implicit_global_asset_job_def()
+        job = self.definitions().resolve_implicit_global_asset_job_def()
         chosen = job.get_subset(asset_check_selection=wanted)
         tags = {"dagster/partition": str(day)}
         plan = create_execution_plan(chosen, tags=tags)
@@ -116,7 +124,7 @@ class Project:
 
     def look(self, sensor: str, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
         """Let a sensor look once."""
-        definitions = build_definitions(self.settings())
+        definitions = self.definitions()
         (definition,) = (item for item in definitions.sensors or () if item.name == sensor)
         assert isinstance(definition, dg.SensorDefinition)
         with dg.build_sensor_context(

@@ -28,7 +28,7 @@ from market_data.receipts.receipt import Receipt, lasting_facts
 from market_data.receipts.store import parse_receipt
 from market_data.simulator.http.server import DEFAULT_KEY, RunningSimulator, SimulatorOptions
 from market_data.universe.learn import learn_universes
-from market_data.universe.rules import Selection
+from market_data.universe.rules import Selection, Universe
 from market_data.vendor.client import TardisClient
 
 ROOT = Path(__file__).parents[1]
@@ -92,12 +92,15 @@ def plan_day(
 ) -> VenueDay:
     """Learn the universe of a venue-day and plan to ingest it."""
 
-    async def learn() -> VenueDay:
-        async with vendor.client() as client:
-            (universe,) = await learn_universes(lake, client, venue, (day,), selection, today=today)
-        return VenueDay(universe, selection, selection.data_types, LAYOUTS, "simulator", "config")
+    universes: list[Universe] = []  # and not returned: `asyncio.run` writes out what is
 
-    return asyncio.run(learn())
+    async def learn() -> None:
+        async with vendor.client() as client:
+            universes.extend(await learn_universes(lake, client, venue, (day,), selection, today=today))
+
+    asyncio.run(learn())
+    (universe,) = universes
+    return VenueDay(universe, selection, selection.data_types, LAYOUTS, "simulator", "config")
 
 
 def run_day(

@@ -10,6 +10,7 @@ import gzip
 import json
 import random
 import socket
+import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -297,8 +298,13 @@ def _wait(status: bytes, number: bytes) -> Change:
 
 
 def _bomb() -> bytes:
-    packer = zlib.compressobj(9, wbits=31)
-    return b"".join([*(packer.compress(b" " * 2**20) for _ in range(_MEGABYTES)), packer.flush()])
+    """One megabyte packed once: after a full flush the next one packs to the same bytes."""
+    megabyte, packer, checksum = b" " * 2**20, zlib.compressobj(9, wbits=-15), 0
+    piece = packer.compress(megabyte) + packer.flush(zlib.Z_FULL_FLUSH)
+    for _ in range(_MEGABYTES):
+        checksum = zlib.crc32(megabyte, checksum)
+    tail = packer.flush() + struct.pack("<LL", checksum, _MEGABYTES * 2**20)
+    return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + piece * _MEGABYTES + tail
 
 
 def body_lies() -> dict[str, Change]:

@@ -88,13 +88,15 @@ class DayStep:
 
     def _learn(self, *days: date) -> tuple[Universe, ...]:
         """Return what the venue listed on each day; see `learn_universes`."""
+        learned: list[Universe] = []
 
-        async def ask() -> tuple[Universe, ...]:
+        async def ask() -> None:
             async with self.vendor.open_client() as client:
                 selection, today = self.venue_settings.selection, datetime.now(UTC).date()
-                return await learn_universes(self.lake, client, self.venue, days, selection, today=today)
+                learned.extend(await learn_universes(self.lake, client, self.venue, days, selection, today=today))
 
-        return asyncio.run(ask())
+        asyncio.run(ask())  # which writes out (`repr`) what is returned, thousands of instruments, and shows it nobody
+        return tuple(learned)
 
     def _learn_day_and_before(self) -> tuple[Universe, Universe | None]:
         """Return the universes of the day and of the day before; None for one that is not exported yet.

@@ -85,6 +85,7 @@ def object_key(layout: str, name: PublishedName) -> str:
     return f"{object_prefix(layout, name.unit, name.instrument_type)}{_encode(name.stem)}{content}{_PARQUET}"
 
 
+@lru_cache(maxsize=4096)  # asked for each object of a folder
 def object_prefix(layout: str, unit: DataTypeDay, instrument_type: str) -> str:
     """Return the folder (with trailing slash) of one instrument type's files of a unit in a layout."""
     values = PublishedName(unit, instrument_type, "").partition_values()

@@ -39,6 +39,7 @@ from market_data.quality.book_kernel import (
     apply,
     look,
 )
+from market_data.quality.compiled import read_only
 
 _ROOM = 4096
 NO_SNAPSHOTS = SnapshotArrays(np.empty(0, np.int64), np.empty((0, 4)))
@@ -109,6 +110,7 @@ class Book:
 
         The last message is looked at once the row after it is there, or with `end`.
         """
+        rows, streams = RowArrays._make(map(read_only, rows)), _read_only(streams)
         out = self._room_for(len(rows.times) - start)
         written, at = 1, start
         while True:
@@ -128,7 +130,7 @@ class Book:
         """Look at the last message."""
         out = self._room_for(0)
         is_open = self.has_image and self._held.state[IS_OPEN]
-        written, compared = look(self._held, streams, out, 1, 0) if is_open else (1, 0)
+        written, compared = look(self._held, _read_only(streams), out, 1, 0) if is_open else (1, 0)
         self._equal_changes.append(out.equal[:compared])
         return self._tops(out, written)
 
@@ -145,6 +147,10 @@ class Book:
     def _grow(self) -> None:
         levels, old = (np.concatenate([it, np.zeros_like(it)], axis=2) for it in (self._held.levels, self._held.old))
         self._held = Held(levels, old, self._held.old_counts, self._held.state)
+
+
+def _read_only(streams: Streams) -> Streams:
+    return Streams._make(SnapshotArrays._make(map(read_only, stream)) for stream in streams)
 
 
 def rows_of(batch: pl.DataFrame) -> RowArrays:
@@ -169,5 +175,5 @@ def following(last: SnapshotArrays, rows: SnapshotArrays) -> SnapshotArrays:
 
 
 def arrivals_of(batch: pl.DataFrame) -> Ints:
-    """Return `local_timestamp` in microseconds; a view, no copy."""
-    return batch["local_timestamp"].to_numpy().view(np.int64)
+    """Return `local_timestamp` in microseconds; a read-only view, no copy."""
+    return read_only(batch["local_timestamp"].to_numpy().view(np.int64))

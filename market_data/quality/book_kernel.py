@@ -5,7 +5,7 @@ Levels of a side lie from the worst to the best price, so that what changes near
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ IS_OPEN = 11
 STREAMS = (12, 16)
 IS_EQUAL, COMPARED, EQUAL = 1, 2, 3
 SLOTS = 20
+# What compiled functions hand to each other: numba compiles a function anew for each constant of Python's int.
+ZERO, _ONE = cast("int", np.int64(0)), cast("int", np.int64(1))
+_FIRST, _SECOND = cast("int", np.int64(STREAMS[0])), cast("int", np.int64(STREAMS[1]))
 
 
 class RowArrays(NamedTuple):
@@ -161,8 +164,8 @@ def _compare(held: Held, stream: int, snapshots: SnapshotArrays, out: Written, w
 def look(held: Held, streams: Streams, out: Written, written: int, compared: int) -> tuple[int, int]:
     """Look at the book after a message; return how much is written of tops, and of comparisons."""
     written = _emit(held, out, written)
-    compared = _compare(held, STREAMS[0], streams.first, out, compared)
-    compared = _compare(held, STREAMS[1], streams.second, out, compared)
+    compared = _compare(held, _FIRST, streams.first, out, compared)
+    compared = _compare(held, _SECOND, streams.second, out, compared)
     return written, compared
 
 
@@ -197,7 +200,7 @@ def apply(rows: RowArrays, held: Held, streams: Streams, out: Written, span: tup
     Row 0 of the tops is the last that was written before. Stops before a row for which the book has no room.
     """
     at, until = span
-    written, compared = 1, 0
+    written, compared = _ONE, ZERO
     state, room = held.state, held.levels.shape[2]
     while at < len(rows.times):
         if rows.times[at] != state[TIME]:

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 import numba
+import numpy as np
+import numpy.typing as npt
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def compiled(function: _Function) -> _Function:
@@ -20,3 +23,13 @@ def compiled(function: _Function) -> _Function:
         return cast("_Function", numba.njit(cache=True)(function))
     except RuntimeError:  # numba found no place to write to
         return cast("_Function", numba.njit(function))
+
+
+def read_only(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+    """Return a view that nobody can write to: one type of argument, where a function would be compiled for both.
+
+    Which arrays Polars gives can be written to depends on how many pieces it holds a column in.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view

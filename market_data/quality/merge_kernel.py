@@ -6,11 +6,11 @@ one) does not disagree.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from market_data.quality.book_kernel import Floats, Ints
+from market_data.quality.book_kernel import ZERO, Floats, Ints
 from market_data.quality.compiled import compiled
 
 # of the state: the next change of the reference, whether the other has begun, whether they agreed last; counters; when
@@ -18,6 +18,7 @@ from market_data.quality.compiled import compiled
 NEXT, HAS_BEGUN, AGREE, COMPARED, EQUAL, LAST_OTHER, NEXT_SILENCE = range(7)
 SLOTS = 7
 _BID, _ASK = 0, 2
+_LATEST = cast("int", np.int64(np.iinfo(np.int64).max))
 
 
 class Changes(NamedTuple):
@@ -102,7 +103,7 @@ def _is_silent(merged: Merged, time: int) -> bool:
 @compiled
 def merge(reference: Changes, other: Changes, merged: Merged, tolerance: float) -> int:
     """Hold two streams against each other at each instant at which one of them changed; return what is written."""
-    state, last, written = merged.state, merged.last, 0
+    state, last, written = merged.state, merged.last, ZERO
     for row in range(len(other.times)):
         time = other.times[row]
         if row + 1 < len(other.times) and other.times[row + 1] == time:
@@ -136,7 +137,7 @@ def _until(reference: Changes, time: int, merged: Merged, tolerance: float, writ
 @compiled
 def finish(reference: Changes, merged: Merged, tolerance: float) -> int:
     """Hold the rest of the reference against the other's last word; return what is written."""
-    return _until(reference, np.iinfo(np.int64).max, merged, tolerance, 0)
+    return _until(reference, _LATEST, merged, tolerance, ZERO)
 
 
 @compiled

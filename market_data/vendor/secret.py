@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from market_data.errors import VendorError
+
+# Any sign that a terminal may obey, and others: those of ASCII that are printed, and the line's end, are none.
+_SUSPECT = re.compile(r"[^\n -~]")
 
 
 class Secret:
@@ -17,9 +22,7 @@ class Secret:
     def hide(self, text: str) -> str:
         """Return text of the vendor's that may go anywhere: without the key, and without what a terminal obeys."""
         hidden = text.replace(self._key, "***") if self._key else text
-        if hidden.isprintable():
-            return hidden
-        return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in hidden)
+        return _SUSPECT.sub(lambda sign: sign[0] if sign[0].isprintable() else ascii(sign[0])[1:-1], hidden)
 
     def is_in(self, data: bytes) -> bool:
         """Whether some bytes repeat the key."""

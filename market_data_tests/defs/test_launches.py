@@ -14,6 +14,7 @@ import pytest
 import yaml
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
+from market_data.defs.agreement import AGREEMENT_JOB
 from market_data.lake.keys import object_key
 from market_data.lake.open import open_lake
 from market_data.model.data_types import DataType
@@ -28,7 +29,6 @@ PROJECT = Path(__file__).parents[2]
 TODAY = datetime.now(UTC).date()
 FIRST_DAY = TODAY - timedelta(days=20)
 HISTORY = [FIRST_DAY - timedelta(days=number) for number in (9, 8, 7)]
-ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 BTC, ETH = "*/binance/trades/{day:%Y/%m/%d}/BTCUSDT.csv.gz", "*/binance/trades/{day:%Y/%m/%d}/ETHUSDT.csv.gz"
 
 
@@ -39,6 +39,11 @@ class Deployment:
     house: House
     simulator: RunningSimulator
     lake_url: str
+    newest: date = FIRST_DAY + timedelta(days=1)
+
+    def next_days(self, count: int) -> list[date]:
+        """Days that no test had so far, right after those: whatever is exported is caught up from there."""
+        return [self.newest + timedelta(days=number) for number in range(1, count + 1)]
 
     def runs(self, day: date) -> list[dg.DagsterRun]:
         return self.house.runs(day.isoformat())
@@ -50,6 +55,7 @@ class Deployment:
         """Let the vendor's clock be at 07:00 UTC of the day after the newest exported one."""
         instant = datetime.combine(newest + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=7)
         self.simulator.set_clock(instant)
+        self.newest = newest
 
     def wait_for_runs(self, day: date, *statuses: str) -> None:
         wait_until(
@@ -81,6 +87,22 @@ class Deployment:
             for tick in self.house.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=100)
         ]
 
+    def wait_for_comparison(self, day: date) -> None:
+        """Wait until a day was compared once its ticks are there; then switch off what no test here asks for more."""
+        of_day = dg.RunsFilter(job_name=AGREEMENT_JOB, tags={"dagster/partition": day.isoformat()})
+        wait_until(
+            lambda: [run.status.value for run in self.house.instance.get_runs(of_day)] == ["SUCCESS"],
+            f"the data types of {day} are compared",
+        )
+        self.wait_for_looks("needs_a_person", 1)
+        for sensor in ("agreement_due", "needs_a_person"):
+            assert {tick.status for tick in self.ticks(sensor)} <= {
+                TickStatus.STARTED,
+                TickStatus.SKIPPED,
+                TickStatus.SUCCESS,
+            }
+            self.house.switch("Sensor", sensor, is_on=False)
+
     def skip_reasons(self, sensor: str) -> str:
         return " | ".join(tick.skip_reason or "" for tick in self.ticks(sensor)[:3])
 
@@ -103,13 +125,14 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 
 def test_a_new_venue_starts_at_its_latest_exported_day_and_a_late_export_is_awaited(deployment: Deployment) -> None:
-    day = FIRST_DAY + timedelta(days=2)
+    (day,) = deployment.next_days(1)
     deployment.simulator.set_clock(
         datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=7),
         late={"binance": day},
     )
     # the vendor is late with that day: the one before is the latest exported
     deployment.wait_for_runs(day - timedelta(days=1), "SUCCESS")
+    deployment.wait_for_comparison(day - timedelta(days=1))
     deployment.wait_for_looks("new_days", 2)
     assert deployment.runs(day) == []
     assert deployment.runs(day - timedelta(days=2)) == []  # history is launched by people only
@@ -119,8 +142,7 @@ def test_a_new_venue_starts_at_its_latest_exported_day_and_a_late_export_is_awai
 
 @pytest.mark.long
 def test_three_days_of_downtime_are_caught_up_oldest_first(deployment: Deployment) -> None:
-    first = FIRST_DAY + timedelta(days=3)
-    days = [first + timedelta(days=offset) for offset in range(3)]
+    days = deployment.next_days(3)
     deployment.export(days[-1])
     for day in days:
         deployment.wait_for_runs(day, "SUCCESS")
@@ -131,7 +153,7 @@ def test_three_days_of_downtime_are_caught_up_oldest_first(deployment: Deploymen
 
 
 def test_a_venue_that_fails_twice_is_re_run_until_it_returns(deployment: Deployment) -> None:
-    day = FIRST_DAY + timedelta(days=6)
+    (day,) = deployment.next_days(1)
     # a run gives a request up after five attempts: two runs fail
     deployment.simulator.set_faults(
         [{"match": BTC.format(day=day), "attempts": "1-10", "action": "status", "code": 503}]
@@ -146,7 +168,7 @@ def test_a_venue_that_fails_twice_is_re_run_until_it_returns(deployment: Deploym
 
 @pytest.mark.long
 def test_a_permanent_fault_is_not_repeated_but_listed_and_a_persons_success_ends_it(deployment: Deployment) -> None:
-    day = FIRST_DAY + timedelta(days=7)
+    (day,) = deployment.next_days(1)
     fault = {"match": ETH.format(day=day), "attempts": "all", "action": "status", "code": 401, "error_code": 11}
     deployment.simulator.set_faults([fault])
     deployment.export(day)
@@ -165,7 +187,7 @@ def test_a_permanent_fault_is_not_repeated_but_listed_and_a_persons_success_ends
 
 @pytest.mark.long
 def test_a_failed_check_on_a_leaf_is_healed_by_a_re_run(deployment: Deployment) -> None:
-    day = FIRST_DAY + timedelta(days=8)
+    (day,) = deployment.next_days(1)
     deployment.export(day)
     deployment.wait_for_runs(day, "SUCCESS")
     lake = open_lake(deployment.lake_url)
@@ -206,7 +228,7 @@ def test_a_range_of_days_is_judged_again_by_a_backfill_of_the_job_that_asks_the_
 
 @pytest.mark.long
 def test_a_cancelled_day_is_left_to_people(deployment: Deployment) -> None:
-    day = FIRST_DAY + timedelta(days=9)
+    (day,) = deployment.next_days(1)
     deployment.simulator.set_faults(
         [{"match": BTC.format(day=day), "attempts": "all", "action": "stall", "seconds": 600}]
     )
@@ -226,7 +248,7 @@ def test_a_cancelled_day_is_left_to_people(deployment: Deployment) -> None:
 
 @pytest.mark.long
 def test_what_is_due_survives_a_restart_of_the_daemon(deployment: Deployment) -> None:
-    day = FIRST_DAY + timedelta(days=10)
+    (day,) = deployment.next_days(1)
     deployment.simulator.set_faults(
         [{"match": ETH.format(day=day), "attempts": "1-5", "action": "status", "code": 502}]
     )
@@ -238,7 +260,7 @@ def test_what_is_due_survives_a_restart_of_the_daemon(deployment: Deployment) ->
 
 
 def test_schedule_and_sensor_together_launch_one_run(deployment: Deployment) -> None:
-    day = FIRST_DAY + timedelta(days=11)
+    (day,) = deployment.next_days(1)
     deployment.export(day)
     answer = deployment.house.try_schedule("new_days_daily")
     assert answer == "the sensor `new_days` is running and launches new days by itself"

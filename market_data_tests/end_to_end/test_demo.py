@@ -156,9 +156,49 @@ def test_the_overviews_of_all_venues_are_filled(demo: Demo) -> None:
     assert verdict.startswith("33 of 330 complete (venue, data type, day); 0 incomplete")
 
 
+def test_a_range_outside_the_demos_days_is_refused_before_anything_starts(demo: Demo) -> None:
+    command = [sys.executable, "-m", "market_data", "backfill", "--venue", "binance", "--from", "2024-09-01"]
+    done = subprocess.run(
+        command, cwd=demo.directory, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2  # asked for wrongly
+    assert "2024-09-01 to 2024-09-01 is not inside the days of the venues file" in done.stderr
+    assert "2024-08-01 to 2024-08-31" in done.stderr
+
+
+def test_a_settings_file_of_another_lake_is_not_written_over(tmp_path: Path) -> None:
+    settings_file = tmp_path / ".market_data" / "settings.env"
+    settings_file.parent.mkdir()
+    settings_file.write_text("MARKET_DATA_LAKE_URL=gs://bucket/ticks\n")
+    done = start_demo(tmp_path, uuid.uuid4().hex)
+    output, _ = done.communicate(timeout=PATIENCE_SECONDS)
+    assert done.returncode == 1
+    assert ".market_data/settings.env is not the demo's: it names another lake" in output
+    assert settings_file.read_text() == "MARKET_DATA_LAKE_URL=gs://bucket/ticks\n"
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
+    mark = uuid.uuid4().hex
+    demo = start_demo(tmp_path, mark)
+    try:
+        receipts = tmp_path / ".market_data" / "demo" / "lake" / "receipt"
+        wait_until(lambda: receipts.exists() or demo.poll() is not None, "the first run writes a receipt")
+        demo.send_signal(signal.SIGINT)
+        output, _ = demo.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        demo.kill()
+    assert demo.returncode != 0
+    assert "Aborted!" in output
+    assert not (tmp_path / ".market_data" / "settings.env").exists()
+    wait_until(lambda: processes_with(mark) == [], "the demo's processes have ended")
+
+
 @pytest.fixture(scope="module")
 def dev(demo: Demo) -> Iterator[str]:
-    """`market-data dev` in the demo's directory, as long as the tests of it last; what it says until it is ready."""
+    """`market-data dev` in the demo's directory; what it says until it is ready.
+
+    It works until the end of this file, also when nobody asks it for anything: tests that need none come before.
+    """
     command = [sys.executable, "-m", "market_data", "dev", "--port", str(free_port())]
     environment = clean_environment() | {"DEMO_TEST_MARK": demo.mark}
     process = subprocess.Popen(
@@ -306,40 +346,3 @@ def test_what_runs_dagster_on_a_home_keeps_others_from_it(demo: Demo, dev: str) 
         assert done.returncode == 1
         assert told in done.stderr
     assert (demo.home / "lake").is_dir()
-
-
-def test_a_range_outside_the_demos_days_is_refused_before_anything_starts(demo: Demo) -> None:
-    command = [sys.executable, "-m", "market_data", "backfill", "--venue", "binance", "--from", "2024-09-01"]
-    done = subprocess.run(
-        command, cwd=demo.directory, env=clean_environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2  # asked for wrongly
-    assert "2024-09-01 to 2024-09-01 is not inside the days of the venues file" in done.stderr
-    assert "2024-08-01 to 2024-08-31" in done.stderr
-
-
-def test_a_settings_file_of_another_lake_is_not_written_over(tmp_path: Path) -> None:
-    settings_file = tmp_path / ".market_data" / "settings.env"
-    settings_file.parent.mkdir()
-    settings_file.write_text("MARKET_DATA_LAKE_URL=gs://bucket/ticks\n")
-    done = start_demo(tmp_path, uuid.uuid4().hex)
-    output, _ = done.communicate(timeout=PATIENCE_SECONDS)
-    assert done.returncode == 1
-    assert ".market_data/settings.env is not the demo's: it names another lake" in output
-    assert settings_file.read_text() == "MARKET_DATA_LAKE_URL=gs://bucket/ticks\n"
-
-
-def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
-    mark = uuid.uuid4().hex
-    demo = start_demo(tmp_path, mark)
-    try:
-        receipts = tmp_path / ".market_data" / "demo" / "lake" / "receipt"
-        wait_until(lambda: receipts.exists() or demo.poll() is not None, "the first run writes a receipt")
-        demo.send_signal(signal.SIGINT)
-        output, _ = demo.communicate(timeout=PATIENCE_SECONDS)
-    finally:
-        demo.kill()
-    assert demo.returncode != 0
-    assert "Aborted!" in output
-    assert not (tmp_path / ".market_data" / "settings.env").exists()
-    wait_until(lambda: processes_with(mark) == [], "the demo's processes have ended")

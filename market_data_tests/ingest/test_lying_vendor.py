@@ -27,7 +27,7 @@ from market_data.model.limits import RunLimits, SizeLimits
 from market_data.model.tick_file import Outcome
 from market_data.receipts.receipt import Receipt
 from market_data.universe.learn import learn_universes
-from market_data.universe.rules import Selection
+from market_data.universe.rules import Selection, Universe
 from market_data.vendor.client import TardisClient
 from market_data_tests.fakes import MemoryLake
 from market_data_tests.lying_vendor import (
@@ -75,12 +75,15 @@ def run(
     def client() -> TardisClient:
         return TardisClient(api_url=vendor.url, datasets_url=vendor.url, api_key=KEY, patience_seconds=patience_seconds)
 
-    async def learn() -> VenueDay:
-        async with client() as opened:
-            (universe,) = await learn_universes(lake, opened, "BINANCE", (day,), SELECTION, today=date(2024, 8, 20))
-        return VenueDay(universe, SELECTION, TYPES, LAYOUTS, "vendor", "config", limits=limits or RunLimits())
+    universes: list[Universe] = []  # and not returned: `asyncio.run` writes out what is
 
-    plan = asyncio.run(learn())
+    async def learn() -> None:
+        async with client() as opened:
+            universes.extend(await learn_universes(lake, opened, "BINANCE", (day,), SELECTION, today=date(2024, 8, 20)))
+
+    asyncio.run(learn())
+    (universe,) = universes
+    plan = VenueDay(universe, SELECTION, TYPES, LAYOUTS, "vendor", "config", limits=limits or RunLimits())
     return {result.receipt.data_type: result.receipt for result in ingest_venue_day(lake, client, plan)}
 
 

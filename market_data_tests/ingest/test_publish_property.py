@@ -319,7 +319,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return Workshop(tmp_path_factory.mktemp("workshop"))
 
 
-@settings(max_examples=800)
+@settings(max_examples=250)
 @given(plan=PLANS)
 def test_no_interleaving_of_writers_kills_and_zombies_spoils_the_lake(workshop: Workshop, plan: Plan) -> None:
     perform(plan, workshop)

@@ -36,14 +36,23 @@ def _frame(states: Mapping[tuple[str, str, date], str], *, expected: int = 1) ->
 
 
 def _noise(venues: int, data_types: int, days: int) -> pl.DataFrame:
-    chance = random.Random(1)
-    keys = [
-        (venue, data_type.value, FIRST + timedelta(days=day))
-        for venue in VENUES[:venues]
-        for data_type in list(DataType)[:data_types]
-        for day in range(days)
-    ]
-    return _frame({key: chance.choice(STATES) for key in keys})
+    keys = {
+        "venue": sorted(VENUES[:venues]),
+        "data_type": sorted(data_type.value for data_type in list(DataType)[:data_types]),
+        "day": [FIRST + timedelta(days=day) for day in range(days)],
+    }
+    units = pl.DataFrame()
+    for name, values in keys.items():
+        units = (
+            pl.DataFrame({name: values}) if units.is_empty() else units.join(pl.DataFrame({name: values}), how="cross")
+        )
+    states = pl.Series("state", random.Random(1).choices(STATES, k=units.height))
+    counts = {name: pl.lit(1, pl.Int64) for name in (*FILE_COUNTS, *SIZES)}
+    noise = units.with_columns(states, **counts)
+    others = {name: kind for name, kind in COVERAGE_SCHEMA.items() if name not in noise.columns}
+    return noise.with_columns(pl.lit(None, kind).alias(name) for name, kind in others.items()).select(
+        COVERAGE_SCHEMA.names()
+    )
 
 
 def _pixels(picture: bytes) -> dict[str, int]:

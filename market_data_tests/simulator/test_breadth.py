@@ -121,7 +121,24 @@ def test_metadata_is_what_the_pipeline_needs(http: httpx.Client, exchange_id: st
 
 
 @pytest.mark.parametrize("exchange_id", EXCHANGE_IDS)
-def test_every_form_of_file_is_read_by_the_pipeline(http: httpx.Client, exchange_id: str, tmp_path: Path) -> None:
+def test_every_form_and_every_kind_of_file_is_read_by_the_pipeline(
+    http: httpx.Client, exchange_id: str, tmp_path: Path
+) -> None:
+    """Each form of symbol in one data type at least, each data type of each instrument type in one form."""
+    done: set[tuple[str, str]] = set()
+    for number, symbol in enumerate(_forms(_details(http, exchange_id))):
+        first, last = _days(symbol)
+        kinds = [(symbol["type"], data_type) for data_type in symbol["dataTypes"]]
+        todo = [kind for kind in kinds if kind not in done] or [kinds[number % len(kinds)]]
+        done.update(todo)
+        day = (first, first + (last - first) // 2, last)[number % 3]
+        for data_type in (DataType(name) for _, name in todo):
+            _read(http, exchange_id, symbol, DataTypeDay(parse_venue(exchange_id), data_type, day), tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("exchange_id", EXCHANGE_IDS)
+def test_every_form_of_every_file_is_read_by_the_pipeline(http: httpx.Client, exchange_id: str, tmp_path: Path) -> None:
     for symbol in _forms(_details(http, exchange_id)):
         first, last = _days(symbol)
         middle = first + (last - first) // 2
