@@ -72,12 +72,17 @@ class Deployment:
             f"{sensor} has looked {count} more times",
         )
 
-    def wait_for_its_last_look(self, sensor: str) -> None:
-        """Wait until a sensor that was switched off does not look any more: it may be about to launch."""
-        wait_until(
-            lambda: all(tick.status is not TickStatus.STARTED for tick in self.ticks(sensor)),
-            f"{sensor} does not look any more",
-        )
+    def switch_off(self, sensor: str) -> None:
+        """Switch a sensor off, again where need be: Dagster writes back the state that it read before a look."""
+
+        def is_off() -> bool:
+            self.house.switch("Sensor", sensor, is_on=False)
+            self.wait_for_looks("new_days", 2)  # what was under way is over
+            states = [state for state in self.house.instance.all_instigator_state() if state.name == sensor]
+            is_looking = any(tick.status is TickStatus.STARTED for tick in self.ticks(sensor))
+            return not is_looking and not any(state.is_running for state in states)
+
+        wait_until(is_off, f"{sensor} is off and does not look any more")
 
     def ticks(self, sensor: str) -> list[InstigatorTick]:
         states = [state for state in self.house.instance.all_instigator_state() if state.name == sensor]
@@ -277,8 +282,7 @@ def test_a_backfill_of_several_days_is_one_run_that_shows_each_of_them_and_the_s
     days = [str(day) for day in HISTORY]
     faults = {"match": BTC.format(day=HISTORY[1]), "attempts": "1-5", "action": "status", "code": 503}
     deployment.simulator.set_faults([faults])
-    house.switch("Sensor", "failed_venue_days", is_on=False)
-    deployment.wait_for_its_last_look("failed_venue_days")
+    deployment.switch_off("failed_venue_days")
     assert house.backfill([*(f"binance/{key}" for key in keys), "universe"], days) == "COMPLETED_FAILED"
     own = frozenset(dg.AssetKey(["binance", *key.split("/")]) for key in keys)
     runs = house.instance.get_runs()
