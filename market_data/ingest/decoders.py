@@ -22,7 +22,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
@@ -46,7 +45,7 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 # What a process must be of, to do what its parent would: another version may be installed under a run.
-_CODE = (version("market-data"), DECODER_VERSION, ENCODING_VERSION)
+_CODE = (DECODER_VERSION, ENCODING_VERSION)
 _LOG = logging.getLogger(__name__)
 _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 _Answer: TypeAlias = tuple[DecodedFile | None, None] | tuple[BaseException, str]
@@ -139,7 +138,7 @@ class Decoders:
         if process.code == _CODE:
             return process
         self._end(process)
-        self._go_without(f"{process.code} is installed now where this run is of {_CODE}")
+        self._go_without(f"decoder and encoding {process.code} are installed now where this run is of {_CODE}")
         return None
 
     def _go_without(self, why: str) -> None:

@@ -1,7 +1,8 @@
 """What proof, receipts, statistics and three layouts cost, and what the predecessor's loop cost.
 
 `venue_day_over_bare` divides the use case by the shortest honest script (`bare.py`), `pandas_loop_over_venue_day` the
-predecessor's way (`pandas_loop.py`) by the use case. One warm process, a local lake on disk, the same 20 files.
+predecessor's way (`pandas_loop.py`) by the use case. One warm process, which has its decoders after the first rounds, a
+local lake on disk, the same 20 files.
 """
 
 from __future__ import annotations
