@@ -261,7 +261,7 @@ class Acquirer:
     def _decode_now(self, tick_file: TickFile, body: Path, gzip_bytes: int) -> DecodedFile | None:
         target = self._new_path(".parquet")
         look, sizes = self.client.watch_for_key(str(tick_file)), self.sizes[tick_file.unit.data_type]
-        known_keys = self.known_keys if tick_file.is_group else {}
+        known_keys = self.known_keys if tick_file.is_group else {}  # there may be 200,000
         job = DecodeJob(body, tick_file, sizes, look, known_keys, target)
         with suppress(DecoderLost), _gone_on_failure(target):
             return self._decoders.decode(job, gzip_bytes)

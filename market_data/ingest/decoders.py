@@ -2,8 +2,8 @@
 
 On threads of one process two decoders wait for each other and for the event loop, and with them a fifth of the machine.
 A process takes some 100 MB, and a CPU second to start, so files are decoded on threads until there were enough of them;
-processes stay for the next ones once they are there. They end with the process that started them, however it ends, and
-touch nothing but the body and the target that a job names.
+processes stay for the next ones once they are there. Grouped files always are decoded on threads. Processes end with
+the one that started them, however it ends, and touch nothing but the body and the target that a job names.
 """
 
 from __future__ import annotations
@@ -97,6 +97,8 @@ class Decoders:
         Raises as `decode_tick_file`, and DecoderLost (transient) when the process ended in the midst of it.
         """
         self._weight += max(gzip_bytes, _LEAST_WEIGHT)
+        if job.file.is_group:  # rows of all its bases wait in memory: not beside what the run has already
+            return job.run()
         if not self._idle and self._weight <= _WORTH_BYTES:
             return job.run()
         with self._places:
