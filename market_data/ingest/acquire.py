@@ -1,8 +1,9 @@
 """One tick file at a time: from raw/ or the vendor to scratch, proven, decoded, and its bytes stored in raw/.
 
-The event loop only moves bytes; inflating, decoding and the lake's calls run on threads of their own pools (asyncio's
-default executor is left to name look-ups). Scratch disk is taken before bytes arrive: a file waits until its share of
-the budget is free, and decoded files that wait for the rest of their unit move into the lake when they grow too many.
+The event loop only moves bytes; inflating, decoding (or waiting for a process that does, `decoders.py`) and the lake's
+calls run on threads of their own pools (asyncio's default executor is left to name look-ups). Scratch disk is taken
+before bytes arrive: a file waits until its share of the budget is free, and decoded files that wait for the rest of
+their unit move into the lake when they grow too many.
 """
 
 from __future__ import annotations
